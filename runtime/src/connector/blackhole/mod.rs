@@ -1,0 +1,1 @@
+//! Drops every row and counts it.

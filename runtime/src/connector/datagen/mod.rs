@@ -1,0 +1,1 @@
+//! Random rows, as Flink's `datagen` makes them.

@@ -1,0 +1,1 @@
+//! Rows from expressions, as Confluent's `faker` tables make them.

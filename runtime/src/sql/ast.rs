@@ -1,0 +1,5 @@
+//! Parsed statements.
+
+/// A parsed statement.
+#[derive(Debug, Clone)]
+pub struct Statement;

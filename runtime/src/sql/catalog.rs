@@ -1,0 +1,149 @@
+//! What the binder knows about tables and views.
+//!
+//! Place in the flow: the server (or a test) implements [`Catalog`]; the binder resolves names with it and copies what it
+//! finds into the plan, so that a running statement never looks a table up again. Invariant: a [`TableDef`] is complete:
+//! options are validated, columns typed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Result, unknown_name};
+use crate::types::FlinkType;
+
+/// A fully qualified name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ObjectName {
+    /// Catalog: a Confluent environment.
+    pub catalog: String,
+    /// Database: a Kafka cluster.
+    pub database: String,
+    /// Table: a topic.
+    pub name: String,
+}
+
+impl std::fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}`.`{}`.`{}`", self.catalog, self.database, self.name)
+    }
+}
+
+/// A table as `CREATE TABLE` declared it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableDef {
+    /// Its name.
+    pub name: ObjectName,
+    /// Columns in declared order.
+    pub columns: Vec<TableColumn>,
+    /// The declared watermark; absent means `SOURCE_WATERMARK()` on `$rowtime` where the connector has timestamps.
+    pub watermark: Option<WatermarkDef>,
+    /// Columns of the primary key, empty without one.
+    pub primary_key: Vec<String>,
+    /// `DISTRIBUTED BY` columns, empty without them.
+    pub distributed_by: Vec<String>,
+    /// `INTO n BUCKETS`.
+    pub buckets: Option<u32>,
+    /// WITH options.
+    pub options: BTreeMap<String, String>,
+    /// Table comment.
+    pub comment: Option<String>,
+}
+
+impl TableDef {
+    /// An option's value.
+    pub fn option(&self, key: &str) -> Option<&str> {
+        self.options.get(key).map(String::as_str)
+    }
+
+    /// The column of that name.
+    ///
+    /// # Errors
+    /// `Invalid` with the nearest name.
+    pub fn column(&self, name: &str) -> Result<&TableColumn> {
+        self.columns
+            .iter()
+            .find(|column| column.name == name)
+            .ok_or_else(|| {
+                unknown_name(
+                    "column",
+                    name,
+                    self.columns.iter().map(|column| column.name.as_str()),
+                )
+            })
+    }
+
+    /// Physical columns in order.
+    pub fn physical(&self) -> impl Iterator<Item = &TableColumn> {
+        self.columns
+            .iter()
+            .filter(|column| column.kind == ColumnKind::Physical)
+    }
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableColumn {
+    /// Name, case kept.
+    pub name: String,
+    /// Type.
+    pub ty: FlinkType,
+    /// Where values come from.
+    pub kind: ColumnKind,
+    /// Column comment.
+    pub comment: Option<String>,
+}
+
+/// Where a column's values come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ColumnKind {
+    /// Stored in key or value.
+    Physical,
+    /// `name AS expression`: SQL text, bound against the other columns when the table is read.
+    Computed(String),
+    /// `METADATA [FROM 'key'] [VIRTUAL]`.
+    Metadata {
+        /// The connector's metadata key.
+        key: String,
+        /// Read only.
+        is_virtual: bool,
+    },
+}
+
+/// `WATERMARK FOR column AS expression`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatermarkDef {
+    /// The rowtime column.
+    pub column: String,
+    /// SQL text of the expression; `SOURCE_WATERMARK()` for the default strategy.
+    pub expression: String,
+}
+
+/// A view.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewDef {
+    /// Its name.
+    pub name: ObjectName,
+    /// Column names, empty when the query's own are used.
+    pub columns: Vec<String>,
+    /// SQL text of the query.
+    pub query: String,
+}
+
+/// Looks names up.
+pub trait Catalog: Send + Sync {
+    /// The table of that name.
+    fn table(&self, name: &ObjectName) -> Option<Arc<TableDef>>;
+
+    /// The view of that name.
+    fn view(&self, name: &ObjectName) -> Option<Arc<ViewDef>>;
+
+    /// Tables and views of a database, for SHOW and for suggestions.
+    fn table_names(&self, catalog: &str, database: &str) -> Vec<String>;
+
+    /// Databases of a catalog.
+    fn database_names(&self, catalog: &str) -> Vec<String>;
+
+    /// Catalogs.
+    fn catalog_names(&self) -> Vec<String>;
+}

@@ -1,0 +1,1 @@
+//! The Flink dialect of sqlparser.

@@ -1,0 +1,1 @@
+//! The function table: name, signature, result type, nullability, volatility and kernel.

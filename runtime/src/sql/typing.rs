@@ -1,0 +1,1 @@
+//! Typing rules: common types, implicit casts, decimal arithmetic.
