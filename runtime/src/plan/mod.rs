@@ -3,6 +3,8 @@
 //! Enters: bound queries of the binder. Leaves: a [`StreamPlan`] that `graph` turns into a job and that is stored with the
 //! statement and restored, never re-planned. Its shape does not depend on parallelism. No logic lives here but look-ups.
 
+pub mod explain;
+
 use serde::{Deserialize, Serialize};
 
 use crate::sql::catalog::TableDef;
@@ -127,6 +129,8 @@ pub enum Operator {
         /// Aggregates.
         aggregates: Vec<AggregateCall>,
     },
+    /// Emits the rows of all its inputs.
+    Union,
     /// Writes a table.
     Sink(SinkSpec),
 }

@@ -1,0 +1,55 @@
+//! `COUNT`.
+//!
+//! Place in the flow: an accumulator of the aggregations. Invariant: never NULL; retractions subtract.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array};
+
+use crate::error::Result;
+use crate::operator::aggregate::{Accumulator, Rows};
+use crate::state::codec::{Reader, Writer};
+
+/// Rows, or arguments that are not NULL.
+#[derive(Debug, Default)]
+pub(super) struct Count {
+    /// Count of each group.
+    counts: Vec<i64>,
+}
+
+impl Accumulator for Count {
+    fn resize(&mut self, groups: usize) {
+        self.counts.resize(groups, 0);
+    }
+
+    fn update(&mut self, rows: Rows<'_>) -> Result<()> {
+        let counts = &mut self.counts;
+        rows.for_each(|_, group, is_retraction| {
+            counts[group] += if is_retraction { -1 } else { 1 }
+        });
+        Ok(())
+    }
+
+    fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {
+        Ok(Arc::new(Int64Array::from_iter_values(
+            groups.iter().map(|group| self.counts[*group as usize]),
+        )))
+    }
+
+    fn clear(&mut self, group: u32) {
+        self.counts[group as usize] = 0;
+    }
+
+    fn write(&self, group: u32, out: &mut Vec<u8>) {
+        out.put_i64(self.counts[group as usize]);
+    }
+
+    fn read(&mut self, group: u32, input: &mut Reader<'_>) -> Result<()> {
+        self.counts[group as usize] = input.i64()?;
+        Ok(())
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.counts.capacity() * size_of::<i64>()
+    }
+}

@@ -1,0 +1,218 @@
+//! Aggregate functions over dense group ids.
+//!
+//! Enters: group ids and an argument column. Leaves: one result column. Accumulators are columns indexed by group id, one loop
+//! per aggregate and batch; all of them take retractions.
+
+mod average;
+mod count;
+mod distinct;
+mod extreme;
+mod sum;
+
+use std::fmt::Debug;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
+
+use crate::batch::{Batch, RowKinds};
+use crate::error::{Error, Result};
+use crate::plan::{AggregateCall, AggregateFunction};
+use crate::state::codec::Reader;
+use crate::types::FlinkType;
+
+/// Rows for an accumulator.
+#[derive(Debug, Clone, Copy)]
+pub struct Rows<'a> {
+    /// Group of each row.
+    pub groups: &'a [u32],
+    /// The argument, absent for `COUNT(*)`.
+    pub argument: Option<&'a ArrayRef>,
+    /// Rows that count; absent means all. Argument NULLs are the accumulator's business.
+    pub selection: Option<&'a BooleanArray>,
+    /// Kinds; absent means inserts.
+    pub kinds: Option<&'a RowKinds>,
+}
+
+impl Rows<'_> {
+    /// Whether a row counts.
+    fn is_selected(&self, row: usize) -> bool {
+        self.selection
+            .is_none_or(|mask| mask.is_valid(row) && mask.value(row))
+    }
+
+    /// Whether a row is taken away.
+    fn is_retraction(&self, row: usize) -> bool {
+        self.kinds.is_some_and(|kinds| kinds[row].is_retraction())
+    }
+
+    /// Calls `f` with the index of each row that counts, its group and whether it is taken away; rows whose argument is NULL
+    /// are left out.
+    fn for_each(&self, mut f: impl FnMut(usize, usize, bool)) {
+        let nulls = self.argument.and_then(|argument| argument.nulls());
+        if nulls.is_none() && self.selection.is_none() && self.kinds.is_none() {
+            for (row, group) in self.groups.iter().enumerate() {
+                f(row, *group as usize, false);
+            }
+            return;
+        }
+        for (row, group) in self.groups.iter().enumerate() {
+            if nulls.is_none_or(|nulls| nulls.is_valid(row)) && self.is_selected(row) {
+                f(row, *group as usize, self.is_retraction(row));
+            }
+        }
+    }
+}
+
+/// The accumulators of one aggregate, indexed by group id.
+pub trait Accumulator: Send + Debug {
+    /// Makes room for `groups` groups; new ones are empty.
+    fn resize(&mut self, groups: usize);
+
+    /// Adds and takes away rows.
+    ///
+    /// # Errors
+    /// `Internal` when the argument has another type than declared.
+    fn update(&mut self, rows: Rows<'_>) -> Result<()>;
+
+    /// The results of some groups.
+    ///
+    /// # Errors
+    /// `Internal` only.
+    fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef>;
+
+    /// Empties a group.
+    fn clear(&mut self, group: u32);
+
+    /// Appends a group's accumulator to a snapshot.
+    fn write(&self, group: u32, out: &mut Vec<u8>);
+
+    /// Reads a group's accumulator from a snapshot.
+    ///
+    /// # Errors
+    /// `Corrupt` when the bytes end early.
+    fn read(&mut self, group: u32, input: &mut Reader<'_>) -> Result<()>;
+
+    /// Memory held, in bytes.
+    fn memory_bytes(&self) -> usize;
+}
+
+/// The accumulators of all aggregates of an operator.
+#[derive(Debug)]
+pub struct Aggregates {
+    /// One per call, in order.
+    calls: Vec<(AggregateCall, Box<dyn Accumulator>)>,
+}
+
+impl Aggregates {
+    /// Empty accumulators for `calls` over an input with these column types.
+    ///
+    /// `retracts` tells whether rows can be taken away, which costs MIN and MAX a multiset.
+    ///
+    /// # Errors
+    /// `Unsupported` for argument types that an aggregate does not take.
+    pub fn new(calls: &[AggregateCall], input: &[FlinkType], retracts: bool) -> Result<Self> {
+        let calls = calls
+            .iter()
+            .map(|call| Ok((call.clone(), accumulator(call, input, retracts)?)))
+            .collect::<Result<_>>()?;
+        Ok(Self { calls })
+    }
+
+    /// Makes room for `groups` groups.
+    pub fn resize(&mut self, groups: usize) {
+        for (_, accumulator) in &mut self.calls {
+            accumulator.resize(groups);
+        }
+    }
+
+    /// Adds and takes away the rows of a batch.
+    ///
+    /// # Errors
+    /// `Internal` when a column has another type than declared.
+    pub fn update(&mut self, batch: &Batch, groups: &[u32]) -> Result<()> {
+        for (call, accumulator) in &mut self.calls {
+            accumulator.update(Rows {
+                groups,
+                argument: call.argument.map(|column| &batch.columns[column]),
+                selection: call.filter.map(|column| batch.columns[column].as_boolean()),
+                kinds: batch.kinds.as_ref(),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The results of some groups, one column per call.
+    ///
+    /// # Errors
+    /// `Internal` only.
+    pub fn evaluate(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        self.calls
+            .iter()
+            .map(|(_, accumulator)| accumulator.evaluate(groups))
+            .collect()
+    }
+
+    /// Empties a group.
+    pub fn clear(&mut self, group: u32) {
+        for (_, accumulator) in &mut self.calls {
+            accumulator.clear(group);
+        }
+    }
+
+    /// Appends a group to a snapshot.
+    pub fn write(&self, group: u32, out: &mut Vec<u8>) {
+        for (_, accumulator) in &self.calls {
+            accumulator.write(group, out);
+        }
+    }
+
+    /// Reads a group from a snapshot.
+    ///
+    /// # Errors
+    /// `Corrupt` when the bytes end early.
+    pub fn read(&mut self, group: u32, input: &mut Reader<'_>) -> Result<()> {
+        self.calls
+            .iter_mut()
+            .try_for_each(|(_, accumulator)| accumulator.read(group, input))
+    }
+
+    /// Memory held, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.calls
+            .iter()
+            .map(|(_, accumulator)| accumulator.memory_bytes())
+            .sum()
+    }
+}
+
+/// The accumulator of one call.
+fn accumulator(
+    call: &AggregateCall,
+    input: &[FlinkType],
+    retracts: bool,
+) -> Result<Box<dyn Accumulator>> {
+    let argument = call.argument.map(|column| &input[column]);
+    let inner: Box<dyn Accumulator> = match (call.function, argument) {
+        (AggregateFunction::Count, _) => Box::new(count::Count::default()),
+        (_, None) => {
+            return Err(Error::internal(format!(
+                "{:?} without an argument",
+                call.function
+            )));
+        }
+        (AggregateFunction::Sum, Some(argument)) => sum::accumulator(argument, &call.ty)?,
+        (AggregateFunction::Avg, Some(argument)) => average::accumulator(argument, &call.ty)?,
+        (AggregateFunction::Min, Some(argument)) => {
+            extreme::accumulator(argument, extreme::Side::Min, retracts)?
+        }
+        (AggregateFunction::Max, Some(argument)) => {
+            extreme::accumulator(argument, extreme::Side::Max, retracts)?
+        }
+    };
+    match argument {
+        Some(argument) if call.distinct => Ok(Box::new(distinct::Distinct::new(inner, argument)?)),
+        Some(_) | None => Ok(inner),
+    }
+}
+
+#[cfg(test)]
+mod tests;

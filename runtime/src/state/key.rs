@@ -1,0 +1,399 @@
+//! The canonical encoding of keys.
+//!
+//! Place in the flow: exchanges hash it to find the key group, state tables compare it, snapshots store it. Invariant: two keys
+//! are equal exactly when their encodings are; the encoding never changes (`docs/formats/key-encoding.md`).
+//!
+//! Per column: one byte 0 for NULL, or 1 followed by the value: BOOLEAN one byte; integers, DATE, TIME, TIMESTAMP and intervals
+//! little-endian in their stored width; FLOAT and DOUBLE their bits with one NaN; DECIMAL 16 bytes of the unscaled value;
+//! strings and bytes a 4-byte length and the bytes.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryBuilder, BooleanBuilder, Decimal128Array, Float32Builder,
+    Float64Builder, PrimitiveArray, PrimitiveBuilder, StringBuilder,
+};
+use arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type,
+    Int16Type, Int32Type, Int64Type, Time32MillisecondType, TimeUnit, TimestampMicrosecondType,
+    TimestampMillisecondType,
+};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::error::{Error, Result};
+use crate::state::codec::Reader;
+use crate::types::FlinkType;
+
+/// Encoded keys of a batch.
+#[derive(Debug, Default)]
+pub struct EncodedKeys {
+    /// Encodings back to back.
+    pub bytes: Vec<u8>,
+    /// End of each encoding in `bytes`.
+    pub ends: Vec<usize>,
+    /// xxh3-64 of each encoding.
+    pub hashes: Vec<u64>,
+}
+
+impl EncodedKeys {
+    /// Keys.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is no key.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The encoding of one key.
+    pub fn key(&self, row: usize) -> &[u8] {
+        let start = if row == 0 { 0 } else { self.ends[row - 1] };
+        &self.bytes[start..self.ends[row]]
+    }
+}
+
+/// Encodes and decodes keys of one list of types.
+#[derive(Debug, Clone)]
+pub struct KeyCodec {
+    /// Arrow types of the key columns.
+    types: Vec<DataType>,
+}
+
+/// A column seen as what it encodes.
+enum Column<'a> {
+    /// One byte per value.
+    Boolean(&'a arrow::array::BooleanArray),
+    /// Fixed width, little-endian, as raw bytes of the values.
+    Fixed {
+        /// Value bytes.
+        values: &'a [u8],
+        /// Bytes per value.
+        width: usize,
+    },
+    /// 32-bit floats.
+    Float32(&'a PrimitiveArray<Float32Type>),
+    /// 64-bit floats.
+    Float64(&'a PrimitiveArray<Float64Type>),
+    /// Strings.
+    Utf8(&'a arrow::array::StringArray),
+    /// Byte strings.
+    Binary(&'a arrow::array::BinaryArray),
+}
+
+impl KeyCodec {
+    /// A codec for key columns of these types.
+    ///
+    /// # Errors
+    /// `Unsupported` for nested types.
+    pub fn new<'a>(types: impl IntoIterator<Item = &'a FlinkType>) -> Result<Self> {
+        let mut arrow_types = Vec::new();
+        for ty in types {
+            let arrow_type = ty.to_arrow()?;
+            if arrow_type.is_nested() || arrow_type == DataType::Null {
+                return Err(Error::unsupported(format!("{} as a key", ty.kind)));
+            }
+            arrow_types.push(arrow_type);
+        }
+        Ok(Self { types: arrow_types })
+    }
+
+    /// Encodes the keys of `rows` rows.
+    ///
+    /// # Errors
+    /// `Internal` when a column has another type than the codec.
+    pub fn encode(&self, columns: &[&ArrayRef], rows: usize) -> Result<EncodedKeys> {
+        let views = columns
+            .iter()
+            .map(|column| view(column))
+            .collect::<Result<Vec<_>>>()?;
+        let mut keys = EncodedKeys {
+            bytes: Vec::with_capacity(rows * 16),
+            ends: Vec::with_capacity(rows),
+            hashes: Vec::with_capacity(rows),
+        };
+        let mut start = 0;
+        for row in 0..rows {
+            for (column, view) in columns.iter().zip(&views) {
+                if column.is_null(row) {
+                    keys.bytes.push(0);
+                } else {
+                    keys.bytes.push(1);
+                    view.append(row, &mut keys.bytes);
+                }
+            }
+            keys.hashes.push(xxh3_64(&keys.bytes[start..]));
+            start = keys.bytes.len();
+            keys.ends.push(start);
+        }
+        Ok(keys)
+    }
+
+    /// The columns of encoded keys.
+    ///
+    /// # Errors
+    /// `Corrupt` when an encoding is not of these types.
+    pub fn decode<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a [u8]> + Clone,
+    ) -> Result<Vec<ArrayRef>> {
+        let mut readers: Vec<Reader<'a>> = keys.map(Reader::new).collect();
+        self.types
+            .iter()
+            .map(|ty| decode_column(ty, &mut readers))
+            .collect()
+    }
+}
+
+/// Looks at a column.
+fn view(column: &ArrayRef) -> Result<Column<'_>> {
+    /// The value bytes of a primitive array, offset applied.
+    fn fixed<T: ArrowPrimitiveType>(column: &ArrayRef) -> Column<'_> {
+        let array = column.as_primitive::<T>();
+        Column::Fixed {
+            values: array.values().inner().as_slice(),
+            width: size_of::<T::Native>(),
+        }
+    }
+    Ok(match column.data_type() {
+        DataType::Boolean => Column::Boolean(column.as_boolean()),
+        DataType::Int8 => fixed::<Int8Type>(column),
+        DataType::Int16 => fixed::<Int16Type>(column),
+        DataType::Int32 => fixed::<Int32Type>(column),
+        DataType::Int64 => fixed::<Int64Type>(column),
+        DataType::Date32 => fixed::<Date32Type>(column),
+        DataType::Time32(TimeUnit::Millisecond) => fixed::<Time32MillisecondType>(column),
+        DataType::Timestamp(TimeUnit::Millisecond, None) => {
+            fixed::<TimestampMillisecondType>(column)
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, None) => {
+            fixed::<TimestampMicrosecondType>(column)
+        }
+        DataType::Decimal128(..) => fixed::<Decimal128Type>(column),
+        DataType::Float32 => Column::Float32(column.as_primitive()),
+        DataType::Float64 => Column::Float64(column.as_primitive()),
+        DataType::Utf8 => Column::Utf8(column.as_string()),
+        DataType::Binary => Column::Binary(column.as_binary()),
+        other => return Err(Error::internal(format!("key column of type {other}"))),
+    })
+}
+
+impl Column<'_> {
+    /// Appends the encoding of one value that is not null.
+    fn append(&self, row: usize, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Boolean(array) => bytes.push(u8::from(array.value(row))),
+            Self::Fixed { values, width } => {
+                bytes.extend_from_slice(&values[row * width..(row + 1) * width])
+            }
+            Self::Float32(array) => {
+                let value = array.value(row);
+                let value = if value.is_nan() { f32::NAN } else { value };
+                bytes.extend_from_slice(&value.to_bits().to_le_bytes());
+            }
+            Self::Float64(array) => {
+                let value = array.value(row);
+                let value = if value.is_nan() { f64::NAN } else { value };
+                bytes.extend_from_slice(&value.to_bits().to_le_bytes());
+            }
+            Self::Utf8(array) => append_bytes(array.value(row).as_bytes(), bytes),
+            Self::Binary(array) => append_bytes(array.value(row), bytes),
+        }
+    }
+}
+
+/// Appends length and bytes.
+fn append_bytes(value: &[u8], bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(&u32::try_from(value.len()).unwrap_or(u32::MAX).to_le_bytes());
+    bytes.extend_from_slice(value);
+}
+
+/// Reads one column of all keys.
+fn decode_column(ty: &DataType, readers: &mut [Reader<'_>]) -> Result<ArrayRef> {
+    /// Reads fixed-width values with `read`.
+    fn primitive<T: ArrowPrimitiveType>(
+        readers: &mut [Reader<'_>],
+        read: impl Fn(&mut Reader<'_>) -> Result<T::Native>,
+    ) -> Result<PrimitiveArray<T>> {
+        let mut builder = PrimitiveBuilder::<T>::with_capacity(readers.len());
+        for reader in readers {
+            builder.append_option(if reader.u8()? == 0 {
+                None
+            } else {
+                Some(read(reader)?)
+            });
+        }
+        Ok(builder.finish())
+    }
+    /// A 32-bit integer.
+    fn int32(reader: &mut Reader<'_>) -> Result<i32> {
+        reader.u32().map(u32::cast_signed)
+    }
+    /// A 64-bit integer.
+    fn int64(reader: &mut Reader<'_>) -> Result<i64> {
+        reader.i64()
+    }
+    /// A 128-bit integer.
+    fn int128(reader: &mut Reader<'_>) -> Result<i128> {
+        reader.i128()
+    }
+    Ok(match ty {
+        DataType::Boolean => {
+            let mut builder = BooleanBuilder::with_capacity(readers.len());
+            for reader in readers {
+                builder.append_option(if reader.u8()? == 0 {
+                    None
+                } else {
+                    Some(reader.u8()? != 0)
+                });
+            }
+            Arc::new(builder.finish())
+        }
+        DataType::Int8 => Arc::new(primitive::<Int8Type>(readers, |r| {
+            r.u8().map(u8::cast_signed)
+        })?),
+        DataType::Int16 => Arc::new(primitive::<Int16Type>(readers, |r| {
+            Ok(i16::from_le_bytes([r.u8()?, r.u8()?]))
+        })?),
+        DataType::Int32 => Arc::new(primitive::<Int32Type>(readers, int32)?),
+        DataType::Date32 => Arc::new(primitive::<Date32Type>(readers, int32)?),
+        DataType::Time32(_) => Arc::new(primitive::<Time32MillisecondType>(readers, int32)?),
+        DataType::Int64 => Arc::new(primitive::<Int64Type>(readers, int64)?),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => {
+            Arc::new(primitive::<TimestampMillisecondType>(readers, int64)?)
+        }
+        DataType::Timestamp(_, _) => {
+            Arc::new(primitive::<TimestampMicrosecondType>(readers, int64)?)
+        }
+        DataType::Decimal128(precision, scale) => {
+            let array: Decimal128Array = primitive::<Decimal128Type>(readers, int128)?;
+            Arc::new(array.with_precision_and_scale(*precision, *scale)?)
+        }
+        DataType::Float32 => {
+            let mut builder = Float32Builder::with_capacity(readers.len());
+            for reader in readers {
+                builder.append_option(if reader.u8()? == 0 {
+                    None
+                } else {
+                    Some(f32::from_bits(reader.u32()?))
+                });
+            }
+            Arc::new(builder.finish())
+        }
+        DataType::Float64 => {
+            let mut builder = Float64Builder::with_capacity(readers.len());
+            for reader in readers {
+                let bits = if reader.u8()? == 0 {
+                    None
+                } else {
+                    Some(reader.i64()?.cast_unsigned())
+                };
+                builder.append_option(bits.map(f64::from_bits));
+            }
+            Arc::new(builder.finish())
+        }
+        DataType::Binary => {
+            let mut builder = BinaryBuilder::new();
+            for reader in readers {
+                builder.append_option(if reader.u8()? == 0 {
+                    None
+                } else {
+                    Some(reader.bytes()?)
+                });
+            }
+            Arc::new(builder.finish())
+        }
+        _ => {
+            let mut builder = StringBuilder::new();
+            for reader in readers {
+                let bytes = if reader.u8()? == 0 {
+                    None
+                } else {
+                    Some(reader.bytes()?)
+                };
+                let text = bytes.map(std::str::from_utf8).transpose();
+                builder.append_option(text.map_err(|_| Error::corrupt("a key is not UTF-8"))?);
+            }
+            Arc::new(builder.finish())
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Int64Array, StringArray};
+
+    use super::*;
+    use crate::types::TypeKind;
+
+    #[test]
+    fn golden_vectors() {
+        let codec =
+            KeyCodec::new([&TypeKind::BigInt.nullable(), &TypeKind::string().nullable()]).unwrap();
+        let ids: ArrayRef = Arc::new(Int64Array::from(vec![Some(258), None]));
+        let names: ArrayRef = Arc::new(StringArray::from(vec![Some("ab"), Some("")]));
+        let keys = codec.encode(&[&ids, &names], 2).unwrap();
+        assert_eq!(
+            keys.key(0),
+            [1, 2, 1, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, b'a', b'b']
+        );
+        assert_eq!(keys.key(1), [0, 1, 0, 0, 0, 0]);
+        assert_eq!(keys.hashes, [xxh3_64(keys.key(0)), xxh3_64(keys.key(1))]);
+    }
+
+    #[test]
+    fn decoding_gives_back_every_type_with_nulls() {
+        let types = [
+            TypeKind::Boolean,
+            TypeKind::TinyInt,
+            TypeKind::SmallInt,
+            TypeKind::Int,
+            TypeKind::BigInt,
+            TypeKind::Float,
+            TypeKind::Double,
+            TypeKind::Decimal {
+                precision: 20,
+                scale: 3,
+            },
+            TypeKind::Date,
+            TypeKind::Time(3),
+            TypeKind::Timestamp(3),
+            TypeKind::TimestampLtz(6),
+            TypeKind::string(),
+            TypeKind::bytes(),
+        ]
+        .map(TypeKind::nullable);
+        let ints: ArrayRef = Arc::new(Int32Array::from(vec![Some(1), None, Some(0)]));
+        let columns: Vec<ArrayRef> = types
+            .iter()
+            .map(|ty| {
+                let target = ty.to_arrow().unwrap();
+                match target {
+                    DataType::Binary => Arc::new(arrow::array::BinaryArray::from(vec![
+                        Some(&b"x"[..]),
+                        None,
+                        Some(b""),
+                    ])),
+                    DataType::Date32 | DataType::Time32(_) => {
+                        arrow::compute::cast(&ints, &target).unwrap()
+                    }
+                    DataType::Timestamp(..) => {
+                        let longs = arrow::compute::cast(&ints, &DataType::Int64).unwrap();
+                        arrow::compute::cast(&longs, &target).unwrap()
+                    }
+                    _ => arrow::compute::cast(&ints, &target).unwrap(),
+                }
+            })
+            .collect();
+        let codec = KeyCodec::new(&types).unwrap();
+        let keys = codec
+            .encode(&columns.iter().collect::<Vec<_>>(), 3)
+            .unwrap();
+        let decoded = codec.decode((0..3).map(|row| keys.key(row))).unwrap();
+        for ((ty, before), after) in types.iter().zip(&columns).zip(&decoded) {
+            assert_eq!(before, after, "{ty}");
+        }
+    }
+
+    use arrow::array::Int32Array;
+}
