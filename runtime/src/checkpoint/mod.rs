@@ -1,1 +1,37 @@
-//! Checkpoints.
+//! Checkpoints: the state of a whole statement at one epoch.
+//!
+//! Enters: the states of all subtasks. Leaves: a file that a later start restores, or the decision which file that is. An epoch is
+//! complete when every subtask has joined it.
+
+mod coordinator;
+mod manifest;
+pub mod storage;
+
+pub use coordinator::{Coordinator, Decision};
+pub use manifest::Checkpoint;
+
+use serde::{Deserialize, Serialize};
+
+use crate::connector::source::SplitPosition;
+use crate::operator::KeyGroupState;
+use crate::time::EpochMillis;
+
+/// The state of one subtask at an epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SubtaskState {
+    /// Splits of a source.
+    pub splits: Vec<SplitState>,
+    /// The watermark seen; absent before the first.
+    pub watermark_ms: Option<EpochMillis>,
+    /// Keyed state.
+    pub key_groups: Vec<KeyGroupState>,
+}
+
+/// The state of one split of a source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitState {
+    /// Where reading continues.
+    pub position: SplitPosition,
+    /// The split's watermark; absent before the first.
+    pub watermark_ms: Option<EpochMillis>,
+}

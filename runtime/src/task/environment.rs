@@ -1,9 +1,25 @@
-//! What a job needs from the outside.
+//! What a job needs from the outside, and which connector a table is.
+//!
+//! Place in the flow: the server builds one [`Environment`]; deployment asks it for sources and sinks. Invariant: the only place
+//! that knows connectors by name.
 
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::connector::blackhole::BlackholeSink;
+use crate::connector::datagen::DatagenSource;
+use crate::connector::faker::FakerSource;
+use crate::connector::filesystem::{FilesystemSink, FilesystemSource};
+use crate::connector::kafka::{KafkaOptions, KafkaSink, KafkaSource};
+use crate::connector::log::{LogSink, LogSource, LogStore};
+use crate::connector::options::ScanOptions;
+use crate::connector::print::PrintSink;
+use crate::connector::sink::Sink;
+use crate::connector::source::Source;
+use crate::error::{Error, Result};
+use crate::format::registry::SchemaRegistry;
+use crate::plan::{Column, ReadColumn};
 use crate::sql::catalog::{ObjectName, TableDef};
+use crate::task::record_writer::topic_of;
 use crate::time::SharedClock;
 
 /// Finds the table that dead letters are written to, creating it when it is missing.
@@ -14,12 +30,110 @@ pub type ErrorTables = Arc<dyn Fn(&ObjectName) -> Result<TableDef> + Send + Sync
 pub struct Environment {
     /// Time.
     pub clock: SharedClock,
+    /// The embedded log, which `confluent` tables live in unless [`Self::kafka`] is set.
+    pub log: Option<Arc<LogStore>>,
+    /// Bootstrap servers of the Kafka cluster that `confluent` tables live in.
+    pub kafka: Option<String>,
+    /// The Schema Registry of registry formats.
+    pub registry: Option<Arc<dyn SchemaRegistry>>,
     /// Error tables by name.
     pub error_tables: ErrorTables,
 }
 
 impl std::fmt::Debug for Environment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Environment").finish_non_exhaustive()
+        f.debug_struct("Environment")
+            .field("kafka", &self.kafka)
+            .finish_non_exhaustive()
     }
+}
+
+/// Where the records of a table are.
+enum Topic<'a> {
+    /// In the embedded log.
+    Log(&'a Arc<LogStore>),
+    /// In Kafka.
+    Kafka(KafkaOptions),
+}
+
+impl Environment {
+    /// Where the records of a topic-like table are; absent for other connectors.
+    fn topic(&self, table: &TableDef, connector: &str) -> Result<Option<Topic<'_>>> {
+        match (connector, &self.kafka, &self.log) {
+            ("confluent", None, Some(log)) => Ok(Some(Topic::Log(log))),
+            ("confluent", None, None) => Err(Error::option(format!(
+                "table {} needs a Kafka cluster: there is no embedded log here",
+                table.name
+            ))),
+            ("confluent" | "kafka" | "upsert-kafka", kafka, _) => Ok(Some(Topic::Kafka(
+                KafkaOptions::from_table(table, kafka.as_deref())?,
+            ))),
+            _ => Ok(None),
+        }
+    }
+
+    /// The source of a table.
+    ///
+    /// # Errors
+    /// `Invalid` for options of the connector; `Unsupported` for one that cannot be read.
+    pub(super) fn source(&self, table: &TableDef, read: &[ReadColumn]) -> Result<Arc<dyn Source>> {
+        let connector = connector_of(table);
+        match self.topic(table, connector)? {
+            Some(Topic::Log(log)) => {
+                return Ok(Arc::new(LogSource::new(
+                    log.clone(),
+                    topic_of(table),
+                    ScanOptions::parse(table)?,
+                )?));
+            }
+            Some(Topic::Kafka(options)) => {
+                return Ok(Arc::new(KafkaSource::new(
+                    options,
+                    topic_of(table),
+                    ScanOptions::parse(table)?,
+                )?));
+            }
+            None => {}
+        }
+        match connector {
+            "datagen" => Ok(Arc::new(DatagenSource::new(table, read)?)),
+            "faker" => Ok(Arc::new(FakerSource::new(table, read)?)),
+            "filesystem" => Ok(Arc::new(FilesystemSource::new(table)?)),
+            other => Err(Error::unsupported(format!(
+                "reading table {}: connector '{other}' is a sink only",
+                table.name
+            ))),
+        }
+    }
+
+    /// The sink of a table whose rows have these columns.
+    ///
+    /// # Errors
+    /// `Invalid` for options of the connector; `Unsupported` for one that cannot be written.
+    pub(super) fn sink(&self, table: &TableDef, columns: &[Column]) -> Result<Arc<dyn Sink>> {
+        let connector = connector_of(table);
+        match self.topic(table, connector)? {
+            Some(Topic::Log(log)) => {
+                return Ok(Arc::new(LogSink::new(log.clone(), topic_of(table))?));
+            }
+            Some(Topic::Kafka(options)) => {
+                return Ok(Arc::new(KafkaSink::new(options, topic_of(table))?));
+            }
+            None => {}
+        }
+        match connector {
+            "blackhole" => Ok(Arc::new(BlackholeSink)),
+            "print" => Ok(Arc::new(PrintSink::new(table, columns)?)),
+            "filesystem" => Ok(Arc::new(FilesystemSink::new(table)?)),
+            other => Err(Error::unsupported(format!(
+                "writing table {}: connector '{other}' is a source only",
+                table.name
+            ))),
+        }
+    }
+}
+
+/// The connector of a table.
+pub(super) fn connector_of(table: &TableDef) -> &str {
+    table.option("connector").unwrap_or("confluent")
 }

@@ -3,10 +3,25 @@
 //! Enters: a [`crate::plan::StreamPlan`] and an [`Environment`]. Leaves: a running [`Job`]. The only folder that wires
 //! connectors, formats and operators together.
 
+mod control;
+mod dead_letters;
+mod deploy;
 mod environment;
+mod exchange;
+mod gate;
 mod job;
+mod layout;
+mod record_decoder;
+mod record_writer;
+mod sink;
+mod slot;
+mod source;
+mod subtask;
+mod values;
 mod waker;
+mod watermark;
 
-pub use environment::Environment;
+pub use environment::{Environment, ErrorTables};
 pub use job::{Job, JobConfig, JobEvent, JobSpec};
 pub use waker::Waker;
+pub use watermark::IdleTimeout;

@@ -1,0 +1,135 @@
+//! Which columns of a table live in a record's key and which in its value.
+//!
+//! Place in the flow: record decoder and record writer ask it. Invariant: every physical column is in the key, in the value, or in
+//! both, and in neither only when the table says so.
+//!
+//! # Source
+//! Confluent: the key holds the primary key or the DISTRIBUTED BY columns, the value the rest unless `value.fields-include` is
+//! `all`. Open-source `kafka`: the key holds `key.fields`, the value everything; `upsert-kafka`: the key is the primary key.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Result};
+use crate::format::FormatField;
+use crate::sql::catalog::TableDef;
+
+/// The parts of a table's records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RecordLayout {
+    /// The key; absent when records have none.
+    pub(super) key: Option<Part>,
+    /// The value.
+    pub(super) value: Part,
+}
+
+/// The key or the value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Part {
+    /// Format name.
+    pub(super) format: String,
+    /// Format options, without the `key.` or `value.` in front.
+    pub(super) options: BTreeMap<String, String>,
+    /// Columns in order.
+    pub(super) columns: Vec<String>,
+    /// What column names begin with that encoded names do not.
+    pub(super) prefix: String,
+}
+
+impl Part {
+    /// The encoded field of a column of this part.
+    pub(super) fn field(&self, table: &TableDef, column: &str) -> Result<FormatField> {
+        let ty = table.column(column)?.ty.clone();
+        Ok(FormatField {
+            name: column
+                .strip_prefix(&self.prefix)
+                .unwrap_or(column)
+                .to_owned(),
+            ty,
+        })
+    }
+}
+
+impl RecordLayout {
+    /// The layout of a table.
+    ///
+    /// # Errors
+    /// `Invalid` for a `key.fields` column that does not exist or formats that are missing.
+    pub(super) fn of(table: &TableDef) -> Result<Self> {
+        let connector = table.option("connector").unwrap_or("confluent");
+        let value_format = table
+            .option("value.format")
+            .or_else(|| table.option("format"))
+            .ok_or_else(|| Error::option(format!("table {} has no 'value.format'", table.name)))?;
+        let key_columns = key_columns(table, connector)?;
+        let includes_key = match table.option("value.fields-include") {
+            None => connector != "confluent",
+            Some(value) => value.eq_ignore_ascii_case("all"),
+        };
+        let in_value = |name: &String| includes_key || !key_columns.contains(name);
+        let value = Part {
+            format: value_format.to_owned(),
+            options: part_options(table, "value."),
+            columns: table
+                .physical()
+                .map(|column| column.name.clone())
+                .filter(in_value)
+                .collect(),
+            prefix: String::new(),
+        };
+        let key = (!key_columns.is_empty()).then(|| Part {
+            format: table
+                .option("key.format")
+                .unwrap_or(value_format)
+                .to_owned(),
+            options: part_options(table, "key."),
+            columns: key_columns.clone(),
+            prefix: table
+                .option("key.fields-prefix")
+                .unwrap_or_default()
+                .to_owned(),
+        });
+        Ok(Self { key, value })
+    }
+}
+
+/// Columns of the key.
+fn key_columns(table: &TableDef, connector: &str) -> Result<Vec<String>> {
+    if connector == "kafka" {
+        let fields = table
+            .option("key.fields")
+            .unwrap_or_default()
+            .split(';')
+            .map(str::trim);
+        let fields: Vec<String> = fields
+            .filter(|field| !field.is_empty())
+            .map(str::to_owned)
+            .collect();
+        for field in &fields {
+            table
+                .column(field)
+                .map_err(|error| error.context("option 'key.fields'"))?;
+        }
+        return Ok(fields);
+    }
+    Ok(if table.primary_key.is_empty() {
+        table.distributed_by.clone()
+    } else {
+        table.primary_key.clone()
+    })
+}
+
+/// Options of one part: those without a prefix, overridden by those with it.
+fn part_options(table: &TableDef, prefix: &str) -> BTreeMap<String, String> {
+    let mut options: BTreeMap<String, String> = table
+        .options
+        .iter()
+        .filter(|(key, _)| !key.starts_with("key.") && !key.starts_with("value."))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    let own = table
+        .options
+        .iter()
+        .filter_map(|(key, value)| Some((key.strip_prefix(prefix)?, value)));
+    options.extend(own.map(|(key, value)| (key.to_owned(), value.clone())));
+    options
+}

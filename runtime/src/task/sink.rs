@@ -1,0 +1,159 @@
+//! The sink subtask: rows out of the job.
+//!
+//! Place in the flow: the last vertex. Invariant: a barrier is acknowledged only when everything before it is safe in the outside
+//! world.
+
+use std::sync::Arc;
+
+use crate::batch::Batch;
+use crate::checkpoint::SubtaskState;
+use crate::connector::sink::SinkWriter;
+use crate::error::Result;
+use crate::metering::SubtaskMetrics;
+use crate::task::control::Control;
+use crate::task::gate::{Event, Gate};
+use crate::task::record_writer::RecordWriter;
+use crate::task::subtask::{Progress, Subtask, acknowledge_finished};
+use crate::time::EpochMillis;
+
+/// The sink subtask.
+#[derive(Debug)]
+pub(super) struct SinkTask {
+    /// Input.
+    gate: Gate,
+    /// Where rows go.
+    writer: Writer,
+    /// What is done once everything written is safe.
+    flushing: Option<Flush>,
+    /// The newest epoch joined.
+    epoch: u64,
+    /// The watermark seen.
+    watermark_ms: Option<EpochMillis>,
+    /// Whether everything is written and safe.
+    is_finished: bool,
+    /// Counters.
+    metrics: Arc<SubtaskMetrics>,
+}
+
+/// Where rows go.
+#[derive(Debug)]
+pub(super) enum Writer {
+    /// As columns.
+    Rows(Box<dyn SinkWriter>),
+    /// As encoded records.
+    Records(Box<RecordWriter>),
+}
+
+/// What is done once everything written is safe.
+#[derive(Debug, Clone, Copy)]
+enum Flush {
+    /// An epoch is acknowledged.
+    Epoch(u64),
+    /// The subtask ends.
+    End,
+}
+
+impl Writer {
+    /// The writer beneath.
+    fn sink(&mut self) -> &mut dyn SinkWriter {
+        match self {
+            Self::Rows(writer) => &mut **writer,
+            Self::Records(writer) => writer.writer(),
+        }
+    }
+
+    /// Writes rows; records and bytes written.
+    fn write(&mut self, batch: &Batch) -> Result<(usize, usize)> {
+        match self {
+            Self::Rows(writer) => {
+                writer.write_rows(batch)?;
+                Ok((batch.rows, batch.memory_bytes()))
+            }
+            Self::Records(writer) => writer.write(batch),
+        }
+    }
+}
+
+impl SinkTask {
+    /// A sink that goes on after `epoch`.
+    pub(super) fn new(
+        gate: Gate,
+        writer: Writer,
+        metrics: Arc<SubtaskMetrics>,
+        epoch: u64,
+    ) -> Self {
+        Self {
+            gate,
+            writer,
+            flushing: None,
+            epoch,
+            watermark_ms: None,
+            is_finished: false,
+            metrics,
+        }
+    }
+
+    /// Asks again whether everything written is safe.
+    fn flush(&mut self, flush: Flush) -> Result<Progress> {
+        if !self.writer.sink().flush()? {
+            self.flushing = Some(flush);
+            return Ok(Progress::Blocked);
+        }
+        match flush {
+            Flush::Epoch(epoch) => {
+                self.epoch = epoch;
+                Ok(Progress::Acknowledge(epoch, self.state()?))
+            }
+            Flush::End => {
+                self.is_finished = true;
+                Ok(Progress::Ready)
+            }
+        }
+    }
+}
+
+impl Subtask for SinkTask {
+    fn step(&mut self, control: &Control) -> Result<Progress> {
+        if self.is_finished {
+            let mut epoch = self.epoch;
+            let progress = acknowledge_finished(self, &mut epoch, control);
+            self.epoch = epoch;
+            return progress;
+        }
+        if let Some(flush) = self.flushing.take() {
+            return self.flush(flush);
+        }
+        if !self.writer.sink().ready() {
+            return Ok(Progress::Blocked);
+        }
+        match self.gate.poll() {
+            None => return Ok(Progress::Idle(None)),
+            Some(Event::Batch(_, batch)) => {
+                self.metrics.records_in.add(batch.rows);
+                let (records, bytes) = self.writer.write(&batch)?;
+                self.metrics.records_out.add(records);
+                self.metrics.table.records.add(records);
+                self.metrics.table.bytes.add(bytes);
+            }
+            Some(Event::Watermark(watermark_ms)) => {
+                self.watermark_ms = Some(watermark_ms);
+                self.metrics.input_watermark.set(watermark_ms);
+            }
+            Some(Event::Barrier(epoch)) => return self.flush(Flush::Epoch(epoch)),
+            Some(Event::EndOfInput) => return self.flush(Flush::End),
+            Some(Event::Idle | Event::Active) => {}
+        }
+        Ok(Progress::Ready)
+    }
+
+    fn state(&self) -> Result<SubtaskState> {
+        Ok(SubtaskState {
+            watermark_ms: self.watermark_ms,
+            ..SubtaskState::default()
+        })
+    }
+
+    fn metrics(&self) -> &SubtaskMetrics {
+        &self.metrics
+    }
+}

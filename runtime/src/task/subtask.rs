@@ -1,0 +1,361 @@
+//! One subtask of one operator, as the slot sees it.
+//!
+//! Place in the flow: a slot steps its subtasks, downstream first. Invariant: a step never blocks and emits about
+//! [`crate::operator::EMIT_ROWS_MAX`] rows at most.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, UInt32Array};
+
+use crate::batch::{Batch, StreamElement};
+use crate::checkpoint::SubtaskState;
+use crate::error::Result;
+use crate::graph::key_group::{KEY_GROUPS_DEFAULT, key_group, subtask_of};
+use crate::metering::SubtaskMetrics;
+use crate::operator::{Collector, Operator, OperatorContext};
+use crate::state::KeyCodec;
+use crate::task::control::Control;
+use crate::task::exchange::Queue;
+use crate::task::gate::{Event, Gate};
+use crate::time::{Clock, EpochMillis, SharedClock};
+
+/// What a step achieved.
+#[derive(Debug)]
+pub(super) enum Progress {
+    /// Something was done; there may be more.
+    Ready,
+    /// A checkpoint was joined; the slot reports the state.
+    Acknowledge(u64, SubtaskState),
+    /// An output, writer or flush must move first; it wakes the slot.
+    Blocked,
+    /// No input; look again at this monotonic time at the latest.
+    Idle(Option<Duration>),
+    /// Nothing will ever be done again.
+    Finished,
+}
+
+/// One subtask of one operator.
+pub(super) trait Subtask: Send + Debug {
+    /// Does the next piece of work.
+    ///
+    /// # Errors
+    /// Whatever fails the job.
+    fn step(&mut self, control: &Control) -> Result<Progress>;
+
+    /// The state at this moment, for subtasks that have finished.
+    ///
+    /// # Errors
+    /// `Internal` only.
+    fn state(&self) -> Result<SubtaskState>;
+
+    /// Counters.
+    fn metrics(&self) -> &SubtaskMetrics;
+}
+
+/// Where the elements of a subtask go.
+#[derive(Debug)]
+pub(super) struct Output {
+    /// One per consumer.
+    routes: Vec<Route>,
+    /// Counters of the subtask.
+    metrics: Arc<SubtaskMetrics>,
+}
+
+/// The way to one consumer.
+#[derive(Debug)]
+pub(super) enum Route {
+    /// To the same slot, or everything to one subtask of the consumer: rows go to the first queue, control to all.
+    First(Vec<Arc<Queue>>),
+    /// To the owner of each row's key group.
+    Keyed {
+        /// Key columns.
+        keys: Vec<usize>,
+        /// Encodes keys.
+        codec: KeyCodec,
+        /// One per subtask of the consumer.
+        queues: Vec<Arc<Queue>>,
+    },
+}
+
+impl Route {
+    /// All queues of the route.
+    fn queues(&self) -> &[Arc<Queue>] {
+        match self {
+            Self::First(queues) | Self::Keyed { queues, .. } => queues,
+        }
+    }
+}
+
+impl Output {
+    /// An output over routes.
+    pub(super) fn new(routes: Vec<Route>, metrics: Arc<SubtaskMetrics>) -> Self {
+        Self { routes, metrics }
+    }
+
+    /// Whether every queue has room.
+    pub(super) fn has_room(&self) -> bool {
+        self.routes
+            .iter()
+            .flat_map(Route::queues)
+            .all(|queue| queue.has_room())
+    }
+
+    /// Sends rows to every consumer.
+    pub(super) fn emit(&self, batch: &Batch) -> Result<()> {
+        self.metrics.records_out.add(batch.rows);
+        for route in &self.routes {
+            match route {
+                Route::First(queues) => queues[0].push(StreamElement::Batch(batch.clone())),
+                Route::Keyed {
+                    keys,
+                    codec,
+                    queues,
+                } => emit_keyed(batch, keys, codec, queues)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what an operator has collected.
+    pub(super) fn emit_all(&self, collector: &mut Collector) -> Result<()> {
+        collector.drain().try_for_each(|batch| self.emit(&batch))
+    }
+
+    /// Sends a control element to every subtask of every consumer.
+    pub(super) fn broadcast(&self, element: &StreamElement) {
+        if let StreamElement::Watermark(watermark_ms) = element {
+            self.metrics.output_watermark.set(*watermark_ms);
+        }
+        for queue in self.routes.iter().flat_map(Route::queues) {
+            queue.push(element.clone());
+        }
+    }
+}
+
+/// Sends each row to the owner of its key group.
+fn emit_keyed(
+    batch: &Batch,
+    keys: &[usize],
+    codec: &KeyCodec,
+    queues: &[Arc<Queue>],
+) -> Result<()> {
+    if let [queue] = queues {
+        queue.push(StreamElement::Batch(batch.clone()));
+        return Ok(());
+    }
+    let columns: Vec<&ArrayRef> = keys.iter().map(|key| &batch.columns[*key]).collect();
+    let encoded = codec.encode(&columns, batch.rows)?;
+    let mut rows: Vec<Vec<u32>> = vec![Vec::new(); queues.len()];
+    for (row, hash) in (0u32..).zip(&encoded.hashes) {
+        let group = key_group(*hash, KEY_GROUPS_DEFAULT);
+        rows[subtask_of(group, queues.len(), KEY_GROUPS_DEFAULT)].push(row);
+    }
+    for (queue, rows) in queues.iter().zip(rows) {
+        if !rows.is_empty() {
+            queue.push(StreamElement::Batch(batch.take(&UInt32Array::from(rows))?));
+        }
+    }
+    Ok(())
+}
+
+/// A subtask of an operator between source and sink.
+#[derive(Debug)]
+pub(super) struct Transform {
+    /// Input.
+    gate: Gate,
+    /// What is done.
+    operator: Box<dyn Operator>,
+    /// Output.
+    output: Output,
+    /// What the operator emits in one step.
+    collector: Collector,
+    /// The watermark seen.
+    watermark_ms: Option<EpochMillis>,
+    /// What follows once the operator has emitted what is due.
+    after_pending: Option<StreamElement>,
+    /// The newest epoch joined.
+    epoch: u64,
+    /// Whether the end was sent.
+    is_finished: bool,
+    /// Time.
+    clock: SharedClock,
+    /// Counters.
+    metrics: Arc<SubtaskMetrics>,
+}
+
+/// What a transform is made of.
+#[derive(Debug)]
+pub(super) struct TransformParts {
+    /// Input.
+    pub(super) gate: Gate,
+    /// What is done.
+    pub(super) operator: Box<dyn Operator>,
+    /// Output.
+    pub(super) output: Output,
+    /// Time.
+    pub(super) clock: SharedClock,
+    /// Counters.
+    pub(super) metrics: Arc<SubtaskMetrics>,
+}
+
+impl Transform {
+    /// A transform, with its keyed state restored already and the watermark of the restored epoch.
+    pub(super) fn new(
+        parts: TransformParts,
+        epoch: u64,
+        watermark_ms: Option<EpochMillis>,
+    ) -> Result<Self> {
+        let TransformParts {
+            gate,
+            operator,
+            output,
+            clock,
+            metrics,
+        } = parts;
+        let mut transform = Self {
+            gate,
+            operator,
+            output,
+            collector: Collector::default(),
+            watermark_ms,
+            after_pending: None,
+            epoch,
+            is_finished: false,
+            clock,
+            metrics,
+        };
+        if watermark_ms.is_some() {
+            let context = context(
+                &*transform.clock,
+                transform.watermark_ms,
+                &transform.metrics,
+            );
+            transform.operator.on_watermark(&context)?;
+        }
+        transform.measure_state();
+        Ok(transform)
+    }
+
+    /// Exports the size of the state.
+    fn measure_state(&self) {
+        self.metrics
+            .state_bytes
+            .set(self.operator.state_bytes() as u64);
+        self.metrics
+            .state_keys
+            .set(self.operator.state_keys() as u64);
+    }
+
+    /// Emits what is due, then what was held back behind it.
+    fn emit_pending(&mut self, after: StreamElement) -> Result<Progress> {
+        let context = context(&*self.clock, self.watermark_ms, &self.metrics);
+        let has_more = self.operator.emit_pending(&context, &mut self.collector)?;
+        self.output.emit_all(&mut self.collector)?;
+        if has_more {
+            self.after_pending = Some(after);
+            return Ok(Progress::Ready);
+        }
+        self.is_finished = matches!(after, StreamElement::EndOfInput);
+        self.output.broadcast(&after);
+        self.measure_state();
+        Ok(Progress::Ready)
+    }
+
+    /// Lets the operator know that event time has advanced; what is due is emitted by the next steps.
+    fn advance(&mut self, watermark_ms: EpochMillis, after: StreamElement) -> Result<Progress> {
+        self.watermark_ms = Some(watermark_ms);
+        self.metrics.input_watermark.set(watermark_ms);
+        let context = context(&*self.clock, self.watermark_ms, &self.metrics);
+        self.operator.on_watermark(&context)?;
+        self.emit_pending(after)
+    }
+
+    /// Reacts to an event of the gate.
+    fn react(&mut self, event: Event) -> Result<Progress> {
+        match event {
+            Event::Batch(input, batch) => {
+                self.metrics.records_in.add(batch.rows);
+                let context = context(&*self.clock, self.watermark_ms, &self.metrics);
+                self.operator
+                    .on_batch(input, &batch, &context, &mut self.collector)?;
+                self.output.emit_all(&mut self.collector)?;
+                self.measure_state();
+            }
+            Event::Watermark(watermark_ms) => {
+                return self.advance(watermark_ms, StreamElement::Watermark(watermark_ms));
+            }
+            Event::Barrier(epoch) => {
+                self.epoch = epoch;
+                let state = self.state()?;
+                self.output.broadcast(&StreamElement::Barrier(epoch));
+                return Ok(Progress::Acknowledge(epoch, state));
+            }
+            Event::Idle => self.output.broadcast(&StreamElement::Idle),
+            Event::Active => self.output.broadcast(&StreamElement::Active),
+            Event::EndOfInput => return self.advance(EpochMillis::MAX, StreamElement::EndOfInput),
+        }
+        Ok(Progress::Ready)
+    }
+}
+
+/// What an operator may use.
+fn context<'a>(
+    clock: &'a dyn Clock,
+    watermark_ms: Option<EpochMillis>,
+    metrics: &'a SubtaskMetrics,
+) -> OperatorContext<'a> {
+    OperatorContext {
+        clock,
+        watermark_ms,
+        metrics,
+    }
+}
+
+/// The acknowledgement of a finished subtask, when an epoch was asked for that it has not joined.
+pub(super) fn acknowledge_finished(
+    subtask: &dyn Subtask,
+    epoch: &mut u64,
+    control: &Control,
+) -> Result<Progress> {
+    let requested = control.epoch();
+    if requested <= *epoch {
+        return Ok(Progress::Finished);
+    }
+    *epoch = requested;
+    Ok(Progress::Acknowledge(requested, subtask.state()?))
+}
+
+impl Subtask for Transform {
+    fn step(&mut self, control: &Control) -> Result<Progress> {
+        if self.is_finished {
+            let mut epoch = self.epoch;
+            let progress = acknowledge_finished(self, &mut epoch, control);
+            self.epoch = epoch;
+            return progress;
+        }
+        if !self.output.has_room() {
+            return Ok(Progress::Blocked);
+        }
+        if let Some(after) = self.after_pending.take() {
+            return self.emit_pending(after);
+        }
+        match self.gate.poll() {
+            Some(event) => self.react(event),
+            None => Ok(Progress::Idle(None)),
+        }
+    }
+
+    fn state(&self) -> Result<SubtaskState> {
+        Ok(SubtaskState {
+            splits: Vec::new(),
+            watermark_ms: self.watermark_ms,
+            key_groups: self.operator.snapshot(KEY_GROUPS_DEFAULT)?,
+        })
+    }
+
+    fn metrics(&self) -> &SubtaskMetrics {
+        &self.metrics
+    }
+}
