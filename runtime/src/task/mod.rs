@@ -9,4 +9,4 @@ mod waker;
 
 pub use environment::Environment;
 pub use job::{Job, JobConfig, JobEvent, JobSpec};
-pub use waker::Waker;
+pub use waker::{Waker, WakerSet};
