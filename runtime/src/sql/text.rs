@@ -1,6 +1,6 @@
 //! Values as text and as JSON, the way Flink and Confluent's results print them.
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
@@ -18,4 +18,23 @@ pub fn to_result_json(
 ) -> Result<Value> {
     let _ = (array, row, time_zone);
     Err(Error::unsupported(format!("text of {ty}")))
+}
+
+/// A value as Flink's `Row.toString` prints it; absent for NULL.
+///
+/// # Errors
+/// `Internal` when the array is not of the type.
+pub fn to_text(
+    array: &ArrayRef,
+    row: usize,
+    ty: &FlinkType,
+    time_zone: &str,
+) -> Result<Option<String>> {
+    let _ = (ty, time_zone);
+    if array.is_null(row) {
+        return Ok(None);
+    }
+    Ok(Some(arrow::util::display::array_value_to_string(
+        array, row,
+    )?))
 }

@@ -23,5 +23,5 @@ mod watermark;
 
 pub use environment::{Environment, ErrorTables};
 pub use job::{Job, JobConfig, JobEvent, JobSpec};
-pub use waker::Waker;
+pub use waker::{Waker, WakerSet};
 pub use watermark::IdleTimeout;

@@ -3,7 +3,7 @@
 //! Place in the flow: connectors, exchanges and the coordinator hold a [`Waker`] of the slot. Invariant: a wake-up that comes
 //! before the slot parks is not lost.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 /// Wakes one slot thread. Cheap to clone.
@@ -58,5 +58,43 @@ impl Waker {
                 .unwrap_or_else(PoisonError::into_inner),
         };
         *woken = false;
+    }
+}
+
+/// Wakers that something else calls, without keeping their slots' state alive.
+///
+/// The same waker is held once and wakers of ended slots are dropped, so the set is never larger than the number of live
+/// slots that were added.
+#[derive(Debug, Default)]
+pub struct WakerSet {
+    /// One entry per distinct waker.
+    wakers: Vec<Weak<Shared>>,
+}
+
+impl WakerSet {
+    /// Adds a waker unless it is there already.
+    pub fn add(&mut self, waker: &Waker) {
+        self.wakers.retain(|held| held.strong_count() > 0);
+        let held = Arc::downgrade(&waker.shared);
+        if !self.wakers.iter().any(|other| other.ptr_eq(&held)) {
+            self.wakers.push(held);
+        }
+    }
+
+    /// Wakes every waker of the set.
+    pub fn wake_all(&self) {
+        for shared in self.wakers.iter().filter_map(Weak::upgrade) {
+            Waker { shared }.wake();
+        }
+    }
+
+    /// Wakers held.
+    pub fn len(&self) -> usize {
+        self.wakers.len()
+    }
+
+    /// Whether no waker is held.
+    pub fn is_empty(&self) -> bool {
+        self.wakers.is_empty()
     }
 }

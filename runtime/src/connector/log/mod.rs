@@ -1,1 +1,27 @@
-//! The embedded durable topic log.
+//! The embedded durable topic log: partitioned, append-only, in the process.
+//!
+//! Enters: records of sinks and of the REST records API. Leaves: the same records as slices of one buffer, in offset order.
+//! Invariant: a reader sees whole, checksummed record batches or an error, never a part of one. On disk a topic is
+//! `DIR/TOPIC/topic.json` and `DIR/TOPIC/PARTITION/BASE_OFFSET.log`, segment files of Kafka v2 record batches.
+
+mod cursor;
+mod files;
+mod flusher;
+mod partition;
+mod record_batch;
+mod segment;
+mod sink;
+mod source;
+mod store;
+#[cfg(test)]
+mod tests;
+mod topic;
+
+pub use partition::LogOptions;
+pub use record_batch::Record;
+pub use sink::LogSink;
+pub use source::LogSource;
+pub use store::LogStore;
+pub use topic::TopicConfig;
+
+pub use flusher::FsyncPolicy;
