@@ -3,6 +3,7 @@
 //! Place in the flow: source, sink and `admin` open through it, before a slot starts. Invariant: every wait is bounded, and
 //! every error names the address or the topic.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
@@ -31,9 +32,22 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// broker. A guess, unmeasured.
 const UNKNOWN_TOPIC_ATTEMPTS: u32 = 4;
 
-/// Sends what the crate itself reports to the log. Events that this connector polls do not come here.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Context;
+/// Remembers why brokers are not reached. Once a source or a sink polls the events itself, they do not come here.
+#[derive(Debug, Default)]
+pub(super) struct Context {
+    /// The last error the client reported: what it is, and librdkafka's words for it.
+    last_error: Mutex<Option<(Code, String)>>,
+}
+
+impl Context {
+    /// The last error, taken out.
+    fn take_error(&self) -> Option<(Code, String)> {
+        self.last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+}
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, _facility: &str, message: &str) {
@@ -42,6 +56,17 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "kafka client");
+        let Some(code) = error.rdkafka_error_code() else {
+            return;
+        };
+        let mut last = self
+            .last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // "All brokers down" follows the error that says why, and says less.
+        if code != Code::AllBrokersDown || last.is_none() {
+            *last = Some((code, reason.to_owned()));
+        }
     }
 }
 
@@ -72,7 +97,7 @@ pub(super) fn create<T: FromClientConfigAndContext<Context>>(
 ) -> Result<T> {
     options
         .client_config(role)
-        .create_with_context(Context)
+        .create_with_context(Context::default())
         .map_err(|error| match error {
             KafkaError::ClientConfig(_, _, key, _) => Error::option(format!(
                 "option 'properties.{key}' has a name or a value that librdkafka does not accept"
@@ -160,6 +185,7 @@ pub(super) fn connect(
     let end = clock.monotonic() + limit;
     let (mut attempt, mut pause) = (FIRST_ATTEMPT, FIRST_PAUSE);
     let mut unknown = 0;
+    let mut heard = None;
     loop {
         let left = end.saturating_sub(clock.monotonic());
         let reason = match ask_partitions(client, options, topic, attempt.min(left)) {
@@ -175,18 +201,40 @@ pub(super) fn connect(
             }
             TopicAnswer::NoAnswer(reason) => reason,
         };
-        let left = end.saturating_sub(clock.monotonic());
-        if left.is_zero() {
+        listen(
+            client,
+            pause.min(end.saturating_sub(clock.monotonic())),
+            clock,
+        );
+        if let Some((code, text)) = client.client().context().take_error() {
+            if matches!(code, Code::Authentication | Code::SaslAuthenticationFailed) {
+                return Err(refusal(code, &format!("{}: {text}", options.bootstrap)));
+            }
+            heard = Some(text);
+        }
+        if clock.monotonic() >= end {
             return Err(Error::unavailable(format!(
-                "kafka broker {} does not answer within {} ms: {reason}",
+                "kafka broker {} does not answer within {} ms: {}",
                 options.bootstrap,
-                limit.as_millis()
+                limit.as_millis(),
+                heard.unwrap_or(reason)
             )));
         }
         tracing::debug!(address = options.bootstrap, reason, "waiting for kafka");
-        // Nothing is to be woken by: librdkafka reports lost brokers as events, and a found one not at all.
-        std::thread::park_timeout(pause.min(left));
         (attempt, pause) = (attempt * 2, pause * 2);
+    }
+}
+
+/// Lets a client report errors for a while.
+fn listen(client: &BaseConsumer<Context>, pause: Duration, clock: &SharedClock) {
+    let end = clock.monotonic() + pause;
+    loop {
+        let left = end.saturating_sub(clock.monotonic());
+        // Nothing is being fetched: whatever comes is an error, and the context has noted it.
+        drop(client.poll(left));
+        if left.is_zero() {
+            return;
+        }
     }
 }
 

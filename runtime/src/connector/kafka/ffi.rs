@@ -80,17 +80,23 @@ impl Queue {
         unsafe { sys::rd_kafka_queue_length(self.queue.as_ptr()) }
     }
 
-    /// Waits up to `timeout_ms` for one event and shows what it says; false when there was none.
-    fn serve(&self, timeout_ms: c_int, visit: &mut dyn FnMut(Event<'_>)) -> bool {
-        // SAFETY: the queue is alive; the event returned is owned here and destroyed below.
-        let event = unsafe { sys::rd_kafka_queue_poll(self.queue.as_ptr(), timeout_ms) };
-        if event.is_null() {
-            return false;
+    /// Shows what pending events say, at most `max`, without waiting. What is left is taken by the next call, for which no
+    /// wake-up comes, so the caller must not stop before the queue is empty unless it calls again by itself.
+    fn serve(&self, max: usize, visit: &mut dyn FnMut(Event<'_>)) {
+        for _ in 0..max {
+            if self.len() == 0 {
+                return;
+            }
+            // SAFETY: the queue is alive; the event returned is owned here and destroyed below.
+            let event = unsafe { sys::rd_kafka_queue_poll(self.queue.as_ptr(), 0) };
+            if event.is_null() {
+                // What was queued was served by librdkafka itself.
+                continue;
+            }
+            show_event(event, visit);
+            // SAFETY: the event came from the poll above and nothing borrowed from it is left.
+            unsafe { sys::rd_kafka_event_destroy(event) };
         }
-        show_event(event, visit);
-        // SAFETY: the event came from the poll above and nothing borrowed from it is left.
-        unsafe { sys::rd_kafka_event_destroy(event) };
-        true
     }
 }
 
@@ -456,16 +462,7 @@ impl Consumer {
 
     /// Shows pending events, at most `max`.
     pub(super) fn serve(&self, max: usize, visit: &mut dyn FnMut(Event<'_>)) {
-        for _ in 0..max {
-            if self.events.len() == 0 || !self.events.serve(0, visit) {
-                return;
-            }
-        }
-    }
-
-    /// Waits up to `timeout_ms` for one event; false when there was none.
-    pub(super) fn wait(&self, timeout_ms: i32, visit: &mut dyn FnMut(Event<'_>)) -> bool {
-        self.events.serve(timeout_ms, visit)
+        self.events.serve(max, visit);
     }
 
     /// The end of a partition as of the last fetch; absent before the first. It counts open transactions.
@@ -722,11 +719,7 @@ impl Producer {
 
     /// Shows everything reported since the last call, at most `max` events.
     pub(super) fn serve(&self, max: usize, visit: &mut dyn FnMut(Event<'_>)) {
-        for _ in 0..max {
-            if self.events.len() == 0 || !self.events.serve(0, visit) {
-                return;
-            }
-        }
+        self.events.serve(max, visit);
     }
 
     /// Asks librdkafka to send what lingers, without waiting for it.

@@ -13,8 +13,9 @@ use crate::connector::partitioner::partition_of;
 use crate::connector::sink::{EncodedBatch, Sink, SinkInput, SinkWriter, WriterContext};
 use crate::error::{Error, Result};
 
-/// Events served per call; delivery reports come many to an event. A guess, unmeasured.
-const EVENTS_MAX: usize = 10_000;
+/// Events served per call: above the records that may be outstanding, so that no delivery report is left behind without a
+/// wake-up.
+const EVENTS_MAX: usize = 100_000;
 
 /// A topic to write.
 #[derive(Debug, Clone)]

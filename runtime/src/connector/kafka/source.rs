@@ -21,8 +21,9 @@ use crate::connector::source::{
 use crate::error::{Error, Result};
 use crate::time::SharedClock;
 
-/// Events of the client served per poll, so that a storm of log lines does not stop the records. A guess, unmeasured.
-const EVENTS_MAX: usize = 100;
+/// Events of the client served per poll, so that a storm of log lines does not stop the records; more than one poll leaves
+/// behind in practice. A guess, unmeasured.
+const EVENTS_MAX: usize = 10_000;
 
 /// Time between two warnings about the same lost cluster. A guess, unmeasured.
 const WARN_INTERVAL: Duration = Duration::from_secs(10);
