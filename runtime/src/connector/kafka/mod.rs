@@ -1,1 +1,19 @@
 //! Apache Kafka through librdkafka.
+//!
+//! Enters: [`KafkaOptions`] of a table's WITH options, a topic. Leaves: [`KafkaSource`] and [`KafkaSink`], whose readers and
+//! writers never block, and [`admin`] calls with bounded time-outs. Invariant: `ffi` is the only module of the crate with
+//! unsafe code, and no secret of the options is ever printed.
+
+pub mod admin;
+mod client;
+mod fetched;
+mod ffi;
+mod options;
+mod sink;
+mod source;
+mod split;
+mod translate;
+
+pub use options::{KafkaOptions, topic_of};
+pub use sink::KafkaSink;
+pub use source::KafkaSource;
