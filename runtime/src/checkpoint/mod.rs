@@ -8,7 +8,7 @@ mod manifest;
 pub mod storage;
 
 pub use coordinator::{Coordinator, Decision};
-pub use manifest::Checkpoint;
+pub use manifest::{Checkpoint, NodeState};
 
 use serde::{Deserialize, Serialize};
 

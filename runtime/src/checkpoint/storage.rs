@@ -30,7 +30,7 @@ fn epochs(dir: &Path) -> Result<Vec<u64>> {
             )));
         }
     };
-    let mut epochs = Vec::new();
+    let mut epochs: Vec<u64> = Vec::new();
     for entry in entries {
         if let Some(epoch) = entry?
             .file_name()

@@ -7,6 +7,7 @@ pub mod blackhole;
 pub mod datagen;
 pub mod faker;
 pub mod filesystem;
+mod generator;
 pub mod kafka;
 pub mod log;
 pub mod options;

@@ -80,6 +80,8 @@ pub enum Poll {
     },
     /// Nothing now; the waker will be called.
     Pending,
+    /// Nothing before this monotonic time (paced generators); the waker will not be called.
+    Later(std::time::Duration),
     /// Every split has ended (or there is none).
     EndOfInput,
 }

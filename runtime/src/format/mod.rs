@@ -111,3 +111,31 @@ pub trait Encoder: Send + Debug {
     /// `Data` when a value has no encoded form; `Unavailable` when the registry does not answer.
     fn encode(&mut self, batch: &Batch, buffer: &mut Vec<u8>, ends: &mut Vec<usize>) -> Result<()>;
 }
+
+/// STUB.
+///
+/// # Errors
+/// Always.
+pub fn create_decoder(
+    format: &str,
+    options: &std::collections::BTreeMap<String, String>,
+    fields: Vec<FormatField>,
+    registry: Option<std::sync::Arc<dyn registry::SchemaRegistry>>,
+) -> Result<Box<dyn Decoder>> {
+    let _ = (options, fields, registry);
+    Err(crate::error::Error::unsupported(format))
+}
+/// STUB.
+///
+/// # Errors
+/// Always.
+pub fn create_encoder(
+    format: &str,
+    options: &std::collections::BTreeMap<String, String>,
+    fields: Vec<FormatField>,
+    subject: &str,
+    registry: Option<std::sync::Arc<dyn registry::SchemaRegistry>>,
+) -> Result<Box<dyn Encoder>> {
+    let _ = (options, fields, registry, subject);
+    Err(crate::error::Error::unsupported(format))
+}

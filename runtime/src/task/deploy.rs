@@ -181,7 +181,11 @@ impl<'a> Deployer<'a> {
                 target: SinkTarget::Table(table),
                 columns,
                 ..
-            }) => Endpoint::Sink(self.environment.sink(table, columns)?),
+            }) => Endpoint::Sink(self.environment.sink(
+                table,
+                columns,
+                &self.spec.plan.time_zone,
+            )?),
             Operator::Sink(SinkSpec {
                 target: SinkTarget::Results,
                 ..
@@ -310,7 +314,9 @@ impl<'a> Deployer<'a> {
                     ty: column.ty.clone(),
                 })
                 .collect();
-            let sink = self.environment.sink(&error_table, &columns)?;
+            let sink = self
+                .environment
+                .sink(&error_table, &columns, &self.spec.plan.time_zone)?;
             let writer = sink.writer(self.writer_context(place))?;
             let registry = self.environment.registry.clone();
             RecordWriter::new(

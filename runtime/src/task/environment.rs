@@ -8,7 +8,6 @@ use std::sync::Arc;
 use crate::connector::blackhole::BlackholeSink;
 use crate::connector::datagen::DatagenSource;
 use crate::connector::faker::FakerSource;
-use crate::connector::filesystem::{FilesystemSink, FilesystemSource};
 use crate::connector::kafka::{KafkaOptions, KafkaSink, KafkaSource};
 use crate::connector::log::{LogSink, LogSource, LogStore};
 use crate::connector::options::ScanOptions;
@@ -81,9 +80,9 @@ impl Environment {
         match self.topic(table, connector)? {
             Some(Topic::Log(log)) => {
                 return Ok(Arc::new(LogSource::new(
-                    log.clone(),
+                    log,
                     topic_of(table),
-                    ScanOptions::parse(table)?,
+                    &ScanOptions::parse(table)?,
                 )?));
             }
             Some(Topic::Kafka(options)) => {
@@ -98,7 +97,6 @@ impl Environment {
         match connector {
             "datagen" => Ok(Arc::new(DatagenSource::new(table, read)?)),
             "faker" => Ok(Arc::new(FakerSource::new(table, read)?)),
-            "filesystem" => Ok(Arc::new(FilesystemSource::new(table)?)),
             other => Err(Error::unsupported(format!(
                 "reading table {}: connector '{other}' is a sink only",
                 table.name
@@ -110,11 +108,16 @@ impl Environment {
     ///
     /// # Errors
     /// `Invalid` for options of the connector; `Unsupported` for one that cannot be written.
-    pub(super) fn sink(&self, table: &TableDef, columns: &[Column]) -> Result<Arc<dyn Sink>> {
+    pub(super) fn sink(
+        &self,
+        table: &TableDef,
+        columns: &[Column],
+        time_zone: &str,
+    ) -> Result<Arc<dyn Sink>> {
         let connector = connector_of(table);
         match self.topic(table, connector)? {
             Some(Topic::Log(log)) => {
-                return Ok(Arc::new(LogSink::new(log.clone(), topic_of(table))?));
+                return Ok(Arc::new(LogSink::new(log, topic_of(table))?));
             }
             Some(Topic::Kafka(options)) => {
                 return Ok(Arc::new(KafkaSink::new(options, topic_of(table))?));
@@ -122,9 +125,11 @@ impl Environment {
             None => {}
         }
         match connector {
-            "blackhole" => Ok(Arc::new(BlackholeSink)),
-            "print" => Ok(Arc::new(PrintSink::new(table, columns)?)),
-            "filesystem" => Ok(Arc::new(FilesystemSink::new(table)?)),
+            "blackhole" => Ok(Arc::new(BlackholeSink::new())),
+            "print" => {
+                let types = columns.iter().map(|column| column.ty.clone()).collect();
+                Ok(Arc::new(PrintSink::new(types, time_zone)))
+            }
             other => Err(Error::unsupported(format!(
                 "writing table {}: connector '{other}' is a source only",
                 table.name

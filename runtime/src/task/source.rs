@@ -197,27 +197,28 @@ impl SourceTask {
                 let change = self.watermarks.end(split);
                 self.announce(&change);
             }
-            Poll::Pending => return self.wait(),
+            Poll::Pending => return self.wait(None),
+            Poll::Later(until) => return self.wait(Some(until)),
             Poll::EndOfInput => self.stage = Stage::Ending,
         }
         self.measure_splits(false);
         Ok(Progress::Ready)
     }
 
-    /// Nothing to read now: splits may become idle.
-    fn wait(&mut self) -> Result<Progress> {
+    /// Nothing to read now, or before `until`: splits may become idle.
+    fn wait(&mut self, until: Option<Duration>) -> Result<Progress> {
         self.measure_splits(true);
         if self.watermarking.is_none() {
-            return Ok(Progress::Idle(None));
+            return Ok(Progress::Idle(until));
         }
         let now = self.clock.monotonic();
         let change = self.watermarks.tick(now);
         self.announce(&change);
-        Ok(if change == Change::default() {
-            Progress::Idle(self.watermarks.deadline(now))
-        } else {
-            Progress::Ready
-        })
+        if change != Change::default() {
+            return Ok(Progress::Ready);
+        }
+        let deadline = self.watermarks.deadline(now);
+        Ok(Progress::Idle(deadline.into_iter().chain(until).min()))
     }
 
     /// Decodes records.

@@ -277,7 +277,7 @@ impl Open {
                 }
                 Poll::Rows { .. } => panic!("a topic has no decoded rows"),
                 Poll::SplitFinished { .. } => {}
-                Poll::Pending => self.waker.park(Some(PATIENCE)),
+                Poll::Pending | Poll::Later(_) => self.waker.park(Some(PATIENCE)),
                 Poll::EndOfInput => return (seen, true),
             }
         }

@@ -3,4 +3,5 @@
 //! Place in the flow: `cargo xtask test` starts the components and names their addresses in the environment. Invariant: a test
 //! whose component is not named says so and passes; one that is named and does not answer fails.
 
+mod job;
 mod kafka;
