@@ -80,8 +80,9 @@ fn scan_of(topic: &Topic, number: u32, scan: &ScanOptions) -> Result<Scan> {
         StartupMode::EarliestOffset => partition.start_offset(),
         StartupMode::LatestOffset => partition.end_offset(),
         StartupMode::Timestamp(timestamp_ms) => at_timestamp(*timestamp_ms)?,
-        StartupMode::SpecificOffsets(offsets) => split_number(number)
-            .and_then(|split| Ok(offsets.get(&split).copied()))?
+        StartupMode::SpecificOffsets(offsets) => offsets
+            .get(&split_number(number)?)
+            .copied()
             .unwrap_or_else(|| partition.start_offset()),
         StartupMode::GroupOffsets => {
             return Err(Error::unsupported(format!(
