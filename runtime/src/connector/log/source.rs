@@ -203,18 +203,22 @@ impl LogReader {
             None if sealed => Some(log_end),
             None => None,
         };
-        if end.is_some_and(|end| split.cursor.offset() >= end) {
-            split.state = SplitState::Finished;
-            split.cursor = Cursor::new(split.cursor.offset());
-            return Ok(Some(Poll::SplitFinished { split: index }));
-        }
         let mut batch = RawBatch {
             split: index,
             ..RawBatch::default()
         };
         let until = end.map_or(log_end, |end| end.min(log_end));
         split.cursor.read(partition, until, rows_max, &mut batch)?;
-        Ok((batch.rows() > 0).then_some(Poll::Raw(batch)))
+        if batch.rows() > 0 {
+            return Ok(Some(Poll::Raw(batch)));
+        }
+        // Judged after the read, since retention may have moved the position past the end.
+        if end.is_some_and(|end| split.cursor.offset() >= end) {
+            split.state = SplitState::Finished;
+            split.cursor = Cursor::new(split.cursor.offset());
+            return Ok(Some(Poll::SplitFinished { split: index }));
+        }
+        Ok(None)
     }
 }
 

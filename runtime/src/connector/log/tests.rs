@@ -725,6 +725,45 @@ fn a_reader_that_retention_overtakes_continues_at_the_start() {
 }
 
 #[test]
+fn a_bounded_reader_that_retention_overtakes_still_ends() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let config = TopicConfig {
+        partitions: 1,
+        retention_ms: Some(0),
+        compacted: false,
+    };
+    store.create_topic("t", config).unwrap();
+    append(&store, 0, "old", 10);
+    let options = scan(StartupMode::EarliestOffset, BoundedMode::LatestOffset);
+    let source = LogSource::new(&store, "t", &options).unwrap();
+    let (mut reader, _waker) = reader_of(&source, 0, 1, None);
+    append(&store, 0, "old", 1);
+    store.run_retention(1_000_000).unwrap();
+    assert_eq!(poll_all(&mut *reader), (vec![], true));
+}
+
+#[test]
+fn readers_and_writers_of_a_deleted_topic_get_an_error() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    store.create_topic("t", config(1)).unwrap();
+    append(&store, 0, "a", 10);
+    let options = scan(StartupMode::EarliestOffset, BoundedMode::Unbounded);
+    let source = LogSource::new(&store, "t", &options).unwrap();
+    let (mut reader, waker) = reader_of(&source, 0, 1, None);
+    let topic = store.find("t").unwrap();
+    store.delete_topic("t").unwrap();
+    waker.park(None);
+    let error = reader.poll(1).unwrap_err();
+    assert!(error.message.contains("\"t\" was deleted"), "{error}");
+    let batch = encoded(&[(None, Some("v"))]);
+    assert!(store.append_rows(&topic, 0, &batch, &[0]).is_err());
+    store.create_topic("t", config(1)).unwrap();
+    assert_eq!(append(&store, 0, "b", 1), 0);
+}
+
+#[test]
 fn a_seal_ends_unbounded_readers_and_survives_a_restart() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
