@@ -107,8 +107,87 @@ fn specific_offsets(table: &TableDef) -> Result<BTreeMap<i32, i64>> {
                 |text: &str, name: &str| text.trim().strip_prefix(name)?.trim().parse::<i64>().ok();
             let partition = number(partition, "partition:")
                 .and_then(|value| i32::try_from(value).ok())
+                .filter(|value| *value >= 0)
                 .ok_or_else(bad)?;
-            Ok((partition, number(offset, "offset:").ok_or_else(bad)?))
+            let offset = number(offset, "offset:").filter(|value| *value >= 0);
+            Ok((partition, offset.ok_or_else(bad)?))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+    use crate::sql::catalog::ObjectName;
+
+    /// Scan options of a table with these WITH options.
+    fn parse(options: &[(&str, &str)]) -> Result<ScanOptions> {
+        let pair = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        ScanOptions::parse(&TableDef {
+            name: ObjectName {
+                catalog: "c".into(),
+                database: "d".into(),
+                name: "t".into(),
+            },
+            columns: Vec::new(),
+            watermark: None,
+            primary_key: Vec::new(),
+            distributed_by: Vec::new(),
+            buckets: None,
+            options: options.iter().map(pair).collect(),
+            comment: None,
+        })
+    }
+
+    #[test]
+    fn defaults_are_the_whole_topic_for_ever() {
+        let scan = parse(&[]).unwrap();
+        assert_eq!(scan.startup, StartupMode::EarliestOffset);
+        assert_eq!(scan.bounded, BoundedMode::Unbounded);
+    }
+
+    #[test]
+    fn modes_with_values_are_read() {
+        let scan = parse(&[
+            ("scan.startup.mode", "specific-offsets"),
+            (
+                "scan.startup.specific-offsets",
+                "partition:0,offset:42; partition: 1 , offset: 300;",
+            ),
+            ("scan.bounded.mode", "timestamp"),
+            ("scan.bounded.timestamp-millis", "-5"),
+        ])
+        .unwrap();
+        let offsets = BTreeMap::from([(0, 42), (1, 300)]);
+        assert_eq!(scan.startup, StartupMode::SpecificOffsets(offsets));
+        assert_eq!(scan.bounded, BoundedMode::Timestamp(-5));
+    }
+
+    #[test]
+    fn bad_values_are_errors_that_name_the_option() {
+        let cases: [&[(&str, &str)]; 6] = [
+            &[("scan.startup.mode", "earliest")],
+            &[("scan.startup.mode", "timestamp")],
+            &[
+                ("scan.startup.mode", "timestamp"),
+                ("scan.startup.timestamp-millis", "today"),
+            ],
+            &[
+                ("scan.startup.mode", "specific-offsets"),
+                ("scan.startup.specific-offsets", "partition:0,offset:-1"),
+            ],
+            &[
+                ("scan.startup.mode", "specific-offsets"),
+                ("scan.startup.specific-offsets", "0:42"),
+            ],
+            &[("scan.bounded.mode", "never")],
+        ];
+        for case in cases {
+            let error = parse(case).unwrap_err();
+            assert_eq!(error.code, Code::InvalidOption);
+            let (mode, _) = case[0].0.rsplit_once('.').unwrap();
+            assert!(error.message.contains(mode), "{error}");
+        }
+    }
 }

@@ -55,4 +55,12 @@ mod tests {
             assert_eq!(murmur2(text.as_bytes()).cast_signed(), hash, "{text}");
         }
     }
+
+    #[test]
+    fn partitions_are_in_range_and_negative_hashes_count() {
+        // murmur2("21") is -973932308; its low 31 bits are 1173551340.
+        assert_eq!(partition_of(b"21", 1000), 340);
+        assert_eq!(partition_of(b"21", 1), 0);
+        assert_eq!(partition_of(b"21", 0), 0);
+    }
 }

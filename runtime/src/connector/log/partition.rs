@@ -253,7 +253,6 @@ impl Partition {
         }
         let segment = Arc::new(Segment::create(&self.dir, base_offset)?);
         if self.shared.options.fsync != FsyncPolicy::Never {
-            self.active().sync()?;
             sync_dir(&self.dir)?;
         }
         lock(&self.view).segments.push(Arc::clone(&segment));
@@ -268,7 +267,8 @@ impl Partition {
         if self.shared.options.fsync == FsyncPolicy::Never {
             return Ok(());
         }
-        self.active().sync()
+        let segments = lock(&self.view).segments.clone();
+        segments.iter().try_for_each(|segment| segment.sync())
     }
 
     /// Reads from an offset; empty at the end.

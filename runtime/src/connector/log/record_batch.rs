@@ -458,8 +458,8 @@ fn read_record(bytes: &[u8], at: &mut usize) -> Option<RawRecord> {
     *at += 1;
     let timestamp_delta = read_varint(bytes, at)?;
     let offset_delta = read_varint(bytes, at)?;
-    let key = read_field(bytes, at)?;
-    let value = read_field(bytes, at)?;
+    let key = read_field(bytes, at).ok()?;
+    let value = read_field(bytes, at).ok()?;
     let header_count = read_varint(bytes, at)?;
     let headers_at = *at;
     if header_count < 0 || (header_count == 0 && headers_at != end) {
@@ -483,26 +483,31 @@ fn read_headers(bytes: &[u8], record: &RawRecord) -> Option<Vec<(Range, Option<R
     let mut at = record.headers_at;
     let mut headers = Vec::new();
     for _ in 0..record.header_count {
-        headers.push((read_field(bytes, &mut at)??, read_field(bytes, &mut at)?));
+        let key = read_field(bytes, &mut at).ok()??;
+        let value = read_field(bytes, &mut at).ok()?;
+        headers.push((key, value));
     }
     (at == record.end).then_some(headers)
 }
 
-/// Reads an optional field; the outer absence means damage.
+/// Bytes that are not what the format asks for.
+struct Damaged;
+
+/// Reads an optional field.
 #[inline]
-fn read_field(bytes: &[u8], at: &mut usize) -> Option<Option<Range>> {
-    let length = read_varint(bytes, at)?;
-    if length < 0 {
-        return (length == -1).then_some(None);
+fn read_field(bytes: &[u8], at: &mut usize) -> Result<Option<Range>, Damaged> {
+    let length = read_varint(bytes, at).ok_or(Damaged)?;
+    if length == -1 {
+        return Ok(None);
     }
-    let len = u32::try_from(length).ok()?;
-    let start = u32::try_from(*at).ok()?;
+    let len = u32::try_from(length).map_err(|_| Damaged)?;
+    let start = u32::try_from(*at).map_err(|_| Damaged)?;
     let end = *at + len as usize;
     if end > bytes.len() {
-        return None;
+        return Err(Damaged);
     }
     *at = end;
-    Some(Some(Range { start, len }))
+    Ok(Some(Range { start, len }))
 }
 
 /// Reads a varint: one byte in nearly all cases.

@@ -53,7 +53,7 @@ struct Entry {
 }
 
 impl Index {
-    /// Notes a batch; `entry` forces an entry.
+    /// Notes a batch that follows the ones noted before.
     fn add(&mut self, offset: i64, position: u64, max_timestamp_ms: i64) {
         let due = self
             .entries

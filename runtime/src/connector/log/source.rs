@@ -80,8 +80,9 @@ fn scan_of(topic: &Topic, number: u32, scan: &ScanOptions) -> Result<Scan> {
         StartupMode::EarliestOffset => partition.start_offset(),
         StartupMode::LatestOffset => partition.end_offset(),
         StartupMode::Timestamp(timestamp_ms) => at_timestamp(*timestamp_ms)?,
-        StartupMode::SpecificOffsets(offsets) => split_number(number)
-            .and_then(|split| Ok(offsets.get(&split).copied()))?
+        StartupMode::SpecificOffsets(offsets) => offsets
+            .get(&split_number(number)?)
+            .copied()
             .unwrap_or_else(|| partition.start_offset()),
         StartupMode::GroupOffsets => {
             return Err(Error::unsupported(format!(
@@ -202,18 +203,22 @@ impl LogReader {
             None if sealed => Some(log_end),
             None => None,
         };
-        if end.is_some_and(|end| split.cursor.offset() >= end) {
-            split.state = SplitState::Finished;
-            split.cursor = Cursor::new(split.cursor.offset());
-            return Ok(Some(Poll::SplitFinished { split: index }));
-        }
         let mut batch = RawBatch {
             split: index,
             ..RawBatch::default()
         };
         let until = end.map_or(log_end, |end| end.min(log_end));
         split.cursor.read(partition, until, rows_max, &mut batch)?;
-        Ok((batch.rows() > 0).then_some(Poll::Raw(batch)))
+        if batch.rows() > 0 {
+            return Ok(Some(Poll::Raw(batch)));
+        }
+        // Judged after the read, since retention may have moved the position past the end.
+        if end.is_some_and(|end| split.cursor.offset() >= end) {
+            split.state = SplitState::Finished;
+            split.cursor = Cursor::new(split.cursor.offset());
+            return Ok(Some(Poll::SplitFinished { split: index }));
+        }
+        Ok(None)
     }
 }
 

@@ -104,10 +104,15 @@ impl LogStore {
     /// # Errors
     /// `Invalid` when there is none of that name; `Storage` naming the path.
     pub fn delete_topic(&self, name: &str) -> Result<()> {
-        let topic = self.find(name)?;
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
+        let topic = topics
+            .get(name)
+            .ok_or_else(|| unknown_name("topic", name, topics.keys().map(String::as_str)))?;
+        let deleted = topic.delete(&self.dir)?;
         topics.remove(name);
-        topic.delete(&self.dir)
+        // Deleting files may take long and is safe without the lock.
+        drop(topics);
+        std::fs::remove_dir_all(&deleted).map_err(|error| storage("delete", &deleted, &error))
     }
 
     /// Settings of a topic.
@@ -120,7 +125,8 @@ impl LogStore {
         self.read_topics().keys().cloned().collect()
     }
 
-    /// Appends records and returns the offset of the first one.
+    /// Appends records and returns the offset of the first one. Readers see all of them or none; when the process ends
+    /// before this returns, the first ones of an append above 128 KiB may be kept alone.
     ///
     /// # Errors
     /// `Invalid` for an unknown topic or partition and for a sealed topic; `Data` for a record that is too large; `Storage`
@@ -209,6 +215,10 @@ impl LogStore {
     ///
     /// # Errors
     /// `Invalid` for an unknown topic or partition and for an offset past the end; `Corrupt` naming file and place.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the five words of a fetch, as every log's clients have them"
+    )]
     pub fn read(
         &self,
         topic: &str,

@@ -257,11 +257,11 @@ impl Topic {
         Ok(())
     }
 
-    /// Deletes the topic's files. The directory disappears first and as a whole.
+    /// Makes the topic disappear as a whole and returns the directory whose files are still to be deleted.
     ///
     /// # Errors
-    /// `Storage` naming the path.
-    pub(super) fn delete(&self, root: &Path) -> Result<()> {
+    /// `Storage` naming the path; the topic is then still there.
+    pub(super) fn delete(&self, root: &Path) -> Result<PathBuf> {
         let writers: Vec<_> = self.partitions.iter().map(Partition::lock_writer).collect();
         let deleted = root.join(format!("{DELETED_PREFIX}{}", dir_name(&self.name)?));
         if deleted.exists() {
@@ -274,8 +274,7 @@ impl Topic {
         self.partitions.iter().for_each(Partition::set_sealed);
         drop(writers);
         self.wake();
-        sync_dir(root)?;
-        std::fs::remove_dir_all(&deleted).map_err(|error| storage("delete", &deleted, &error))
+        Ok(deleted)
     }
 
     /// Deletes segments that are too old at `now_ms`; returns how many.
