@@ -28,6 +28,9 @@ const FIRST_ATTEMPT: Duration = Duration::from_secs(1);
 /// Pause after a first attempt that was refused at once; each further one is twice as long. A guess, unmeasured.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
+/// Shortest time to listen for the reason of a failure, which is reported beside it. A guess, unmeasured.
+const LISTEN_MIN: Duration = Duration::from_millis(50);
+
 /// How often a topic that the cluster does not know is asked for again: a topic made a moment ago may not have reached every
 /// broker. A guess, unmeasured.
 const UNKNOWN_TOPIC_ATTEMPTS: u32 = 4;
@@ -201,11 +204,8 @@ pub(super) fn connect(
             }
             TopicAnswer::NoAnswer(reason) => reason,
         };
-        listen(
-            client,
-            pause.min(end.saturating_sub(clock.monotonic())),
-            clock,
-        );
+        let left = end.saturating_sub(clock.monotonic());
+        listen(client, pause.min(left).max(LISTEN_MIN), clock);
         if let Some((code, text)) = client.client().context().take_error() {
             if matches!(code, Code::Authentication | Code::SaslAuthenticationFailed) {
                 return Err(refusal(code, &format!("{}: {text}", options.bootstrap)));
@@ -251,7 +251,7 @@ pub(super) fn unknown_topic(options: &KafkaOptions, topic: &str) -> Error {
 pub(super) enum At {
     /// The oldest record that is kept.
     Beginning,
-    /// Behind the last record that may be read: under read_committed the last stable offset.
+    /// Behind the last record that may be read: under `read_committed` the last stable offset.
     End,
     /// The first record at or after this epoch millisecond; the end when there is none.
     Timestamp(i64),

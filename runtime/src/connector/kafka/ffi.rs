@@ -189,11 +189,8 @@ fn show_event(event: *mut sys::rd_kafka_event_t, visit: &mut dyn FnMut(Event<'_>
 /// Counts acknowledged records of a delivery report and shows the failed ones.
 fn show_deliveries(event: *mut sys::rd_kafka_event_t, visit: &mut dyn FnMut(Event<'_>)) {
     let mut count = 0;
-    loop {
-        // SAFETY: the event is a delivery report and owned by the caller; each message lives as long as it.
-        let Some(message) = (unsafe { sys::rd_kafka_event_message_next(event).as_ref() }) else {
-            break;
-        };
+    // SAFETY: the event is a delivery report and owned by the caller; each message lives as long as it.
+    while let Some(message) = unsafe { sys::rd_kafka_event_message_next(event).as_ref() } {
         if message.err == RespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
             count += 1;
         } else {
