@@ -567,6 +567,40 @@ fn startup_and_bounded_modes_choose_the_records() {
 }
 
 #[test]
+fn an_offset_out_of_range_is_an_error_unless_it_may_be_reset() {
+    let Some(mut options) = broker() else { return };
+    let topic = Topic::create(&options, 1, &[]);
+    topic.write(&keyed(20));
+    let scan = ScanOptions {
+        startup: StartupMode::SpecificOffsets(BTreeMap::from([(0, 99)])),
+        bounded: BoundedMode::Unbounded,
+    };
+    let mut open = Open::new(&topic.source(scan.clone()), 0, 1, None);
+    let end = SystemClock.monotonic() + PATIENCE;
+    let error = loop {
+        assert!(
+            SystemClock.monotonic() < end,
+            "no error within {PATIENCE:?}"
+        );
+        match open.reader.poll(100) {
+            Ok(answer) => assert!(matches!(answer, Poll::Pending), "{answer:?}"),
+            Err(error) => break error,
+        }
+        open.waker.park(Some(PATIENCE));
+    };
+    assert!(error.message.contains("auto.offset.reset"), "{error}");
+    assert!(error.message.contains("partition 0"), "{error}");
+
+    options
+        .properties
+        .insert("auto.offset.reset".to_owned(), "earliest".to_owned());
+    let source = KafkaSource::new(options, &topic.name, scan).unwrap();
+    let mut open = Open::new(&source, 0, 1, None);
+    assert_eq!(open.until(100, |seen| seen.len() == 20).0.len(), 20);
+    assert_eq!(open.reader.positions()[0].offset, 20);
+}
+
+#[test]
 fn restored_positions_continue_without_loss_or_repetition() {
     let Some(options) = broker() else { return };
     let topic = Topic::create(&options, 3, &[]);

@@ -396,6 +396,9 @@ pub(super) fn refusal(code: Code, place: &str) -> Error {
         | Code::InvalidReplicationFactor
         | Code::InvalidConfig
         | Code::PolicyViolation => Error::option(message),
+        Code::AutoOffsetReset | Code::OffsetOutOfRange => Error::option(format!(
+            "{message}: the offset to read does not exist (any more), set 'properties.auto.offset.reset' to earliest or latest to go on elsewhere"
+        )),
         Code::TopicAlreadyExists => Error::exists(message),
         Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
             Error::unknown(message)
