@@ -320,7 +320,7 @@ fn a_stopped_job_goes_on_from_its_last_checkpoint() {
     );
 
     let (job, events) = start(
-        plan(rows, 100_000_000),
+        plan(rows, 30_000),
         2,
         4 << 20,
         Some(dir.path().to_owned()),

@@ -16,7 +16,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::options::{KafkaOptions, Role};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::time::SharedClock;
 
 /// Longest wait for one answer of a cluster that is reachable. A guess, unmeasured.
@@ -27,6 +27,12 @@ const FIRST_ATTEMPT: Duration = Duration::from_secs(1);
 
 /// Pause after a first attempt that was refused at once; each further one is twice as long. A guess, unmeasured.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// Longest pause between two attempts, so that a returning broker is found soon. A guess, unmeasured.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// Shortest time to listen for the reason of a failure, which is reported beside it. A guess, unmeasured.
+const LISTEN_MIN: Duration = Duration::from_millis(50);
 
 /// How often a topic that the cluster does not know is asked for again: a topic made a moment ago may not have reached every
 /// broker. A guess, unmeasured.
@@ -201,11 +207,8 @@ pub(super) fn connect(
             }
             TopicAnswer::NoAnswer(reason) => reason,
         };
-        listen(
-            client,
-            pause.min(end.saturating_sub(clock.monotonic())),
-            clock,
-        );
+        let left = end.saturating_sub(clock.monotonic());
+        listen(client, pause.min(left).max(LISTEN_MIN), clock);
         if let Some((code, text)) = client.client().context().take_error() {
             if matches!(code, Code::Authentication | Code::SaslAuthenticationFailed) {
                 return Err(refusal(code, &format!("{}: {text}", options.bootstrap)));
@@ -221,7 +224,37 @@ pub(super) fn connect(
             )));
         }
         tracing::debug!(address = options.bootstrap, reason, "waiting for kafka");
-        (attempt, pause) = (attempt * 2, pause * 2);
+        (attempt, pause) = (attempt * 2, (pause * 2).min(PAUSE_MAX));
+    }
+}
+
+/// Repeats a question while the answer is `Unavailable`, with exponential back-off, for the connect time-out.
+///
+/// # Errors
+/// The last answer's, or the first one that waiting does not mend.
+pub(super) fn patiently<T>(
+    client: &BaseConsumer<Context>,
+    options: &KafkaOptions,
+    topic: &str,
+    clock: &SharedClock,
+    mut ask: impl FnMut() -> Result<T>,
+) -> Result<T> {
+    let end = clock.monotonic() + options.connect_timeout()?;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let error = match ask() {
+            Err(error) if error.kind == Kind::Unavailable => error,
+            answer => return answer,
+        };
+        let left = end.saturating_sub(clock.monotonic());
+        if left.is_zero() {
+            return Err(error);
+        }
+        tracing::debug!(%error, "asking kafka again");
+        listen(client, pause.min(left), clock);
+        pause = (pause * 2).min(PAUSE_MAX);
+        // The client answers from what it knows of leaders; whatever this says, it knows more afterwards.
+        drop(client.fetch_metadata(Some(topic), FIRST_ATTEMPT.min(left)));
     }
 }
 
@@ -251,7 +284,7 @@ pub(super) fn unknown_topic(options: &KafkaOptions, topic: &str) -> Error {
 pub(super) enum At {
     /// The oldest record that is kept.
     Beginning,
-    /// Behind the last record that may be read: under read_committed the last stable offset.
+    /// Behind the last record that may be read: under `read_committed` the last stable offset.
     End,
     /// The first record at or after this epoch millisecond; the end when there is none.
     Timestamp(i64),
@@ -312,7 +345,7 @@ fn ask_offsets(
     }
     let answer = client
         .offsets_for_times(list, REQUEST_TIMEOUT)
-        .map_err(|error| broker_error(&error, &place()))?;
+        .map_err(|error| offset_error(&error, &place(), partitions[0]))?;
     partitions
         .iter()
         .map(|partition| {
@@ -322,15 +355,25 @@ fn ask_offsets(
                     place()
                 )));
             };
-            element.error().map_err(|error| {
-                broker_error(&error, &format!("{}: partition {partition}", place()))
-            })?;
+            element
+                .error()
+                .map_err(|error| offset_error(&error, &place(), *partition))?;
             Ok(match element.offset() {
                 Offset::Offset(offset) => Some(offset),
                 _ => None,
             })
         })
         .collect()
+}
+
+/// The error for an offset that was not told. The partition is known to exist, so an unknown one is one without a leader now.
+fn offset_error(error: &KafkaError, place: &str, partition: i32) -> Error {
+    match error.rdkafka_error_code() {
+        Some(Code::UnknownPartition | Code::UnknownTopicOrPartition) => Error::unavailable(
+            format!("kafka: {place}: partition {partition} has no leader now"),
+        ),
+        _ => broker_error(error, &format!("{place}: partition {partition}")),
+    }
 }
 
 /// Committed offsets of the group of the options, in the order of the partitions; absent where the group has none.
@@ -396,6 +439,9 @@ pub(super) fn refusal(code: Code, place: &str) -> Error {
         | Code::InvalidReplicationFactor
         | Code::InvalidConfig
         | Code::PolicyViolation => Error::option(message),
+        Code::AutoOffsetReset | Code::OffsetOutOfRange => Error::option(format!(
+            "{message}: the offset to read does not exist (any more), set 'properties.auto.offset.reset' to earliest or latest to go on elsewhere"
+        )),
         Code::TopicAlreadyExists => Error::exists(message),
         Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
             Error::unknown(message)
@@ -441,7 +487,6 @@ pub(super) fn is_passing(code: Code) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Kind;
 
     #[test]
     fn codes_are_sorted_by_what_the_reader_can_do() {

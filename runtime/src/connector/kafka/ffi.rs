@@ -2,7 +2,7 @@
 //!
 //! Place in the flow: [`super::source`] reads through [`Consumer`], [`super::sink`] writes through [`Producer`]. Invariant:
 //! every native pointer is owned by a value that is dropped before the client it came from, and nothing borrowed from
-//! librdkafka outlives the call that lends it.
+//! librdkafka outlives the call that lends it. The file is long because all unsafe code of the crate is to stand in one place.
 
 #![expect(
     unsafe_code,
@@ -34,12 +34,6 @@ const CONSUME_MAX: usize = 1_024;
 
 /// Messages of one produce call. A guess, unmeasured.
 const PRODUCE_MAX: usize = 1_024;
-
-/// Says that each message names its own partition.
-///
-/// # Source
-/// `RD_KAFKA_PARTITION_UA` of `rdkafka.h`, which the bindings leave out.
-const PARTITION_UNASSIGNED: i32 = -1;
 
 /// The header that carries the kind of change in retract topics.
 const OP_HEADER: &CStr = c"op";
@@ -189,11 +183,8 @@ fn show_event(event: *mut sys::rd_kafka_event_t, visit: &mut dyn FnMut(Event<'_>
 /// Counts acknowledged records of a delivery report and shows the failed ones.
 fn show_deliveries(event: *mut sys::rd_kafka_event_t, visit: &mut dyn FnMut(Event<'_>)) {
     let mut count = 0;
-    loop {
-        // SAFETY: the event is a delivery report and owned by the caller; each message lives as long as it.
-        let Some(message) = (unsafe { sys::rd_kafka_event_message_next(event).as_ref() }) else {
-            break;
-        };
+    // SAFETY: the event is a delivery report and owned by the caller; each message lives as long as it.
+    while let Some(message) = unsafe { sys::rd_kafka_event_message_next(event).as_ref() } {
         if message.err == RespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
             count += 1;
         } else {
@@ -548,8 +539,6 @@ fn timestamp_type(kind: sys::rd_kafka_timestamp_type_t) -> TimestampType {
 /// A record to write; librdkafka copies what it borrows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Outgoing<'a> {
-    /// Partition.
-    pub(super) partition: i32,
     /// Key; absent is null.
     pub(super) key: Option<&'a [u8]>,
     /// Value; absent is null.
@@ -612,12 +601,15 @@ impl Producer {
         })
     }
 
-    /// Offers the first records of an iterator in one call, in order; the caller goes on with the rest when all were taken.
+    /// Offers the first records of an iterator to one partition in one call, in order; the caller goes on with the rest when
+    /// all were taken. One
+    /// partition a call is what makes the batch call cheap.
     ///
     /// # Errors
     /// `Internal` when librdkafka took a record after refusing an earlier one, which would reorder a partition.
     pub(super) fn produce<'a>(
         &mut self,
+        partition: i32,
         records: impl Iterator<Item = Outgoing<'a>>,
     ) -> Result<Accepted> {
         self.messages.clear();
@@ -629,8 +621,8 @@ impl Producer {
         let taken = unsafe {
             sys::rd_kafka_produce_batch(
                 self.topic.as_ptr(),
-                PARTITION_UNASSIGNED,
-                sys::RD_KAFKA_MSG_F_COPY | sys::RD_KAFKA_MSG_F_PARTITION,
+                partition,
+                sys::RD_KAFKA_MSG_F_COPY,
                 self.messages.as_mut_ptr(),
                 c_int::try_from(offered).unwrap_or(0),
             )
@@ -656,6 +648,7 @@ impl Producer {
     /// Offers one record with a timestamp or a header.
     pub(super) fn produce_with(
         &mut self,
+        partition: i32,
         record: Outgoing<'_>,
         extras: Extras,
     ) -> Result<(), RDKafkaErrorCode> {
@@ -669,9 +662,7 @@ impl Producer {
             ),
             argument(
                 Vtype::RD_KAFKA_VTYPE_PARTITION,
-                Argument {
-                    i32_: record.partition,
-                },
+                Argument { i32_: partition },
             ),
             argument(
                 Vtype::RD_KAFKA_VTYPE_MSGFLAGS,
@@ -764,7 +755,7 @@ fn native_message(record: Outgoing<'_>) -> sys::rd_kafka_message_t {
     sys::rd_kafka_message_t {
         err: RespErr::RD_KAFKA_RESP_ERR_NO_ERROR,
         rkt: ptr::null_mut(),
-        partition: record.partition,
+        partition: 0,
         payload,
         len,
         key,

@@ -22,7 +22,7 @@ pub(super) const CONNECT_TIMEOUT: &str = "weir.kafka.connect-timeout";
 const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
 /// Longest accepted [`CONNECT_TIMEOUT`], so that opening always ends. A guess, unmeasured.
-const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+const CONNECT_TIMEOUT_MAX: Duration = Duration::from_hours(1);
 
 /// Properties that only say something to a consumer.
 const CONSUMER_ONLY: [&str; 8] = [
@@ -152,8 +152,7 @@ impl KafkaOptions {
         }
         let bootstrap = ["bootstrap.servers", "metadata.broker.list"]
             .iter()
-            .filter_map(|key| written.remove(*key))
-            .next()
+            .find_map(|key| written.remove(*key))
             .or_else(|| default_bootstrap.map(str::to_owned))
             .filter(|address| !address.trim().is_empty())
             .ok_or_else(|| {
@@ -232,7 +231,7 @@ impl KafkaOptions {
         config
     }
 
-    /// Whether only committed transactions are read.
+    /// The consumer group whose committed offsets `group-offsets` starts at.
     pub(super) fn group_id(&self) -> Option<&str> {
         self.properties.get("group.id").map(String::as_str)
     }
@@ -399,7 +398,7 @@ mod tests {
     fn durations_are_read_as_flink_writes_them() {
         assert_eq!(duration("30 s"), Some(Duration::from_secs(30)));
         assert_eq!(duration("500ms"), Some(Duration::from_millis(500)));
-        assert_eq!(duration("2 min"), Some(Duration::from_secs(120)));
+        assert_eq!(duration("2 min"), Some(Duration::from_mins(2)));
         assert_eq!(duration("30"), None);
         assert_eq!(duration("s"), None);
         assert_eq!(duration("99999999999999999999 s"), None);

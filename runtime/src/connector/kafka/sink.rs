@@ -64,14 +64,17 @@ impl Sink for KafkaSink {
     }
 }
 
-/// Records with a partition each.
+/// A record's place: its partition, then its row. Sorted, the records of a partition stand together and keep their order.
+type Route = (i32, usize);
+
+/// What is left of a batch.
 #[derive(Debug)]
-struct Routed {
-    /// The records.
+struct Backlog {
+    /// The batch.
     records: EncodedBatch,
-    /// Partition of each.
-    partitions: Vec<i32>,
-    /// The first one that was not taken yet.
+    /// Every record's place, sorted.
+    routes: Vec<Route>,
+    /// The first place whose record was not taken yet.
     next: usize,
 }
 
@@ -87,7 +90,7 @@ struct Writer {
     /// Where the next unkeyed records go.
     next_partition: u32,
     /// The rest of a batch that did not fit into librdkafka's queue: at most one batch, since none is taken meanwhile.
-    backlog: Option<Routed>,
+    backlog: Option<Backlog>,
     /// Records taken by librdkafka and not acknowledged.
     outstanding: u64,
     /// Whether librdkafka was asked to send what lingers since the last write.
@@ -129,31 +132,36 @@ impl Writer {
     }
 
     /// Chooses a partition for each record: keyed ones by Kafka's own hash, the others of a batch together.
-    fn route(&mut self, records: &EncodedBatch) -> Vec<i32> {
+    fn route(&mut self, records: &EncodedBatch) -> Vec<Route> {
         let unkeyed = self.next_partition;
         self.next_partition = (self.next_partition + 1) % self.partitions;
-        let partitions = self.partitions;
-        records
+        let mut routes: Vec<Route> = records
             .keys
             .iter()
             .map(|key| match key {
-                Some(key) => partition_of(key.of(&records.buffer), partitions),
+                Some(key) => partition_of(key.of(&records.buffer), self.partitions),
                 None => unkeyed,
             })
-            .map(|partition| i32::try_from(partition).unwrap_or(0))
-            .collect()
+            .enumerate()
+            .map(|(row, partition)| (i32::try_from(partition).unwrap_or(0), row))
+            .collect();
+        routes.sort_unstable();
+        routes
     }
 
-    /// Hands records to librdkafka from one on. Returns the first that it has no room for.
-    fn send(&mut self, records: &EncodedBatch, partitions: &[i32], from: usize) -> Result<usize> {
+    /// Hands records to librdkafka from one place on. Returns the first place that it has no room for.
+    fn send(&mut self, records: &EncodedBatch, routes: &[Route], from: usize) -> Result<usize> {
         let plain = records.timestamps_ms.is_empty() && records.ops.is_empty();
         let mut next = from;
-        while next < records.rows() {
+        while let Some((partition, row)) = routes.get(next).copied() {
             let accepted = if plain {
-                self.producer
-                    .produce((next..records.rows()).map(|row| outgoing(records, partitions, row)))?
+                let rows = routes[next..]
+                    .iter()
+                    .take_while(|route| route.0 == partition)
+                    .map(|(_, row)| outgoing(records, *row));
+                self.producer.produce(partition, rows)?
             } else {
-                self.send_one(records, partitions, next)?
+                self.send_one(records, partition, row)?
             };
             next += accepted.count;
             self.outstanding += accepted.count as u64;
@@ -161,7 +169,6 @@ impl Writer {
                 None => {}
                 Some(Code::QueueFull) => break,
                 Some(code) => {
-                    let partition = partitions[next];
                     let error = client::refusal(
                         code,
                         &format!("{} partition {partition}: record not taken", self.place),
@@ -175,31 +182,21 @@ impl Writer {
     }
 
     /// Hands over one record that has a timestamp or a header.
-    fn send_one(
-        &mut self,
-        records: &EncodedBatch,
-        partitions: &[i32],
-        row: usize,
-    ) -> Result<Accepted> {
+    fn send_one(&mut self, records: &EncodedBatch, partition: i32, row: usize) -> Result<Accepted> {
         let extras = extras(records, row).map_err(|error| error.context(&self.place))?;
-        let record = outgoing(records, partitions, row);
-        Ok(match self.producer.produce_with(record, extras) {
-            Ok(()) => Accepted {
-                count: 1,
-                refused: None,
-            },
-            Err(code) => Accepted {
-                count: 0,
-                refused: Some(code),
-            },
+        let record = outgoing(records, row);
+        let refused = self.producer.produce_with(partition, record, extras).err();
+        Ok(Accepted {
+            count: usize::from(refused.is_none()),
+            refused,
         })
     }
 
     /// Sends what was kept, as far as there is room.
     fn send_backlog(&mut self) -> Result<()> {
         if let Some(mut backlog) = self.backlog.take() {
-            backlog.next = self.send(&backlog.records, &backlog.partitions, backlog.next)?;
-            if backlog.next < backlog.records.rows() {
+            backlog.next = self.send(&backlog.records, &backlog.routes, backlog.next)?;
+            if backlog.next < backlog.routes.len() {
                 self.backlog = Some(backlog);
             }
         }
@@ -208,9 +205,8 @@ impl Writer {
 }
 
 /// A record of a batch.
-fn outgoing<'a>(records: &'a EncodedBatch, partitions: &[i32], row: usize) -> Outgoing<'a> {
+fn outgoing(records: &EncodedBatch, row: usize) -> Outgoing<'_> {
     Outgoing {
-        partition: partitions[row],
         key: records.keys[row].map(|key| key.of(&records.buffer)),
         value: records.values[row].map(|value| value.of(&records.buffer)),
     }
@@ -250,12 +246,12 @@ impl SinkWriter for Writer {
             ));
         }
         self.flushing = false;
-        let partitions = self.route(records);
-        let next = self.send(records, &partitions, 0)?;
-        if next < records.rows() {
-            self.backlog = Some(Routed {
+        let routes = self.route(records);
+        let next = self.send(records, &routes, 0)?;
+        if next < routes.len() {
+            self.backlog = Some(Backlog {
                 records: records.clone(),
-                partitions,
+                routes,
                 next,
             });
         }

@@ -168,8 +168,18 @@ impl Source for KafkaSource {
             &context.clock,
         )?;
         let partitions = partitions_of(context.subtask_index, context.parallelism, count);
-        let starts = self.starts(&consumer, &partitions, context.restored.as_deref())?;
-        let ends = self.ends(&consumer, &partitions)?;
+        let restored = context.restored.as_deref();
+        let ask = || {
+            let starts = self.starts(&consumer, &partitions, restored)?;
+            Ok((starts, self.ends(&consumer, &partitions)?))
+        };
+        let (starts, ends) = client::patiently(
+            consumer.client(),
+            &self.options,
+            &self.topic,
+            &context.clock,
+            ask,
+        )?;
         let splits: Vec<Progress> = starts
             .into_iter()
             .zip(ends)

@@ -37,21 +37,19 @@ pub(super) struct Intake {
 
 /// Decides how much of a batch is before the end.
 ///
-/// A record at or behind the end proves that nothing is left before it, so the position moves to the end.
+/// A record at or behind the end proves that nothing is left before it, so the position moves to the end. Without one the
+/// position follows the records, even backwards: that is what `auto.offset.reset` does with an offset that is out of range.
 pub(super) fn intake(position: i64, end: Option<i64>, offsets: &[i64]) -> Intake {
     let rows = match end {
         Some(end) => offsets.partition_point(|offset| *offset < end),
         None => offsets.len(),
     };
     let behind = offsets[..rows].last().map_or(position, |last| last + 1);
-    let reached = match end {
-        Some(end) if rows < offsets.len() => end,
+    let position = match end {
+        Some(end) if rows < offsets.len() => behind.max(end),
         _ => behind,
     };
-    Intake {
-        rows,
-        position: position.max(reached),
-    }
+    Intake { rows, position }
 }
 
 /// Whether nothing is left to read.
@@ -70,10 +68,13 @@ impl Progress {
         }
     }
 
-    /// Takes an end-of-partition event in.
+    /// Takes an end-of-partition event in. One that comes after the split has ended is about records that were dropped, and
+    /// must not move the position past them.
     pub(super) fn catch_up(&mut self, event: EndOfPartition) {
-        self.position = self.position.max(event.position);
-        self.caught_up = Some(event);
+        if !self.finished && !has_ended(self.position, self.end) {
+            self.position = event.position;
+            self.caught_up = Some(event);
+        }
     }
 
     /// Whether the end is reached and was not told yet.
@@ -148,6 +149,25 @@ mod tests {
                 position: 10
             }
         );
+    }
+
+    #[test]
+    fn an_ended_split_keeps_its_position() {
+        let mut split = Progress::new(0, Some(10));
+        split.position = intake(0, split.end, &[8, 9, 10, 11]).position;
+        split.catch_up(event(12, 12));
+        assert_eq!(split.position, 10);
+        split.finished = true;
+        split.catch_up(event(20, 20));
+        assert_eq!(split.position, 10);
+    }
+
+    #[test]
+    fn a_reset_offset_takes_the_position_back() {
+        assert_eq!(intake(99, None, &[20, 21]).position, 22);
+        let mut split = Progress::new(99, None);
+        split.catch_up(event(20, 20));
+        assert_eq!(split.position, 20);
     }
 
     #[test]
