@@ -164,11 +164,12 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// Kills a process and everything it started, children first seen last.
+/// Kills a process and everything it started. Each is stopped before its children are looked for, so that it starts no new one.
 fn kill_tree(pid: u32) {
     let mut doomed = vec![pid];
     let mut index = 0;
     while let Some(parent) = doomed.get(index).copied() {
+        signal("STOP", parent);
         doomed.extend(children(parent));
         index += 1;
     }
@@ -367,7 +368,11 @@ mod tests {
             child = line.trim().parse::<u32>().ok();
         });
         assert!(result.unwrap_err().to_string().contains("killed after 2 s"));
-        assert!(!is_running(child.unwrap()));
+        let child = child.unwrap();
+        wait_for("end of the child", Duration::from_secs(10), || {
+            Ok((!is_running(child)).then_some(()))
+        })
+        .unwrap();
     }
 
     #[test]

@@ -28,6 +28,7 @@ Commands:
   test                     builds everything once, then runs every suite with the real components
       --suite NAME         run one suite: unit, golden, kafka, prometheus, clients, fuzz
       --filter TEXT        run only tests whose name contains TEXT
+      --profile NAME       build with this profile instead of ci, for instance dev
   stack fetch              fetch what the tests need (JRE, Kafka, Prometheus) and print where it is
   stack up                 start Kafka and print the environment of the tests, until the input ends (Ctrl-D)
   help                     print this text
@@ -63,10 +64,12 @@ fn run(arguments: &[String]) -> Result<bool> {
             check::run(options.get("--only"), options.slack()?)
         }
         ["test", options @ ..] => {
-            let options = Options::parse(options, &["--suite", "--filter", "--slack"])?;
+            let options =
+                Options::parse(options, &["--suite", "--filter", "--profile", "--slack"])?;
             test::run(&test::Selection {
                 suite: options.get("--suite").map(str::to_owned),
                 filter: options.get("--filter").map(str::to_owned),
+                profile: options.get("--profile").unwrap_or("ci").to_owned(),
                 slack: options.slack()?,
             })
         }

@@ -30,13 +30,13 @@ pub(crate) struct TestBinary {
 ///
 /// # Errors
 /// When something does not compile.
-pub(crate) fn test_binaries(workspace: &Workspace) -> Result<Vec<TestBinary>> {
+pub(crate) fn test_binaries(workspace: &Workspace, profile: &str) -> Result<Vec<TestBinary>> {
     let output = Command::new(cargo())
         .args([
             "test",
             "--workspace",
             "--profile",
-            "ci",
+            profile,
             "--locked",
             "--no-run",
             "--message-format",

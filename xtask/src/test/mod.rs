@@ -24,6 +24,8 @@ pub(crate) struct Selection {
     pub(crate) suite: Option<String>,
     /// Only tests whose name contains it.
     pub(crate) filter: Option<String>,
+    /// Cargo's profile.
+    pub(crate) profile: String,
     /// Factor on every budget.
     pub(crate) slack: f64,
 }
@@ -42,7 +44,7 @@ pub(crate) fn run(selection: &Selection) -> Result<bool> {
 
     println!("== build");
     let watch = Stopwatch::start();
-    let binaries = build::test_binaries(&workspace)?;
+    let binaries = build::test_binaries(&workspace, &selection.profile)?;
     parts.push(Part {
         name: "build".to_owned(),
         took: watch.elapsed(),

@@ -35,6 +35,11 @@ impl KafkaTools {
         Ok(Some(Self { bootstrap, lib }))
     }
 
+    /// A topic's name in this run, since a broker may serve several runs.
+    pub(crate) fn topic(name: &str) -> String {
+        format!("{name}-{}", std::process::id())
+    }
+
     /// A tool by its class.
     fn tool(&self, class: &str) -> Command {
         let mut command = Command::new("java");

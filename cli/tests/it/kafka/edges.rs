@@ -90,8 +90,8 @@ fn readable(kafka: &KafkaTools, topic: &str) -> Result<u64> {
 fn check_reads(kafka: &KafkaTools, topic: &str, expected: u64) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let mut weir = Weir::up(folder.path(), &["--kafka", &kafka.bootstrap])?;
-    let bounded = format!("{topic}_bounded");
-    let unbounded = format!("{topic}_unbounded");
+    let bounded = format!("{topic}-bounded");
+    let unbounded = format!("{topic}-unbounded");
     kafka.create_topic(&bounded, 1, &[])?;
     kafka.create_topic(&unbounded, 1, &[])?;
     let table = |name: &str, topic: &str, more: &str| {
@@ -154,9 +154,9 @@ fn a_topic_that_ends_in_an_abort_marker_ends() -> Result<()> {
     let Some(kafka) = KafkaTools::find()? else {
         return Ok(());
     };
-    let topic = "aborted";
+    let topic = &KafkaTools::topic("aborted");
     kafka.create_topic(topic, 1, &[])?;
-    let producer = producer(&kafka, Some("it-aborted"))?;
+    let producer = producer(&kafka, Some(topic))?;
     producer.init_transactions(CALL_LIMIT)?;
     producer.begin_transaction()?;
     write(&producer, topic, 0..100, FIRST_MS)?;
@@ -176,7 +176,7 @@ fn a_compacted_topic_ends() -> Result<()> {
     let Some(kafka) = KafkaTools::find()? else {
         return Ok(());
     };
-    let topic = "compacted";
+    let topic = &KafkaTools::topic("compacted");
     kafka.create_topic(
         topic,
         1,

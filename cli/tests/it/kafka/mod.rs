@@ -28,23 +28,23 @@ const PARTITIONS: u32 = 4;
 /// A guess from a floor of 30,000 records per second and statement in an unoptimised build; the suite's budget is the real limit.
 const RUN_SECONDS_MAX: u64 = 120;
 
-/// Tables and statements; `$K` is the broker's address.
+/// Tables and statements; `$K` is the broker's address, `$P` what the topics of this run end in.
 const STATEMENTS: &str = "
 CREATE TABLE orders (
   id BIGINT, account STRING, device STRING, amount DECIMAL(10, 2), qty INT, ts TIMESTAMP(3), region STRING, url STRING, tag STRING,
   WATERMARK FOR ts AS ts - INTERVAL '5' SECOND
 ) WITH (
-  'connector' = 'kafka', 'topic' = 'orders', 'properties.bootstrap.servers' = '$K', 'format' = 'json',
+  'connector' = 'kafka', 'topic' = 'orders-$P', 'properties.bootstrap.servers' = '$K', 'format' = 'json',
   'scan.startup.mode' = 'earliest-offset', 'scan.bounded.mode' = 'latest-offset'
 );
 CREATE TABLE large_orders (id BIGINT, account STRING, region STRING, total DECIMAL(12, 2), ts TIMESTAMP(3)) WITH (
-  'connector' = 'kafka', 'topic' = 'large_orders', 'properties.bootstrap.servers' = '$K', 'format' = 'json'
+  'connector' = 'kafka', 'topic' = 'large-orders-$P', 'properties.bootstrap.servers' = '$K', 'format' = 'json'
 );
 CREATE TABLE device_windows (window_start TIMESTAMP(3), device STRING, n BIGINT, total DECIMAL(20, 2)) WITH (
-  'connector' = 'kafka', 'topic' = 'device_windows', 'properties.bootstrap.servers' = '$K', 'format' = 'json'
+  'connector' = 'kafka', 'topic' = 'device-windows-$P', 'properties.bootstrap.servers' = '$K', 'format' = 'json'
 );
 CREATE TABLE account_totals (region STRING, account STRING, n BIGINT, total DECIMAL(20, 2), PRIMARY KEY (region, account) NOT ENFORCED) WITH (
-  'connector' = 'upsert-kafka', 'topic' = 'account_totals', 'properties.bootstrap.servers' = '$K',
+  'connector' = 'upsert-kafka', 'topic' = 'account-totals-$P', 'properties.bootstrap.servers' = '$K',
   'key.format' = 'json', 'value.format' = 'json'
 );
 INSERT INTO large_orders
@@ -65,20 +65,31 @@ fn a_million_orders_give_the_results_computed_beside_them() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("orders.jsonl");
     Orders::new(RECORDS).write_to(&file)?;
-    kafka.create_topic("orders", PARTITIONS, &[])?;
-    for topic in ["large_orders", "device_windows", "account_totals"] {
-        kafka.create_topic(topic, 2, &[])?;
+    let orders = KafkaTools::topic("orders");
+    kafka.create_topic(&orders, PARTITIONS, &[])?;
+    for topic in ["large-orders", "device-windows", "account-totals"] {
+        kafka.create_topic(&KafkaTools::topic(topic), 2, &[])?;
     }
-    kafka.produce_lines("orders", &file)?;
-    assert_eq!(kafka.end_offsets("orders")?, RECORDS);
+    kafka.produce_lines(&orders, &file)?;
+    assert_eq!(kafka.end_offsets(&orders)?, RECORDS);
 
     let mut weir = Weir::up(folder.path(), &["--kafka", &kafka.bootstrap])?;
-    weir.sql(&STATEMENTS.replace("$K", &kafka.bootstrap))?;
+    weir.sql(
+        &STATEMENTS
+            .replace("$K", &kafka.bootstrap)
+            .replace("-$P", &KafkaTools::topic("")),
+    )?;
     weir.wait_completed(RUN_SECONDS_MAX)?;
 
-    results::check_large_orders(RECORDS, &kafka.consume("large_orders")?)?;
-    results::check_device_windows(RECORDS, &kafka.consume("device_windows")?)?;
-    results::check_account_totals(RECORDS, &kafka.consume("account_totals")?)
+    results::check_large_orders(RECORDS, &kafka.consume(&KafkaTools::topic("large-orders"))?)?;
+    results::check_device_windows(
+        RECORDS,
+        &kafka.consume(&KafkaTools::topic("device-windows"))?,
+    )?;
+    results::check_account_totals(
+        RECORDS,
+        &kafka.consume(&KafkaTools::topic("account-totals"))?,
+    )
 }
 
 #[test]
@@ -97,10 +108,11 @@ fn the_tools_write_and_read_what_was_generated() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("orders.jsonl");
     Orders::new(1000).write_to(&file)?;
-    kafka.create_topic("tools_check", 2, &[])?;
-    kafka.produce_lines("tools_check", &file)?;
+    let topic = KafkaTools::topic("tools");
+    kafka.create_topic(&topic, 2, &[])?;
+    kafka.produce_lines(&topic, &file)?;
     let mut read: Vec<String> = kafka
-        .consume("tools_check")?
+        .consume(&topic)?
         .into_iter()
         .map(|(_, value)| value)
         .collect();
