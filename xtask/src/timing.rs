@@ -1,6 +1,6 @@
 //! Time as this program measures it, and the report of parts against their budgets.
 //!
-//! Place in the flow: `check` and `test` time each part with a [`Stopwatch`] and print a [`Report`]. Invariant: a part over its
+//! Place in the flow: `check` and `test` time each part with a [`Stopwatch`] and print a line per [`Part`]. Invariant: a part over its
 //! budget is a failure even when all it did was right.
 
 use std::time::{Duration, Instant};
