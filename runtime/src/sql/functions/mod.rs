@@ -16,8 +16,11 @@ use crate::types::FlinkType;
 
 mod arithmetic;
 mod comparison;
+mod conditional;
 mod logic;
+mod pattern;
 mod rules;
+mod string;
 
 pub(crate) use rules::{Output, Param};
 
@@ -93,6 +96,9 @@ static TABLE: LazyLock<BTreeMap<&'static str, Function>> = LazyLock::new(|| {
         comparison::functions(),
         logic::functions(),
         arithmetic::functions(),
+        conditional::functions(),
+        string::functions(),
+        pattern::functions(),
     ];
     families
         .into_iter()
