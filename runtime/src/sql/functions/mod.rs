@@ -23,6 +23,7 @@ mod math;
 mod pattern;
 mod rules;
 mod string;
+mod time;
 
 pub(crate) use rules::{Output, Param};
 
@@ -103,6 +104,7 @@ static TABLE: LazyLock<BTreeMap<&'static str, Function>> = LazyLock::new(|| {
         pattern::functions(),
         math::functions(),
         collection::functions(),
+        time::functions(),
     ];
     families
         .into_iter()
