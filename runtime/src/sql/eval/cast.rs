@@ -489,7 +489,9 @@ pub(crate) fn to_instant(local_us: i64, zone: &Zone) -> i64 {
         local_us.div_euclid(datetime::MICROS),
         local_us.rem_euclid(datetime::MICROS),
     );
-    zone.to_instant(millis) * datetime::MICROS + rest
+    zone.to_instant(millis)
+        .saturating_mul(datetime::MICROS)
+        .saturating_add(rest)
 }
 
 /// The time of day of local microseconds, cut to the precision.

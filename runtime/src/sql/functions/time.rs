@@ -329,7 +329,7 @@ impl Unit {
     /// The beginning of the unit that holds local microseconds; `None` for units that have no beginning.
     fn floor(self, local_us: i64) -> Option<i64> {
         if let Some(length) = self.micros() {
-            return Some(local_us - local_us.rem_euclid(length));
+            return Some(local_us.wrapping_sub(local_us.rem_euclid(length)));
         }
         let day = local_us.div_euclid(DAY_US);
         let (year, month, _) = datetime::civil(day);
@@ -343,7 +343,7 @@ impl Unit {
             Self::Millennium => datetime::days(((year - 1).div_euclid(1000) * 1000 + 1, 1, 1)),
             _ => return None,
         };
-        Some(start * DAY_US)
+        Some(start.wrapping_mul(DAY_US))
     }
 
     /// The beginning of the next unit, or the value itself when it is a beginning.
@@ -354,14 +354,14 @@ impl Unit {
         }
         let later = |months| Some(datetime::add_months_to(start, months, DAY_US));
         match self {
-            Self::Week => Some(start + 7 * DAY_US),
+            Self::Week => Some(start.wrapping_add(7 * DAY_US)),
             Self::Month => later(1),
             Self::Quarter => later(3),
             Self::Year => later(12),
             Self::Decade => later(120),
             Self::Century => later(1200),
             Self::Millennium => later(12_000),
-            _ => Some(start + self.micros()?),
+            _ => Some(start.wrapping_add(self.micros()?)),
         }
     }
 }
@@ -506,7 +506,7 @@ fn rounding(call: &Call<'_>, toward: Toward) -> Result<ArrayRef> {
         };
         let result = match toward {
             // Flink moves a DATE to the next day here, though it begins at midnight.
-            Toward::Up if is_date && unit == Unit::Day => Some(local + DAY_US),
+            Toward::Up if is_date && unit == Unit::Day => Some(local.wrapping_add(DAY_US)),
             Toward::Up => unit.ceil(local),
             Toward::Down => unit.floor(local),
         };
@@ -637,8 +637,8 @@ fn difference(call: &Call<'_>) -> Result<ArrayRef> {
             Unit::Month => months_between(from, to),
             Unit::Quarter => months_between(from, to) / 3,
             Unit::Year => months_between(from, to) / 12,
-            Unit::Week => (to - from) / (7 * DAY_US),
-            unit => (to - from) / unit.micros().unwrap_or(DAY_US),
+            Unit::Week => to.wrapping_sub(from) / (7 * DAY_US),
+            unit => to.wrapping_sub(from) / unit.micros().unwrap_or(DAY_US),
         };
         datetime::in_range(count).map(Some)
     })
