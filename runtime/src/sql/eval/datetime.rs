@@ -91,7 +91,7 @@ pub(crate) fn add_months_to(value: i64, months: i64, per_day: i64) -> i64 {
         .wrapping_add(value.rem_euclid(per_day))
 }
 
-/// Values of a TIMESTAMP or TIMESTAMP_LTZ array in microseconds.
+/// Values of a TIMESTAMP or `TIMESTAMP_LTZ` array in microseconds.
 ///
 /// # Errors
 /// `Internal` when it is none.
@@ -306,7 +306,7 @@ fn parse_fraction(digits: &str) -> Option<i64> {
     padded[..6].parse().ok()
 }
 
-/// Reads a timestamp as CAST and TO_TIMESTAMP do: `yyyy-M-d`, optionally ` H:m:s[.fraction]`; microseconds.
+/// Reads a timestamp as CAST and `TO_TIMESTAMP` do: `yyyy-M-d`, optionally ` H:m:s[.fraction]`; microseconds.
 pub(crate) fn parse_timestamp(text: &str) -> Option<i64> {
     let (date, time) = match text.split_once(' ') {
         Some((date, time)) => (date, Some(time)),

@@ -1,7 +1,9 @@
 //! Java's date patterns: the common letters of `DateTimeFormatter`.
 //!
-//! Place in the flow: DATE_FORMAT, TO_TIMESTAMP, TO_DATE, FROM_UNIXTIME and UNIX_TIMESTAMP compile one per batch.
+//! Place in the flow: `DATE_FORMAT`, `TO_TIMESTAMP`, `TO_DATE`, `FROM_UNIXTIME` and `UNIX_TIMESTAMP` compile one per batch.
 //! Invariant: a letter that is not known is refused, never printed as text.
+
+use std::fmt::Write;
 
 use super::datetime::{self, DAY_US};
 use crate::error::{Error, Result};
@@ -140,7 +142,9 @@ impl Pattern {
                             continue;
                         }
                     };
-                    out.push_str(&format!("{number:0repeat$}"));
+                    if write!(out, "{number:0repeat$}").is_err() {
+                        unreachable!("writing to a String does not fail");
+                    }
                 }
             }
         }
@@ -268,8 +272,7 @@ impl Fields {
         }
         // One letter takes as many digits as there are; several letters take just as many.
         let limit = match (letter, repeat) {
-            (_, 1) if !adjacent => 9,
-            (Letter::Year, 4) if !adjacent => 9,
+            (_, 1) | (Letter::Year, 4) if !adjacent => 9,
             (_, repeat) => repeat,
         };
         let length = text

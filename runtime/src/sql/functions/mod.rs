@@ -126,7 +126,7 @@ pub fn resolve(name: &str, args: Vec<Expr>, span: Span) -> Result<Expr> {
     };
     match function.resolve {
         Resolve::Signature(overloads, output) => {
-            rules::by_signature(function.name, args, overloads, output)
+            rules::by_signature(function.name, &args, overloads, output)
                 .map(|(args, ty)| call(function.name, args, ty, span))
         }
         Resolve::Custom(custom) => custom(function.name, args, span),

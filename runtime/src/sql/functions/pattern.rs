@@ -231,7 +231,7 @@ fn similar_pattern(pattern: &str, escape: Option<char>) -> Result<String> {
     Ok(out)
 }
 
-/// REGEXP_REPLACE: all occurrences; `$1` in the replacement is a group.
+/// `REGEXP_REPLACE`: all occurrences; `$1` in the replacement is a group.
 fn replace(call: &Call<'_>) -> Result<ArrayRef> {
     let (s, pattern, by) = (call.text(0)?, call.text(1)?, call.text(2)?);
     let cache = Cache::default();
@@ -269,7 +269,7 @@ fn java_replacement(by: &str) -> Option<String> {
     Some(out)
 }
 
-/// REGEXP_EXTRACT: a group of the first match, the whole match by default.
+/// `REGEXP_EXTRACT`: a group of the first match, the whole match by default.
 fn extract(call: &Call<'_>) -> Result<ArrayRef> {
     let (s, pattern) = (call.text(0)?, call.text(1)?);
     let group = if call.args.len() > 2 {

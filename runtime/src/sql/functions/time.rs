@@ -154,7 +154,7 @@ fn without_arguments(name: &str, args: Vec<Expr>, kind: TypeKind, span: Span) ->
     Ok(call(name, args, kind.not_null(), span))
 }
 
-/// CURRENT_TIMESTAMP and its kin.
+/// `CURRENT_TIMESTAMP` and its kin.
 fn instant_type(name: &'static str, args: Vec<Expr>, span: Span) -> Result<Expr> {
     without_arguments(name, args, TypeKind::TimestampLtz(3), span)
 }
@@ -179,7 +179,7 @@ fn now(call: &Call<'_>) -> Result<ArrayRef> {
     })
 }
 
-/// CURRENT_WATERMARK(rowtime).
+/// `CURRENT_WATERMARK`(rowtime).
 fn watermark_type(name: &'static str, args: Vec<Expr>, span: Span) -> Result<Expr> {
     count(name, &args, 1..=1)?;
     if !args[0].ty.kind.is_time_attribute() {
@@ -194,6 +194,7 @@ fn watermark_type(name: &'static str, args: Vec<Expr>, span: Span) -> Result<Exp
 }
 
 /// The operator's watermark.
+#[expect(clippy::unnecessary_wraps, reason = "a kernel of the function table")]
 fn watermark(call: &Call<'_>) -> Result<ArrayRef> {
     let value = call
         .context
@@ -718,7 +719,7 @@ impl Patterns {
     }
 }
 
-/// TO_TIMESTAMP_LTZ of a number and a precision, or of a text.
+/// `TO_TIMESTAMP_LTZ` of a number and a precision, or of a text.
 fn ltz_type(name: &'static str, args: Vec<Expr>, span: Span) -> Result<Expr> {
     count(name, &args, 1..=3)?;
     let ty: FlinkType = TypeKind::TimestampLtz(3).nullable();
@@ -767,7 +768,7 @@ fn ltz_type(name: &'static str, args: Vec<Expr>, span: Span) -> Result<Expr> {
     Ok(call(name, args.into_iter().map(text).collect(), ty, span))
 }
 
-/// TO_TIMESTAMP_LTZ.
+/// `TO_TIMESTAMP_LTZ`.
 fn to_ltz(call: &Call<'_>) -> Result<ArrayRef> {
     if call.types[0].kind.is_character() {
         return text_to_ltz(call);
@@ -811,7 +812,7 @@ fn whole(x: f64) -> Option<i64> {
     (x.abs() < 1e15).then_some(x as i64)
 }
 
-/// TO_TIMESTAMP_LTZ of a text: in UTC unless a zone is given.
+/// `TO_TIMESTAMP_LTZ` of a text: in UTC unless a zone is given.
 fn text_to_ltz(call: &Call<'_>) -> Result<ArrayRef> {
     let zone = if call.args.len() > 2 {
         Some(call.text(2)?)
@@ -838,7 +839,7 @@ fn text_to_ltz(call: &Call<'_>) -> Result<ArrayRef> {
     Ok(datetime::timestamps(values.into_iter(), 3))
 }
 
-/// DATE_FORMAT of a timestamp, date or text.
+/// `DATE_FORMAT` of a timestamp, date or text.
 fn format_type(name: &'static str, args: Vec<Expr>, span: Span) -> Result<Expr> {
     count(name, &args, 2..=2)?;
     let kind = &args[0].ty.kind;
@@ -867,7 +868,7 @@ fn format_type(name: &'static str, args: Vec<Expr>, span: Span) -> Result<Expr> 
     ))
 }
 
-/// DATE_FORMAT.
+/// `DATE_FORMAT`.
 fn format(call: &Call<'_>) -> Result<ArrayRef> {
     let (kind, pattern) = (&call.types[0].kind, call.text(1)?);
     let text = if kind.is_character() {
@@ -888,7 +889,7 @@ fn format(call: &Call<'_>) -> Result<ArrayRef> {
     })
 }
 
-/// FROM_UNIXTIME: seconds as text in the session time zone.
+/// `FROM_UNIXTIME`: seconds as text in the session time zone.
 fn from_unixtime(call: &Call<'_>) -> Result<ArrayRef> {
     let seconds = call.long(0)?;
     let pattern = if call.args.len() > 1 {
@@ -911,7 +912,7 @@ fn from_unixtime(call: &Call<'_>) -> Result<ArrayRef> {
     })
 }
 
-/// UNIX_TIMESTAMP: seconds now, or of a text in the session time zone; a text that does not match gives the smallest BIGINT.
+/// `UNIX_TIMESTAMP`: seconds now, or of a text in the session time zone; a text that does not match gives the smallest BIGINT.
 fn unix_timestamp(call: &Call<'_>) -> Result<ArrayRef> {
     if call.args.is_empty() {
         let now = call.context.now_ms.div_euclid(1000);
