@@ -486,6 +486,18 @@ fn patterns() {
 }
 
 #[test]
+fn regular_expressions_are_javas_or_refused() {
+    let matches =
+        |text: &str, pattern: &str| run_in(&f("REGEXP", vec![s(text), s(pattern)]), "UTC");
+    // Java's classes know ASCII only.
+    assert_eq!(matches("٣", r"\d").unwrap().unwrap(), "FALSE");
+    assert_eq!(matches("x3", r"[\d.]").unwrap().unwrap(), "TRUE");
+    for pattern in [r"(a)\1", "a(?=b)", "a++", r"\Qa\E"] {
+        assert_eq!(matches("aa", pattern), Err(Kind::Unsupported), "{pattern}");
+    }
+}
+
+#[test]
 fn numbers() {
     assert_eq!(run(&f("ABS", vec![n(-125, 3, 2)])), "1.25");
     assert_eq!(run(&f("FLOOR", vec![n(-125, 3, 2)])), "-2");
