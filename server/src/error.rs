@@ -54,7 +54,7 @@ impl Error {
     /// The HTTP status and Confluent's machine-readable code.
     ///
     /// # Source
-    /// Codes of Confluent's `sql/v1` OpenAPI; `invalid_request`, `unavailable` and `internal_error` are Weir's own.
+    /// Codes of Confluent's `sql/v1` description; `invalid_request`, `unavailable` and `internal_error` are Weir's own.
     pub fn status(&self) -> (u16, &'static str) {
         match self {
             Self::NotFound(_) => (404, "resource_not_found"),

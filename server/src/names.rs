@@ -25,7 +25,7 @@ pub const REGION: &str = "local";
 /// Most characters of a statement's name.
 ///
 /// # Source
-/// Confluent's `sql/v1` OpenAPI.
+/// Confluent's description of `sql/v1`.
 const STATEMENT_NAME_MAX: usize = 100;
 
 /// Whether a statement may have this name: lower-case letters, digits, inner hyphens, parts joined by dots.

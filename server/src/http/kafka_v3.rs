@@ -101,9 +101,9 @@ async fn produce(
     if let [answer] = answers.as_slice() {
         return Ok((StatusCode::OK, Json(answer)).into_response());
     }
-    let lines: String = answers.iter().map(|answer| format!("{answer}\n")).collect();
+    let lines: Vec<String> = answers.iter().map(Value::to_string).collect();
     let json = [(axum::http::header::CONTENT_TYPE, "application/json")];
-    Ok((StatusCode::OK, json, lines).into_response())
+    Ok((StatusCode::OK, json, lines.join("\n")).into_response())
 }
 
 /// Decodes what the client sent.

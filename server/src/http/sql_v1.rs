@@ -21,7 +21,7 @@ use crate::time::rfc3339;
 /// Statements of a page when the client does not say.
 ///
 /// # Source
-/// `sql/v1` OpenAPI: 10, at most 100.
+/// Confluent's description of `sql/v1`: 10, at most 100.
 const PAGE_SIZE: usize = 10;
 
 /// Most statements of a page.
@@ -249,24 +249,27 @@ fn labels_of(selector: &str) -> Result<Vec<(String, String)>> {
 
 /// The link to the next page: every parameter of this one, the token last.
 fn next_page(url: &str, query: &[(String, String)], token: &str) -> String {
-    let kept: String = query
+    let mut parameters: Vec<String> = query
         .iter()
         .filter(|(key, _)| key != "page_token")
-        .map(|(key, value)| format!("{}={}&", url_encoded(key), url_encoded(value)))
+        .map(|(key, value)| format!("{}={}", url_encoded(key), url_encoded(value)))
         .collect();
-    format!("{url}?{kept}page_token={token}")
+    parameters.push(format!("page_token={token}"));
+    format!("{url}?{}", parameters.join("&"))
 }
 
 /// Percent-encodes everything but letters, digits and what is safe in a query.
 fn url_encoded(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-' => {
-                char::from(byte).to_string()
-            }
-            _ => format!("%{byte:02X}"),
-        })
-        .collect()
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-') {
+            encoded.push(char::from(byte));
+        } else {
+            let digit = |half: u8| char::from(b"0123456789ABCDEF"[usize::from(half)]);
+            encoded.extend(['%', digit(byte >> 4), digit(byte & 15)]);
+        }
+    }
+    encoded
 }
 
 /// Replaces what may be changed of a statement.

@@ -6,7 +6,7 @@ use weir_runtime::types::{FlinkType, TypeKind};
 /// A type with the names of Flink's logical type roots.
 ///
 /// # Source
-/// `sql/v1` OpenAPI, `DataType`; precisions of intervals are Flink's defaults.
+/// `DataType` of Confluent's `sql/v1`; precisions of intervals are Flink's defaults.
 pub(super) fn type_json(ty: &FlinkType) -> Value {
     let mut json = match &ty.kind {
         TypeKind::Null => json!({ "type": "NULL" }),

@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn an_end_on_the_minute_opens_no_new_one() {
         assert_eq!(
-            split_minutes(120_000, Duration::from_secs(60), 1),
+            split_minutes(120_000, Duration::from_mins(1), 1),
             vec![(1, 60_000)]
         );
     }

@@ -3,9 +3,11 @@
 //! Enters: requests of clients, events of jobs, the passing of time. Leaves: jobs, results, phases. `state` decides, `executor` acts,
 //! `service` is what APIs call. Invariant: a phase is stored before anyone sees it, and what runs follows from what is stored.
 
+mod create;
 mod entry;
 mod executor;
 mod immediate;
+mod pools;
 mod prepare;
 mod record;
 mod results;

@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use uuid::Uuid;
 use weir_model::cfu::CfuPrice;
 use weir_model::meter;
 use weir_model::statement::Phase;
@@ -18,24 +17,16 @@ use weir_runtime::task::{Environment, JobConfig};
 use weir_runtime::time::SharedClock;
 
 use super::entry::{Entry, JobState};
-use super::executor::{Core, SETTLE_MAX, State, session_of};
-use super::prepare::prepare;
-use super::record::{Kind, Record, Scaling, Wanted};
+use super::executor::{Core, SETTLE_MAX, State};
+use super::record::{Kind, Record, Wanted};
 use super::results::{ResultPage, rows_of_batches, rows_of_text};
 use super::state::UNCONSUMED_MAX;
 use super::{executor, snapshot};
 use crate::catalog::CatalogService;
 use crate::error::{Error, Result};
 use crate::ledger::{GroupBy, Usage, group};
-use crate::names::{DEFAULT_POOL_ID, PRINCIPAL, is_statement_name};
 use crate::pool::Pool;
 use crate::store::Store;
-
-/// Most bytes of a statement's text.
-///
-/// # Source
-/// Confluent: "exceeds 4194304 bytes".
-const SQL_BYTES_MAX: usize = 4 << 20;
 
 /// Rows of a page of results (guess: about a tenth of what a job holds ready).
 const PAGE_ROWS_MAX: usize = 1000;
@@ -81,7 +72,7 @@ pub(crate) struct Components {
 #[derive(Debug, Clone)]
 pub struct Statements {
     /// Everything.
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
 }
 
 /// A request for a new statement.
@@ -503,218 +494,6 @@ impl Statements {
             .entries
             .values()
             .any(|entry| matches!(entry.job, JobState::Active(_) | JobState::Starting { .. }))
-    }
-
-    /// Pools with the slots held in each.
-    pub fn pools(&self) -> Vec<(Pool, u32)> {
-        let state = self.core.lock();
-        state
-            .pools
-            .values()
-            .map(|pool| (pool.clone(), state.slots_held(&pool.id)))
-            .collect()
-    }
-
-    /// Makes a pool.
-    ///
-    /// # Errors
-    /// `Storage` when the database refuses.
-    pub fn create_pool(&self, display_name: &str, max_cfu: u32) -> Result<Pool> {
-        let suffix = Uuid::new_v4().simple().to_string();
-        let now_ms = self.core.clock.now_ms();
-        let pool = Pool {
-            id: format!("lfcp-{}", &suffix[..6]),
-            display_name: display_name.to_owned(),
-            max_cfu,
-            is_default: false,
-            created_at_ms: now_ms,
-            updated_at_ms: now_ms,
-        };
-        self.put_pool(pool)
-    }
-
-    /// Changes name and cap of a pool; absent ones stay.
-    ///
-    /// # Errors
-    /// `NotFound`; `Storage`.
-    pub fn update_pool(
-        &self,
-        id: &str,
-        display_name: Option<&str>,
-        max_cfu: Option<u32>,
-    ) -> Result<Pool> {
-        let mut pool = self.pool(id)?;
-        pool.display_name = display_name.unwrap_or(&pool.display_name).to_owned();
-        pool.max_cfu = max_cfu.unwrap_or(pool.max_cfu);
-        pool.updated_at_ms = self.core.clock.now_ms();
-        let pool = self.put_pool(pool)?;
-        self.core.reconcile_all();
-        Ok(pool)
-    }
-
-    /// Deletes a pool and stops its statements.
-    ///
-    /// # Errors
-    /// `NotFound`; `Conflict` for the default pool; `Storage`.
-    pub fn delete_pool(&self, id: &str) -> Result<()> {
-        if self.pool(id)?.is_default {
-            return Err(Error::Conflict(format!(
-                "compute pool {id} is the default one and cannot be deleted"
-            )));
-        }
-        let names: Vec<String> = {
-            let state = self.core.lock();
-            let in_pool =
-                |entry: &&Entry| entry.record.pool_id == id && !entry.record.phase.is_terminal();
-            let entries = state.entries.values().filter(in_pool);
-            entries.map(|entry| entry.record.name.clone()).collect()
-        };
-        for name in names {
-            let stop = Update {
-                stopped: Some(true),
-                ..Update::default()
-            };
-            match self.update(&name, &stop) {
-                Ok(_) | Err(Error::NotFound(_)) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        self.core.store.remove_pool(id)?;
-        self.core.lock().pools.remove(id);
-        Ok(())
-    }
-
-    /// The pool of that id.
-    ///
-    /// # Errors
-    /// `NotFound` when there is none.
-    pub fn pool(&self, id: &str) -> Result<Pool> {
-        self.core
-            .lock()
-            .pools
-            .get(id)
-            .cloned()
-            .ok_or_else(|| Error::NotFound(format!("Compute pool {id} not found")))
-    }
-
-    /// Stores a pool.
-    fn put_pool(&self, pool: Pool) -> Result<Pool> {
-        self.core.store.put_pool(&pool)?;
-        self.core.lock().pools.insert(pool.id.clone(), pool.clone());
-        Ok(pool)
-    }
-
-    /// Makes the default pool, or gives it a new cap.
-    fn set_default_pool(&self, max_cfu: Option<u32>) -> Result<()> {
-        let found = self.core.lock().pools.get(DEFAULT_POOL_ID).cloned();
-        let now_ms = self.core.clock.now_ms();
-        let mut pool = found.clone().unwrap_or_else(|| Pool {
-            id: DEFAULT_POOL_ID.to_owned(),
-            display_name: "default".to_owned(),
-            max_cfu: crate::config::DEFAULT_MAX_CFU,
-            is_default: true,
-            created_at_ms: now_ms,
-            updated_at_ms: now_ms,
-        });
-        pool.max_cfu = max_cfu.unwrap_or(pool.max_cfu);
-        if found.as_ref() != Some(&pool) {
-            pool.updated_at_ms = now_ms;
-            self.put_pool(pool)?;
-        }
-        Ok(())
-    }
-
-    /// The record of a new statement, before it is planned.
-    fn new_record(&self, request: CreateStatement) -> Result<Record> {
-        let uid = Uuid::new_v4().to_string();
-        let name = request.name.unwrap_or_else(|| format!("statement-{uid}"));
-        if !is_statement_name(&name) {
-            return Err(Error::Invalid(format!(
-                "statement name \"{name}\" is not allowed: at most 100 lower-case letters, digits and inner hyphens"
-            )));
-        }
-        if request.sql.len() > SQL_BYTES_MAX {
-            return Err(Error::Invalid(format!(
-                "This query is too large to process (exceeds {SQL_BYTES_MAX} bytes)."
-            )));
-        }
-        let pool_id = request
-            .pool_id
-            .unwrap_or_else(|| DEFAULT_POOL_ID.to_owned());
-        self.pool(&pool_id)?;
-        let now_ms = self.core.clock.now_ms();
-        Ok(Record {
-            uid,
-            name,
-            organization: request.organization,
-            environment: request.environment,
-            sql: request.sql,
-            properties: request.properties,
-            labels: request.labels,
-            pool_id,
-            principal: request.principal.unwrap_or_else(|| PRINCIPAL.to_owned()),
-            kind: Kind::Immediate,
-            wanted: if request.stopped {
-                Wanted::Stop
-            } else {
-                Wanted::Run
-            },
-            phase: Phase::Pending,
-            detail: String::new(),
-            scaling: Scaling::Ok,
-            traits: None,
-            parallelism: 0,
-            draining: false,
-            resource_version: 1,
-            created_at_ms: now_ms,
-            updated_at_ms: now_ms,
-            run: 0,
-            restarts_total: 0,
-            latest_offsets: BTreeMap::new(),
-            latest_offsets_at_ms: None,
-        })
-    }
-
-    /// Plans a new statement; one that cannot be planned is FAILED.
-    fn prepared(&self, mut record: Record) -> Result<Entry> {
-        let now = self.core.clock.monotonic();
-        let cap = self.pool(&record.pool_id)?.max_cfu;
-        let prepared = prepare(
-            &record.sql,
-            &session_of(&record),
-            self.core.catalog.as_ref(),
-        )
-        .and_then(|prepared| {
-            if prepared.parallelism <= cap {
-                return Ok(prepared);
-            }
-            Err(weir_runtime::Error::option(format!(
-                "the statement asks for {} CFU and its pool has {cap}",
-                prepared.parallelism
-            )))
-        });
-        let prepared = match prepared {
-            Ok(prepared) => prepared,
-            Err(error) => {
-                record.phase = Phase::Failed;
-                record.detail = format!("{}: {error}", error.code);
-                return Ok(Entry::new(0, record, now));
-            }
-        };
-        record.kind = prepared.kind;
-        record.parallelism = prepared.parallelism;
-        record.traits = Some(prepared.traits);
-        let is_done = record.is_dry_run() || prepared.rows.is_some();
-        if is_done {
-            record.phase = Phase::Completed;
-        }
-        let mut entry = Entry::new(0, record, now);
-        entry.rows = prepared.rows.map(Arc::new);
-        if !is_done {
-            entry.plan = prepared.plan.map(Arc::new);
-            entry.bound = prepared.bound;
-        }
-        Ok(entry)
     }
 }
 

@@ -10,7 +10,7 @@ use super::executor::State;
 
 /// How long the counters of a statement that has ended stay in the snapshot: long enough for the last one-minute deltas and for
 /// a reader that looks every few seconds.
-const ENDED_KEPT: Duration = Duration::from_secs(120);
+const ENDED_KEPT: Duration = Duration::from_mins(2);
 
 /// Everything at one instant.
 pub(super) fn take(state: &State, at_ms: i64, now: Duration) -> meter::Snapshot {

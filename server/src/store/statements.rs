@@ -258,7 +258,7 @@ mod tests {
         let mut record = record("a");
         let seq = store.insert_statement(&record, Some("{}"), None).unwrap();
         record.phase = Phase::Running;
-        let charge = Charge {
+        let slot_time = Charge {
             uid: record.uid.clone(),
             name: record.name.clone(),
             pool_id: record.pool_id.clone(),
@@ -269,21 +269,21 @@ mod tests {
             record: &record,
             rows: None,
             event: event(EventKind::Exception, "boom"),
-            charges: &[charge.clone()],
+            charges: std::slice::from_ref(&slot_time),
         };
         assert_eq!(store.change_statement(&change).unwrap(), vec![90_000]);
         drop(store);
 
         let store = Store::open(dir.path()).unwrap();
-        let stored = store.statements().unwrap();
-        assert_eq!(stored.len(), 1);
-        assert_eq!(stored[0].seq, seq);
-        assert_eq!(stored[0].record, record);
+        let all = store.statements().unwrap();
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].seq, seq);
+        assert_eq!(all[0].record, record);
         assert_eq!(
             store.exceptions(&record.uid, 10).unwrap(),
             vec![event(EventKind::Exception, "boom")]
         );
-        assert_eq!(store.ledger_rows(0, i64::MAX).unwrap(), vec![charge]);
+        assert_eq!(store.ledger_rows(0, i64::MAX).unwrap(), vec![slot_time]);
         store.remove_statement(&record.uid).unwrap();
         assert!(store.statements().unwrap().is_empty());
         assert_eq!(store.ledger_rows(0, i64::MAX).unwrap().len(), 1);

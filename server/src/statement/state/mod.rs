@@ -28,31 +28,35 @@ use super::{Kind, Scaling, Wanted};
 const DEGRADED_AFTER: u32 = 3;
 
 /// A job that has run this long has recovered (guess, unmeasured).
-pub(super) const HEALTHY_AFTER: Duration = Duration::from_secs(60);
+pub(super) const HEALTHY_AFTER: Duration = Duration::from_mins(1);
 
 /// A foreground statement without a consumer for this long is stopped.
 ///
 /// # Source
 /// Confluent: five minutes.
-pub(super) const UNCONSUMED_MAX: Duration = Duration::from_secs(300);
+pub(super) const UNCONSUMED_MAX: Duration = Duration::from_mins(5);
 
 /// How long a last checkpoint may take before the job is ended without it (guess, unmeasured).
-const STOP_MAX: Duration = Duration::from_secs(60);
+const STOP_MAX: Duration = Duration::from_mins(1);
 
 /// How long a statement that has ended is kept.
 ///
 /// # Source
 /// Confluent: 30 days in a terminal phase.
-const RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
+const RETENTION: Duration = Duration::from_hours(30 * 24);
 
 /// The first back-off after a failure (guess, unmeasured).
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 
 /// The longest back-off (guess, unmeasured).
-const BACKOFF_MAX: Duration = Duration::from_secs(60);
+const BACKOFF_MAX: Duration = Duration::from_mins(1);
 
 /// What is known of a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts are independent answers of yes or no"
+)]
 pub struct Facts {
     /// How it runs.
     pub kind: Kind,

@@ -10,16 +10,15 @@ pub(super) fn decide(facts: &Facts) -> Decision {
     match &facts.job {
         JobFact::Starting => Decision::Stay,
         JobFact::Active if facts.wanted == Wanted::Stop => Decision::to(Phase::Stopping),
-        JobFact::Active => Decision::to(Phase::Running),
+        // A job that was over before anyone looked did run, and the minute is billed.
+        JobFact::Active | JobFact::Ended(End::Finished) if facts.kind != Kind::Immediate => {
+            Decision::to(Phase::Running)
+        }
         JobFact::None | JobFact::Ended(End::Stopped) if facts.wanted == Wanted::Stop => {
             Decision::to(Phase::Stopped)
         }
         JobFact::None | JobFact::Ended(End::Stopped) => start(facts),
-        JobFact::Ended(End::Finished) if facts.kind == Kind::Immediate => {
-            Decision::to(Phase::Completed)
-        }
-        // A job that was over before anyone looked did run, and the minute is billed.
-        JobFact::Ended(End::Finished) => Decision::to(Phase::Running),
+        JobFact::Active | JobFact::Ended(End::Finished) => Decision::to(Phase::Completed),
         JobFact::Ended(End::Failed {
             is_recoverable,
             message,

@@ -7,10 +7,9 @@ use super::{Decision, End, Facts, JobFact, STOP_MAX};
 /// What is to be done next.
 pub(super) fn decide(facts: &Facts) -> Decision {
     match &facts.job {
-        JobFact::Starting => Decision::Stay,
         JobFact::Active if !facts.stop_asked => Decision::Stop,
         JobFact::Active if facts.in_phase_for >= STOP_MAX => Decision::Cancel,
-        JobFact::Active => Decision::Stay,
+        JobFact::Starting | JobFact::Active => Decision::Stay,
         JobFact::None | JobFact::Ended(End::Stopped) => Decision::to(Phase::Stopped),
         JobFact::Ended(End::Finished) => Decision::to(Phase::Completed),
         JobFact::Ended(End::Failed {
