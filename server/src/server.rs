@@ -87,7 +87,7 @@ impl Server {
                 tracing::error!(%error, "the listener ended");
             }
         });
-        let housekeeping = tokio::spawn(housekeep(opened.app.clone()));
+        let housekeeping = tokio::spawn(housekeep(opened.app.clone(), ending.subscribe()));
         Ok(RunningServer {
             local_addr,
             app: opened.app,
@@ -117,12 +117,14 @@ impl RunningServer {
 
     /// Ends: every statement takes a last checkpoint and stays wanted, so that the next start continues it.
     pub async fn shutdown(self) {
-        self.housekeeping.abort();
         let statements = self.app.statements.clone();
         if let Err(error) = tokio::task::spawn_blocking(move || statements.end()).await {
             tracing::error!(%error, "statements could not be stopped");
         }
         self.ending.send_replace(true);
+        if let Err(error) = self.housekeeping.await {
+            tracing::error!(%error, "housekeeping ended early");
+        }
         let abort = self.serving.abort_handle();
         if tokio::time::timeout(REQUESTS_END_MAX, self.serving)
             .await
@@ -222,12 +224,16 @@ fn unwritable(dir: &Path, error: &std::io::Error) -> Error {
 }
 
 /// Looks at the time until the server ends.
-async fn housekeep(app: App) {
+async fn housekeep(app: App, mut ending: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(HOUSEKEEPING);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seconds = 0u64;
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            // An error means that the server is gone, which is an end too.
+            _ = ending.changed() => return,
+        }
         let looked = app
             .blocking(move |app| {
                 app.statements.tick();

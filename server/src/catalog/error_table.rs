@@ -65,7 +65,7 @@ pub(super) fn definition(name: ObjectName) -> TableDef {
         watermark: None,
         primary_key: Vec::new(),
         distributed_by: Vec::new(),
-        buckets: Some(1),
+        buckets: None,
         options: options
             .into_iter()
             .map(|(key, value)| (key.to_owned(), value.to_owned()))

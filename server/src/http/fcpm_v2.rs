@@ -1,5 +1,6 @@
 //! Confluent's `fcpm/v2`: compute pools and regions.
 
+use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -8,7 +9,7 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use super::control_plane::{environment_reference, metadata};
-use super::{Answer, App, base_url};
+use super::{Answer, App, base_url, json_body};
 use crate::error::{Error, Result};
 use crate::names::{CLOUD, ENVIRONMENT_ID, ORGANIZATION_ID, REGION};
 use crate::pool::Pool;
@@ -105,9 +106,9 @@ fn settings(body: &Value) -> Result<(Option<String>, Option<u32>)> {
 async fn create(
     State(app): State<App>,
     headers: HeaderMap,
-    Json(body): Json<Value>,
+    bytes: Bytes,
 ) -> Result<Response, Answer> {
-    let (name, max_cfu) = settings(&body)?;
+    let (name, max_cfu) = settings(&json_body(&bytes)?)?;
     let name = name.ok_or_else(|| Error::Invalid("spec.display_name is missing".to_owned()))?;
     let max_cfu = max_cfu.ok_or_else(|| Error::Invalid("spec.max_cfu is missing".to_owned()))?;
     let base = base_url(&headers);
@@ -125,9 +126,9 @@ async fn patch(
     State(app): State<App>,
     Path(id): Path<String>,
     headers: HeaderMap,
-    Json(body): Json<Value>,
+    bytes: Bytes,
 ) -> Result<Json<Value>, Answer> {
-    let (name, max_cfu) = settings(&body)?;
+    let (name, max_cfu) = settings(&json_body(&bytes)?)?;
     let base = base_url(&headers);
     let json = app
         .blocking(move |app| {

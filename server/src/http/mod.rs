@@ -16,11 +16,13 @@ mod weir_v1;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderMap, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use serde::Deserialize;
 use tower_http::compression::CompressionLayer;
 use weir_runtime::time::SharedClock;
 
@@ -123,6 +125,18 @@ pub(crate) fn base_url(headers: &HeaderMap) -> String {
         .and_then(|host| host.to_str().ok())
         .unwrap_or("127.0.0.1");
     format!("http://{host}")
+}
+
+/// Reads a JSON body, whatever type the client declares.
+///
+/// # Errors
+/// `Invalid` with the place in the body.
+pub(crate) fn json_body<T: for<'de> Deserialize<'de>>(bytes: &Bytes) -> Result<T> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        Error::Invalid(format!(
+            "the body is not the JSON that is needed here: {error}"
+        ))
+    })
 }
 
 /// The value of a query parameter, percent-decoded.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use weir_model::statement::Phase;
 
 use super::statement_json::{statement_json, statements_path};
-use super::{Answer, App, base_url, query_value};
+use super::{Answer, App, base_url, json_body, query_value};
 use crate::error::{Error, Result};
 use crate::statement::{CreateStatement, ListStatements, Update};
 use crate::time::rfc3339;
@@ -100,15 +100,6 @@ struct PatchStep {
     value: Value,
 }
 
-/// Reads a JSON body, whatever its declared type.
-fn body<T: for<'de> Deserialize<'de>>(bytes: &Bytes) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        Error::Invalid(format!(
-            "the body is not the JSON that is needed here: {error}"
-        ))
-    })
-}
-
 /// An empty text counts as absent.
 fn non_empty(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
@@ -121,7 +112,7 @@ async fn create(
     headers: HeaderMap,
     bytes: Bytes,
 ) -> Answered<Response> {
-    let request: StatementBody = body(&bytes)?;
+    let request: StatementBody = json_body(&bytes)?;
     let metadata = request.metadata.unwrap_or_default();
     let create = CreateStatement {
         name: non_empty(request.name),
@@ -278,7 +269,7 @@ async fn put(
     Path((_, _, name)): Path<(String, String, String)>,
     bytes: Bytes,
 ) -> Answered<StatusCode> {
-    let request: StatementBody = body(&bytes)?;
+    let request: StatementBody = json_body(&bytes)?;
     let update = Update {
         stopped: request.spec.stopped,
         pool_id: non_empty(request.spec.compute_pool_id),
@@ -299,7 +290,7 @@ async fn patch(
     headers: HeaderMap,
     bytes: Bytes,
 ) -> Answered<Json<Value>> {
-    let steps: Vec<PatchStep> = body(&bytes)?;
+    let steps: Vec<PatchStep> = json_body(&bytes)?;
     let update = update_of(&steps)?;
     let record = app
         .blocking(move |app| app.statements.update(&name, &update))

@@ -219,9 +219,22 @@ impl Statements {
     /// # Errors
     /// `NotFound` when there is none.
     pub fn get(&self, name: &str) -> Result<Record> {
-        let state = self.core.lock();
+        let now = self.core.clock.monotonic();
+        let mut state = self.core.lock();
         let seq = find(&state, name)?;
-        record_of(&state, seq)
+        let entry = state.entries.get_mut(&seq).ok_or_else(|| gone(name))?;
+        // Who asks for a query that has not started is its consumer.
+        if entry.record.phase == Phase::Pending {
+            entry.times.consumed_at = now;
+        }
+        Ok(entry.record.clone())
+    }
+
+    /// The phase of a statement, without being its consumer.
+    fn phase(&self, name: &str) -> Option<Phase> {
+        let state = self.core.lock();
+        let seq = state.names.get(name)?;
+        state.entries.get(seq).map(|entry| entry.record.phase)
     }
 
     /// Statements, newest first, and whether more follow; each with its place in the list.
@@ -347,9 +360,8 @@ impl Statements {
             entry.changed.subscribe()
         };
         let is_settled = || {
-            self.get(name).map_or(true, |record| {
-                !matches!(record.phase, Phase::Pending | Phase::Failing)
-            })
+            self.phase(name)
+                .is_none_or(|phase| !matches!(phase, Phase::Pending | Phase::Failing))
         };
         let left = async { while !is_settled() && changes.changed().await.is_ok() {} };
         // Whether it has settled or not, the caller is told what it is now.
@@ -407,9 +419,15 @@ impl Statements {
         let Some(traits) = &record.traits else {
             return no_results(&record);
         };
+        let has_ended = || self.phase(name).is_none_or(Phase::is_terminal);
+        if page.finished {
+            // The last page says how the statement ended, so it waits until that is known.
+            let ended = async { while !has_ended() && changes.changed().await.is_ok() {} };
+            drop(tokio::time::timeout(PAGE_WAIT, ended).await);
+        }
         Ok(ResultPage {
             data: rows_of_batches(&page.batches, traits, record.time_zone())?,
-            next: (!page.finished).then_some(page.next),
+            next: (!page.finished || !has_ended()).then_some(page.next),
         })
     }
 

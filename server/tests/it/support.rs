@@ -110,6 +110,7 @@ impl TestServer {
             if last["status"]["phase"] == phase {
                 return last;
             }
+            assert_ne!(last["status"]["phase"], "FAILED", "{name}: {last}");
         }
         panic!("{name} is not {phase}: {last}");
     }

@@ -192,6 +192,11 @@ fn retry_detail(failures: u32, message: &str) -> Decision {
     }
 }
 
+/// Whether the client of a query has gone away.
+fn is_unconsumed(facts: &Facts) -> bool {
+    facts.kind == Kind::Foreground && facts.unconsumed_for >= UNCONSUMED_MAX
+}
+
 /// Whether a statement that has ended was kept long enough.
 fn is_expired(facts: &Facts) -> bool {
     facts.in_phase_for >= RETENTION

@@ -2,7 +2,7 @@
 
 use weir_model::statement::Phase;
 
-use super::{Decision, End, Facts, JobFact, retry_detail};
+use super::{Decision, End, Facts, JobFact, is_unconsumed, retry_detail};
 use crate::statement::{Kind, Scaling, Wanted};
 
 /// What is to be done next.
@@ -27,6 +27,8 @@ pub(super) fn decide(facts: &Facts) -> Decision {
                 Decision::because(Phase::Stopped, message.clone())
             } else if !is_recoverable || facts.kind == Kind::Immediate {
                 Decision::because(Phase::Failing, message.clone())
+            } else if is_unconsumed(facts) {
+                Decision::because(Phase::Stopped, message.clone())
             } else if facts.may_retry {
                 start(facts)
             } else {

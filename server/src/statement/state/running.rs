@@ -2,7 +2,9 @@
 
 use weir_model::statement::Phase;
 
-use super::{DEGRADED_AFTER, Decision, End, Facts, JobFact, UNCONSUMED_MAX, retry_detail};
+use super::{
+    DEGRADED_AFTER, Decision, End, Facts, JobFact, UNCONSUMED_MAX, is_unconsumed, retry_detail,
+};
 use crate::statement::{Kind, Scaling, Wanted};
 
 /// What is to be done next.
@@ -62,9 +64,4 @@ fn ended(facts: &Facts, end: &End) -> Decision {
         }
         End::Failed { message, .. } => Decision::because(Phase::Failing, message.clone()),
     }
-}
-
-/// Whether the client of a query has gone away.
-fn is_unconsumed(facts: &Facts) -> bool {
-    facts.kind == Kind::Foreground && facts.unconsumed_for >= UNCONSUMED_MAX
 }
