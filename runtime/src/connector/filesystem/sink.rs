@@ -214,7 +214,7 @@ impl FilesystemWriter {
             })?;
             let value = value.of(&records.buffer);
             if memchr(b'\n', value).is_some() {
-                return Err(Error::arithmetic(format!(
+                return Err(Error::deserialization(format!(
                     "cannot write to \"{}\": a record holds a line feed, which ends records here",
                     self.directory.display()
                 )));
