@@ -122,7 +122,8 @@ impl Directive {
             }
             Self::Price { min, max } => {
                 let value = random.between(*min, *max);
-                out.push_str(&format!("{}.{:02}", value / 100, value % 100));
+                let (whole, rest) = ((value / 100).to_string(), value % 100);
+                out.extend([whole, format!(".{rest:02}")]);
             }
             Self::Options(options) => out.push_str(random.pick::<String>(options)),
             Self::Pattern(pattern) => pattern.generate(random, out),
@@ -272,11 +273,11 @@ impl<'a> Arguments<'a> {
 /// A mask as places.
 fn mask(text: &str, kind: Mask) -> Directive {
     let place = |c: char| match (kind, c) {
-        (Mask::Digits | Mask::Both, '#') => Place::Between(b'0', b'9'),
+        (Mask::Digits | Mask::Both, '#') | (Mask::Example, '0'..='9') => Place::Between(b'0', b'9'),
         (Mask::Digits | Mask::Both, 'Ø') => Place::Between(b'1', b'9'),
-        (Mask::Letters | Mask::Both, '?') => Place::Between(b'a', b'z'),
-        (Mask::Example, '0'..='9') => Place::Between(b'0', b'9'),
-        (Mask::Example, 'a'..='z') => Place::Between(b'a', b'z'),
+        (Mask::Letters | Mask::Both, '?') | (Mask::Example, 'a'..='z') => {
+            Place::Between(b'a', b'z')
+        }
         (Mask::Example, 'A'..='Z') => Place::Between(b'A', b'Z'),
         (Mask::Digits | Mask::Letters | Mask::Both | Mask::Example, other) => Place::Literal(other),
     };
@@ -329,12 +330,11 @@ fn random_number(arguments: &Arguments<'_>) -> Result<Directive> {
 
 /// `Commerce.price`, from 0 to 100 unless bounds are given.
 fn price(arguments: &Arguments<'_>) -> Result<Directive> {
-    let (a, b) = match arguments.arguments {
-        [] => (0.0, 100.0),
-        _ => {
-            let [a, b] = arguments.exactly(["min", "max"])?;
-            (arguments.number::<f64>(a)?, arguments.number::<f64>(b)?)
-        }
+    let (a, b) = if arguments.arguments.is_empty() {
+        (0.0, 100.0)
+    } else {
+        let [a, b] = arguments.exactly(["min", "max"])?;
+        (arguments.number::<f64>(a)?, arguments.number::<f64>(b)?)
     };
     // A trillion: hundredths of it are exact in a double.
     let allowed = 0.0..=1e12;
@@ -408,12 +408,11 @@ fn instant(arguments: &Arguments<'_>, direction: Direction) -> Result<Directive>
 
 /// `Date.birthday`: of people of 18 to 65 years unless ages are given.
 fn birthday(arguments: &Arguments<'_>) -> Result<Directive> {
-    let (min, max) = match arguments.arguments {
-        [] => (18, 65),
-        _ => {
-            let [min, max] = arguments.exactly(["min age", "max age"])?;
-            (arguments.number::<u8>(min)?, arguments.number::<u8>(max)?)
-        }
+    let (min, max) = if arguments.arguments.is_empty() {
+        (18, 65)
+    } else {
+        let [min, max] = arguments.exactly(["min age", "max age"])?;
+        (arguments.number::<u8>(min)?, arguments.number::<u8>(max)?)
     };
     Ok(Directive::Instant {
         min_ms: -YEAR_MS * i64::from(min.max(max)),

@@ -123,7 +123,7 @@ fn regexify_gives_what_the_expression_matches() {
         "[a-]{3}.",
     ];
     for pattern in patterns {
-        let matcher = regex::Regex::new(&format!("^(?:{})$", pattern)).unwrap();
+        let matcher = regex::Regex::new(&format!("^(?:{pattern})$")).unwrap();
         let texts = texts(&format!("#{{regexify '{pattern}'}}"));
         for text in &texts {
             assert!(matcher.is_match(text), "{text} of {pattern}");

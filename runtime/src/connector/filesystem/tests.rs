@@ -133,7 +133,8 @@ fn lines_of_all_files_come_once_and_in_order() {
 #[test]
 fn a_restored_reader_goes_on_behind_its_last_line() {
     let dir = tempfile::tempdir().unwrap();
-    let content: String = (0..60_000).map(|i| format!("line {i}\n")).collect();
+    let lines: Vec<String> = (0..60_000).map(|i| format!("line {i}")).collect();
+    let content = lines.join("\n");
     std::fs::write(dir.path().join("a"), &content).unwrap();
     let source = FilesystemSource::new(&table(dir.path(), &[])).unwrap();
     let all: Vec<&str> = content.lines().collect();
