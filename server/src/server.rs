@@ -187,7 +187,7 @@ fn open(
         app: App {
             statements,
             catalog,
-            meter: Arc::new(Meter::default()),
+            meter: Arc::new(Meter::new(clock.now_ms())),
             clock: Arc::clone(clock),
         },
         schema_registry: axum::Router::new(),

@@ -5,6 +5,7 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use weir_metrics_exporter::confluent::Filter;
 
 use super::{Answer, App};
 use crate::meter::Surface;
@@ -22,7 +23,18 @@ async fn export(
     Query(query): Query<Vec<(String, String)>>,
     headers: HeaderMap,
 ) -> Result<Response, Answer> {
-    scrape(app, Surface::Confluent(query), &headers).await
+    let every = |name: &str| {
+        query
+            .iter()
+            .filter(|(key, _)| key == name)
+            .map(|(_, value)| value.clone())
+            .collect()
+    };
+    let filter = Filter {
+        pool_ids: every("resource.compute_pool.id"),
+        metrics: every("metric"),
+    };
+    scrape(app, Surface::Confluent(filter), &headers).await
 }
 
 /// Weir's own names.
@@ -35,10 +47,9 @@ async fn scrape(app: App, surface: Surface, headers: &HeaderMap) -> Result<Respo
     let accept = headers
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok())
-        .unwrap_or_default()
-        .to_owned();
+        .map(str::to_owned);
     let (content_type, text) = app
-        .blocking(move |app| Ok(app.meter.text(&app.statements, &surface, &accept)))
+        .blocking(move |app| Ok(app.meter.text(&app.statements, &surface, accept.as_deref())))
         .await?;
     Ok(([(header::CONTENT_TYPE, content_type)], text).into_response())
 }
