@@ -1,62 +1,48 @@
 //! The meter: a snapshot every few seconds, and the text of both metric surfaces.
 //!
-//! Place in the flow: the server's housekeeping ticks it, scrapers read it. Invariant: one-minute deltas are differences to the
-//! history, everything else is of the moment of the scrape.
+//! Place in the flow: the server's housekeeping ticks it, scrapers read it. Invariant: one-minute deltas are made from the history,
+//! everything else from a snapshot of the moment of the scrape.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use weir_metrics_exporter::native::{Limits, Process, SelfMetrics};
-use weir_metrics_exporter::{History, TextFormat, confluent, native};
-use weir_model::cfu::{CfuPrice, MINUTE_MS};
-use weir_model::meter::INTERVAL_SECONDS;
+use weir_metrics_exporter::confluent::{self, Filter};
+use weir_metrics_exporter::native::{self, Limits};
+use weir_metrics_exporter::{History, TextFormat};
 
 use crate::statement::Statements;
-
-/// Minutes of snapshots that are kept: what one-minute deltas need, and one more.
-const HISTORY_MINUTES: u16 = 2;
 
 /// Which metrics are asked for.
 #[derive(Debug)]
 pub(crate) enum Surface {
-    /// Confluent's, narrowed by the query.
-    Confluent(confluent::Filter),
+    /// Confluent's, with the query that narrows them.
+    Confluent(Vec<(String, String)>),
     /// Weir's own.
     Native,
 }
 
-/// Snapshots of the last minutes, and what the process says of itself.
+/// Snapshots kept: a minute and a quarter of five seconds each, so that the one of a minute ago is among them.
+const SNAPSHOTS_MAX: usize = 16;
+
+/// Snapshots of the last minute.
 #[derive(Debug)]
 pub(crate) struct Meter {
     /// The snapshots.
     history: Mutex<History>,
-    /// What does not change, and the count of series that were left out.
-    own: SelfMetrics,
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        Self {
+            history: Mutex::new(History::new(SNAPSHOTS_MAX)),
+        }
+    }
 }
 
 impl Meter {
-    /// An empty meter of a process that started at this epoch millisecond.
-    pub(crate) fn new(started_at_ms: i64) -> Self {
-        Self {
-            history: Mutex::new(History::new(HISTORY_MINUTES)),
-            own: SelfMetrics {
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                price: CfuPrice::default(),
-                process: Process {
-                    started_at_ms: Some(started_at_ms),
-                    ..Process::default()
-                },
-                ..SelfMetrics::default()
-            },
-        }
-    }
-
     /// Takes a snapshot into the history.
     pub(crate) fn tick(&self, statements: &Statements) {
         let snapshot = statements.snapshot();
-        self.history
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(snapshot);
+        self.history().push(snapshot);
     }
 
     /// The text of a surface and its content type.
@@ -64,72 +50,34 @@ impl Meter {
         &self,
         statements: &Statements,
         surface: &Surface,
-        accept: Option<&str>,
+        accept: &str,
     ) -> (&'static str, String) {
-        let format = TextFormat::negotiate(accept);
+        let format = TextFormat::negotiate(Some(accept));
         let latest = statements.snapshot();
         let text = match surface {
-            Surface::Confluent(filter) => {
-                let earlier = self.minute_before(latest.at_ms);
-                confluent::export(&latest, earlier.as_deref(), filter, format, None)
+            Surface::Confluent(query) => {
+                let minute_ago = self.history().minute_ago();
+                confluent::export(&latest, minute_ago.as_deref(), &filter(query), format, None)
             }
-            Surface::Native => {
-                let mut own = self.own.clone();
-                own.process = process(own.process);
-                native::export(&latest, &own, Limits::default(), format)
-            }
+            Surface::Native => native::export(&latest, Limits::default(), format),
         };
         (format.content_type(), text)
     }
 
-    /// The snapshot of a minute before; after a late tick the next older or newer one.
-    fn minute_before(&self, at_ms: i64) -> Option<std::sync::Arc<weir_model::meter::Snapshot>> {
-        let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-        let interval_ms = INTERVAL_SECONDS.cast_signed() * 1000;
-        let wanted = at_ms - MINUTE_MS.cast_signed();
-        [wanted, wanted - interval_ms, wanted + interval_ms]
-            .into_iter()
-            .find_map(|at_ms| history.nearest(at_ms).cloned())
+    /// The snapshots; they are valid after every statement, whatever happened to other holders.
+    fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The process now; what the system does not tell stays absent.
-fn process(known: Process) -> Process {
-    let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    let seconds = u64::try_from(cpu.tv_sec).ok();
-    let nanos = u64::try_from(cpu.tv_nsec).unwrap_or_default();
-    Process {
-        cpu_ns: seconds.map(|seconds| seconds * 1_000_000_000 + nanos),
-        resident_bytes: std::fs::read_to_string("/proc/self/status")
-            .ok()
-            .and_then(|status| resident_bytes(&status)),
-        open_fds: std::fs::read_dir("/proc/self/fd")
-            .ok()
-            .map(|files| files.count() as u64),
-        ..known
-    }
-}
-
-/// Resident memory in Linux's description of a process.
-///
-/// # Source
-/// `proc_pid_status(5)`: `VmRSS:     123 kB`.
-fn resident_bytes(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn resident_memory_is_read_from_its_line() {
-        let status = "Name:\tweir\nVmPeak:\t   99 kB\nVmRSS:\t    1234 kB\nThreads:\t2\n";
-        assert_eq!(resident_bytes(status), Some(1234 * 1024));
-        assert_eq!(resident_bytes("Name:\tweir\n"), None);
+/// What a query of Confluent's export endpoint asks for.
+fn filter(query: &[(String, String)]) -> Filter {
+    let values = |wanted: &str| {
+        let matching = query.iter().filter(|(key, _)| key == wanted);
+        matching.map(|(_, value)| value.clone()).collect()
+    };
+    Filter {
+        pool_ids: values("resource.compute_pool.id"),
+        metrics: values("metric"),
     }
 }
