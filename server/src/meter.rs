@@ -3,17 +3,23 @@
 //! Place in the flow: the server's housekeeping ticks it, scrapers read it. Invariant: one-minute deltas are differences to the
 //! history, everything else is of the moment of the scrape.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use weir_metrics_exporter::native::{Limits, Process, SelfMetrics};
 use weir_metrics_exporter::{History, TextFormat, confluent, native};
 use weir_model::cfu::{CfuPrice, MINUTE_MS};
-use weir_model::meter::INTERVAL_SECONDS;
+use weir_model::meter::{INTERVAL_SECONDS, Snapshot};
 
 use crate::statement::Statements;
 
-/// Minutes of snapshots that are kept: what one-minute deltas need, and one more.
-const HISTORY_MINUTES: u16 = 2;
+/// Milliseconds between two snapshots.
+const INTERVAL_MS: i64 = INTERVAL_SECONDS.cast_signed() * 1000;
+
+/// Snapshots that are kept: two minutes, of which one-minute deltas need one.
+const SNAPSHOTS_KEPT: usize = 2 * 60 / INTERVAL_SECONDS as usize + 1;
+
+/// How far from a minute a delta may be: three intervals, since a machine under load ticks late.
+const TOLERANCE_MS: u64 = 3 * INTERVAL_SECONDS * 1000;
 
 /// Which metrics are asked for.
 #[derive(Debug)]
@@ -37,7 +43,7 @@ impl Meter {
     /// An empty meter of a process that started at this epoch millisecond.
     pub(crate) fn new(started_at_ms: i64) -> Self {
         Self {
-            history: Mutex::new(History::new(HISTORY_MINUTES)),
+            history: Mutex::new(History::new(SNAPSHOTS_KEPT)),
             own: SelfMetrics {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 price: CfuPrice::default(),
@@ -76,20 +82,19 @@ impl Meter {
             Surface::Native => {
                 let mut own = self.own.clone();
                 own.process = process(own.process);
-                native::export(&latest, &own, Limits::default(), format)
+                native::export_with(&latest, &own, Limits::default(), format)
             }
         };
         (format.content_type(), text)
     }
 
-    /// The snapshot of a minute before; after a late tick the next older or newer one.
-    fn minute_before(&self, at_ms: i64) -> Option<std::sync::Arc<weir_model::meter::Snapshot>> {
+    /// The snapshot nearest to a minute before; absent when the meter is too young or did not tick for long.
+    fn minute_before(&self, at_ms: i64) -> Option<Arc<Snapshot>> {
         let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-        let interval_ms = INTERVAL_SECONDS.cast_signed() * 1000;
-        let wanted = at_ms - MINUTE_MS.cast_signed();
-        [wanted, wanted - interval_ms, wanted + interval_ms]
-            .into_iter()
-            .find_map(|at_ms| history.nearest(at_ms).cloned())
+        let wanted_ms = at_ms - MINUTE_MS.cast_signed();
+        history
+            .before(wanted_ms + INTERVAL_MS / 2)
+            .filter(|found| found.at_ms.abs_diff(wanted_ms) <= TOLERANCE_MS)
     }
 }
 
