@@ -10,6 +10,16 @@ use crate::error::{Error, Result};
 use crate::sql::expr::Expr;
 use crate::time::EpochMillis;
 
+pub(crate) mod call;
+mod cast;
+pub(crate) mod datetime;
+pub(crate) mod decimal;
+mod node;
+pub(crate) mod zone;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
 /// What an expression may ask for besides its input row.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct EvalContext {
@@ -23,7 +33,9 @@ pub struct EvalContext {
 #[derive(Debug)]
 pub struct Evaluator {
     /// What was compiled.
-    expr: Expr,
+    root: node::Node,
+    /// The session time zone.
+    zone: zone::Zone,
 }
 
 impl Evaluator {
@@ -32,8 +44,10 @@ impl Evaluator {
     /// # Errors
     /// `Invalid` for a function or time zone that does not exist, which the binder has refused already.
     pub fn compile(expr: &Expr, time_zone: &str) -> Result<Self> {
-        let _ = time_zone;
-        Ok(Self { expr: expr.clone() })
+        Ok(Self {
+            root: node::Node::compile(expr)?,
+            zone: zone::Zone::parse(time_zone)?,
+        })
     }
 
     /// One value per row of `batch`, of the Arrow type of the expression's type.
@@ -41,11 +55,12 @@ impl Evaluator {
     /// # Errors
     /// `Data` for overflow where Flink fails, bad casts and division by zero.
     pub fn eval(&self, batch: &Batch, context: &EvalContext) -> Result<ArrayRef> {
-        let _ = (batch, context);
-        Err(Error::unsupported(format!(
-            "expression {:?}",
-            self.expr.kind
-        )))
+        let input = node::Input {
+            batch,
+            zone: &self.zone,
+            context,
+        };
+        self.root.eval(&input)?.expand(batch.rows)
     }
 
     /// The value of a BOOLEAN expression.

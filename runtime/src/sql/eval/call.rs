@@ -1,0 +1,259 @@
+//! What a kernel sees: its arguments as columns or scalars, their types, and the surroundings.
+//!
+//! Place in the flow: the evaluator builds a [`Call`] per batch and function. Invariant: a scalar is an array of one row
+//! that stands for every row; when all arguments are scalars, `rows` is 1 and the result is a scalar too.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, Datum, PrimitiveArray,
+    StringArray, StringBuilder, UInt32Array,
+};
+use arrow::datatypes::{Float64Type, Int32Type, Int64Type};
+
+use super::EvalContext;
+use super::zone::Zone;
+use crate::error::{Error, Result};
+use crate::types::FlinkType;
+
+/// A column, or one value for all rows.
+#[derive(Debug, Clone)]
+pub(crate) enum Value {
+    /// One entry per row.
+    Column(ArrayRef),
+    /// An array of one entry.
+    Scalar(ArrayRef),
+}
+
+impl Value {
+    /// The array, of one entry for a scalar.
+    pub(crate) fn array(&self) -> &ArrayRef {
+        match self {
+            Self::Column(array) | Self::Scalar(array) => array,
+        }
+    }
+
+    /// Whether one value stands for all rows.
+    pub(crate) fn is_scalar(&self) -> bool {
+        matches!(self, Self::Scalar(_))
+    }
+
+    /// One entry per row.
+    ///
+    /// # Errors
+    /// `Internal` when the array cannot be repeated.
+    pub(crate) fn expand(&self, rows: usize) -> Result<ArrayRef> {
+        match self {
+            Self::Column(array) => Ok(Arc::clone(array)),
+            Self::Scalar(array) if rows == 1 => Ok(Arc::clone(array)),
+            Self::Scalar(array) => {
+                let zeros = UInt32Array::from_value(0, rows);
+                Ok(arrow::compute::take(array, &zeros, None)?)
+            }
+        }
+    }
+}
+
+impl Datum for Value {
+    fn get(&self) -> (&dyn Array, bool) {
+        (self.array().as_ref(), self.is_scalar())
+    }
+}
+
+/// An argument of a known array type, read row by row.
+#[derive(Debug)]
+pub(crate) struct Arg<'a, A> {
+    /// The array.
+    pub(crate) array: &'a A,
+    /// Multiplied with the row number: 0 for a scalar.
+    step: usize,
+}
+
+impl<A: Array> Arg<'_, A> {
+    /// The entry for a row.
+    pub(crate) fn at(&self, row: usize) -> usize {
+        row * self.step
+    }
+
+    /// Whether the entry for a row is NULL.
+    pub(crate) fn is_null(&self, row: usize) -> bool {
+        self.array.is_null(self.at(row))
+    }
+}
+
+impl<'a> Arg<'a, StringArray> {
+    /// The text of a row.
+    pub(crate) fn get(&self, row: usize) -> Option<&'a str> {
+        let at = self.at(row);
+        self.array.is_valid(at).then(|| self.array.value(at))
+    }
+}
+
+impl<'a> Arg<'a, BinaryArray> {
+    /// The bytes of a row.
+    pub(crate) fn get(&self, row: usize) -> Option<&'a [u8]> {
+        let at = self.at(row);
+        self.array.is_valid(at).then(|| self.array.value(at))
+    }
+}
+
+impl Arg<'_, BooleanArray> {
+    /// The value of a row.
+    pub(crate) fn get(&self, row: usize) -> Option<bool> {
+        let at = self.at(row);
+        self.array.is_valid(at).then(|| self.array.value(at))
+    }
+}
+
+impl<T: ArrowPrimitiveType> Arg<'_, PrimitiveArray<T>> {
+    /// The value of a row.
+    pub(crate) fn get(&self, row: usize) -> Option<T::Native> {
+        let at = self.at(row);
+        self.array.is_valid(at).then(|| self.array.value(at))
+    }
+}
+
+/// One function call on one batch.
+#[derive(Debug)]
+pub(crate) struct Call<'a> {
+    /// Arguments.
+    pub(crate) args: &'a [Value],
+    /// Types of the arguments.
+    pub(crate) types: &'a [FlinkType],
+    /// Type of the result.
+    pub(crate) ty: &'a FlinkType,
+    /// Rows to compute.
+    pub(crate) rows: usize,
+    /// Session time zone.
+    pub(crate) zone: &'a Zone,
+    /// Wall time and watermark.
+    pub(crate) context: &'a EvalContext,
+}
+
+impl<'a> Call<'a> {
+    /// An argument with one entry per row.
+    ///
+    /// # Errors
+    /// `Internal` for a missing argument.
+    pub(crate) fn column(&self, i: usize) -> Result<ArrayRef> {
+        self.value(i)?.expand(self.rows)
+    }
+
+    /// A BOOLEAN argument with one entry per row.
+    ///
+    /// # Errors
+    /// `Internal` for another type.
+    pub(crate) fn boolean_column(&self, i: usize) -> Result<BooleanArray> {
+        let array = self.column(i)?;
+        let values = array.as_any().downcast_ref::<BooleanArray>();
+        values.cloned().ok_or_else(|| wrong_array(i))
+    }
+
+    /// An argument.
+    ///
+    /// # Errors
+    /// `Internal` for a missing argument.
+    pub(crate) fn value(&self, i: usize) -> Result<&'a Value> {
+        self.args.get(i).ok_or_else(|| wrong_array(i))
+    }
+
+    /// An argument as an array type.
+    ///
+    /// # Errors
+    /// `Internal` for another type.
+    pub(crate) fn arg<A: Array + 'static>(&self, i: usize) -> Result<Arg<'a, A>> {
+        let value = self.value(i)?;
+        let array = value.array().as_any().downcast_ref::<A>();
+        Ok(Arg {
+            array: array.ok_or_else(|| wrong_array(i))?,
+            step: usize::from(!value.is_scalar()),
+        })
+    }
+
+    /// A character argument.
+    ///
+    /// # Errors
+    /// `Internal` for another type.
+    pub(crate) fn text(&self, i: usize) -> Result<Arg<'a, StringArray>> {
+        self.arg(i)
+    }
+
+    /// A primitive argument.
+    ///
+    /// # Errors
+    /// `Internal` for another type.
+    pub(crate) fn primitive<T: ArrowPrimitiveType>(
+        &self,
+        i: usize,
+    ) -> Result<Arg<'a, PrimitiveArray<T>>> {
+        self.arg(i)
+    }
+
+    /// An INT argument.
+    ///
+    /// # Errors
+    /// `Internal` for another type.
+    pub(crate) fn int(&self, i: usize) -> Result<Arg<'a, PrimitiveArray<Int32Type>>> {
+        self.arg(i)
+    }
+
+    /// A BIGINT argument.
+    ///
+    /// # Errors
+    /// `Internal` for another type.
+    pub(crate) fn long(&self, i: usize) -> Result<Arg<'a, PrimitiveArray<Int64Type>>> {
+        self.arg(i)
+    }
+
+    /// A DOUBLE argument.
+    ///
+    /// # Errors
+    /// `Internal` for another type.
+    pub(crate) fn double(&self, i: usize) -> Result<Arg<'a, PrimitiveArray<Float64Type>>> {
+        self.arg(i)
+    }
+
+    /// Builds a character column row by row.
+    ///
+    /// # Errors
+    /// The first error of `row`.
+    pub(crate) fn texts<S: AsRef<str>>(
+        &self,
+        mut row: impl FnMut(usize) -> Result<Option<S>>,
+    ) -> Result<ArrayRef> {
+        let mut builder = StringBuilder::with_capacity(self.rows, self.rows * 16);
+        for i in 0..self.rows {
+            builder.append_option(row(i)?);
+        }
+        Ok(Arc::new(builder.finish()))
+    }
+
+    /// Builds a primitive column row by row.
+    ///
+    /// # Errors
+    /// The first error of `row`.
+    pub(crate) fn primitives<T: ArrowPrimitiveType>(
+        &self,
+        row: impl FnMut(usize) -> Result<Option<T::Native>>,
+    ) -> Result<ArrayRef> {
+        let array: PrimitiveArray<T> = (0..self.rows).map(row).collect::<Result<_>>()?;
+        Ok(Arc::new(array))
+    }
+
+    /// Builds a BOOLEAN column row by row.
+    ///
+    /// # Errors
+    /// The first error of `row`.
+    pub(crate) fn booleans(
+        &self,
+        row: impl FnMut(usize) -> Result<Option<bool>>,
+    ) -> Result<ArrayRef> {
+        let array: BooleanArray = (0..self.rows).map(row).collect::<Result<_>>()?;
+        Ok(Arc::new(array))
+    }
+}
+
+/// A kernel got what the function table does not promise.
+fn wrong_array(i: usize) -> Error {
+    Error::internal(format!("argument {i} does not have the type of the plan"))
+}
