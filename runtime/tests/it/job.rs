@@ -319,12 +319,7 @@ fn a_stopped_job_goes_on_from_its_last_checkpoint() {
         "{read} rows were read before the stop"
     );
 
-    let (job, events) = start(
-        plan(rows, 30_000),
-        2,
-        4 << 20,
-        Some(dir.path().to_owned()),
-    );
+    let (job, events) = start(plan(rows, 30_000), 2, 4 << 20, Some(dir.path().to_owned()));
     assert_eq!(fold(&job, &events, &mut folded), JobEvent::Finished);
     check(folded, rows.cast_signed());
 }
