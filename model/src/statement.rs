@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Where a statement is in its life.
 ///
 /// # Source
-/// Confluent's `sql/v1` OpenAPI, `StatementStatus.phase`.
+/// Confluent's `sql/v1` `OpenAPI`, `StatementStatus.phase`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Phase {

@@ -153,7 +153,7 @@ impl Batch {
     pub fn memory_bytes(&self) -> usize {
         self.columns
             .iter()
-            .map(|column| column.get_array_memory_size())
+            .map(arrow::array::Array::get_array_memory_size)
             .sum::<usize>()
             + self.kinds.as_ref().map_or(0, |kinds| kinds.len())
     }

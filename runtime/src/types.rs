@@ -160,7 +160,7 @@ impl FlinkType {
     /// The Arrow type of values.
     ///
     /// # Units
-    /// TIMESTAMP(p) and TIMESTAMP_LTZ(p) are milliseconds for p <= 3 and microseconds for p <= 6, without an Arrow time
+    /// TIMESTAMP(p) and `TIMESTAMP_LTZ(p)` are milliseconds for p <= 3 and microseconds for p <= 6, without an Arrow time
     /// zone; TIME is milliseconds; intervals are months (`Int32`) and milliseconds (`Int64`).
     ///
     /// # Errors

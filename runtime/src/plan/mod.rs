@@ -175,7 +175,7 @@ pub struct Window {
     pub time: usize,
     /// Its shape.
     pub kind: WindowKind,
-    /// Time zone whose local time windows are aligned to when the rowtime is TIMESTAMP_LTZ.
+    /// Time zone whose local time windows are aligned to when the rowtime is `TIMESTAMP_LTZ`.
     pub time_zone: String,
 }
 
@@ -247,6 +247,10 @@ pub struct SinkSpec {
 
 /// Where a sink writes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a plan has one per sink, and a box would only complicate the stored form"
+)]
 pub enum SinkTarget {
     /// A table; the sink's columns are its persisted columns in order.
     Table(TableDef),

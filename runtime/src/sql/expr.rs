@@ -75,7 +75,7 @@ pub enum Literal {
     Date(i32),
     /// TIME: milliseconds of the day.
     Time(i32),
-    /// TIMESTAMP and TIMESTAMP_LTZ: milliseconds when the precision is at most 3, else microseconds.
+    /// TIMESTAMP and `TIMESTAMP_LTZ`: milliseconds when the precision is at most 3, else microseconds.
     Timestamp(i64),
     /// INTERVAL YEAR TO MONTH: months.
     Months(i32),
@@ -88,10 +88,6 @@ mod decimal_text {
     use serde::{Deserialize, Deserializer, Serializer};
 
     /// Writes the digits.
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "serde's `with` passes a reference"
-    )]
     pub(super) fn serialize<S: Serializer>(value: &i128, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(value)
     }

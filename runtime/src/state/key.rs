@@ -10,8 +10,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryBuilder, BooleanBuilder, Decimal128Array, Float32Builder,
-    Float64Builder, PrimitiveArray, PrimitiveBuilder, StringBuilder,
+    Array, ArrayRef, AsArray, BinaryBuilder, BooleanBuilder, PrimitiveArray, PrimitiveBuilder,
+    StringBuilder,
 };
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type,
@@ -184,7 +184,7 @@ impl Column<'_> {
         match self {
             Self::Boolean(array) => bytes.push(u8::from(array.value(row))),
             Self::Fixed { values, width } => {
-                bytes.extend_from_slice(&values[row * width..(row + 1) * width])
+                bytes.extend_from_slice(&values[row * width..(row + 1) * width]);
             }
             Self::Float32(array) => {
                 let value = array.value(row);
@@ -210,113 +210,89 @@ fn append_bytes(value: &[u8], bytes: &mut Vec<u8>) {
 
 /// Reads one column of all keys.
 fn decode_column(ty: &DataType, readers: &mut [Reader<'_>]) -> Result<ArrayRef> {
-    /// Reads fixed-width values with `read`.
-    fn primitive<T: ArrowPrimitiveType>(
-        readers: &mut [Reader<'_>],
-        read: impl Fn(&mut Reader<'_>) -> Result<T::Native>,
-    ) -> Result<PrimitiveArray<T>> {
-        let mut builder = PrimitiveBuilder::<T>::with_capacity(readers.len());
-        for reader in readers {
-            builder.append_option(if reader.u8()? == 0 {
-                None
-            } else {
-                Some(read(reader)?)
-            });
-        }
-        Ok(builder.finish())
-    }
-    /// A 32-bit integer.
-    fn int32(reader: &mut Reader<'_>) -> Result<i32> {
-        reader.u32().map(u32::cast_signed)
-    }
-    /// A 64-bit integer.
-    fn int64(reader: &mut Reader<'_>) -> Result<i64> {
-        reader.i64()
-    }
-    /// A 128-bit integer.
-    fn int128(reader: &mut Reader<'_>) -> Result<i128> {
-        reader.i128()
-    }
     Ok(match ty {
+        DataType::Int8 => primitive::<Int8Type>(readers, |r| r.u8().map(u8::cast_signed))?,
+        DataType::Int16 => {
+            primitive::<Int16Type>(readers, |r| Ok(i16::from_le_bytes([r.u8()?, r.u8()?])))?
+        }
+        DataType::Int32 => primitive::<Int32Type>(readers, int32)?,
+        DataType::Date32 => primitive::<Date32Type>(readers, int32)?,
+        DataType::Time32(_) => primitive::<Time32MillisecondType>(readers, int32)?,
+        DataType::Int64 => primitive::<Int64Type>(readers, int64)?,
+        DataType::Timestamp(TimeUnit::Millisecond, _) => {
+            primitive::<TimestampMillisecondType>(readers, int64)?
+        }
+        DataType::Timestamp(_, _) => primitive::<TimestampMicrosecondType>(readers, int64)?,
+        DataType::Decimal128(precision, scale) => {
+            let values = primitive::<Decimal128Type>(readers, int128)?;
+            let values = values.as_primitive::<Decimal128Type>().clone();
+            Arc::new(values.with_precision_and_scale(*precision, *scale)?)
+        }
+        DataType::Float32 => primitive::<Float32Type>(readers, |r| r.u32().map(f32::from_bits))?,
+        DataType::Float64 => {
+            primitive::<Float64Type>(readers, |r| Ok(f64::from_bits(r.i64()?.cast_unsigned())))?
+        }
         DataType::Boolean => {
             let mut builder = BooleanBuilder::with_capacity(readers.len());
             for reader in readers {
-                builder.append_option(if reader.u8()? == 0 {
-                    None
-                } else {
-                    Some(reader.u8()? != 0)
-                });
-            }
-            Arc::new(builder.finish())
-        }
-        DataType::Int8 => Arc::new(primitive::<Int8Type>(readers, |r| {
-            r.u8().map(u8::cast_signed)
-        })?),
-        DataType::Int16 => Arc::new(primitive::<Int16Type>(readers, |r| {
-            Ok(i16::from_le_bytes([r.u8()?, r.u8()?]))
-        })?),
-        DataType::Int32 => Arc::new(primitive::<Int32Type>(readers, int32)?),
-        DataType::Date32 => Arc::new(primitive::<Date32Type>(readers, int32)?),
-        DataType::Time32(_) => Arc::new(primitive::<Time32MillisecondType>(readers, int32)?),
-        DataType::Int64 => Arc::new(primitive::<Int64Type>(readers, int64)?),
-        DataType::Timestamp(TimeUnit::Millisecond, _) => {
-            Arc::new(primitive::<TimestampMillisecondType>(readers, int64)?)
-        }
-        DataType::Timestamp(_, _) => {
-            Arc::new(primitive::<TimestampMicrosecondType>(readers, int64)?)
-        }
-        DataType::Decimal128(precision, scale) => {
-            let array: Decimal128Array = primitive::<Decimal128Type>(readers, int128)?;
-            Arc::new(array.with_precision_and_scale(*precision, *scale)?)
-        }
-        DataType::Float32 => {
-            let mut builder = Float32Builder::with_capacity(readers.len());
-            for reader in readers {
-                builder.append_option(if reader.u8()? == 0 {
-                    None
-                } else {
-                    Some(f32::from_bits(reader.u32()?))
-                });
-            }
-            Arc::new(builder.finish())
-        }
-        DataType::Float64 => {
-            let mut builder = Float64Builder::with_capacity(readers.len());
-            for reader in readers {
-                let bits = if reader.u8()? == 0 {
-                    None
-                } else {
-                    Some(reader.i64()?.cast_unsigned())
-                };
-                builder.append_option(bits.map(f64::from_bits));
+                builder.append_option(
+                    present(reader)?
+                        .then(|| reader.u8())
+                        .transpose()?
+                        .map(|v| v != 0),
+                );
             }
             Arc::new(builder.finish())
         }
         DataType::Binary => {
             let mut builder = BinaryBuilder::new();
             for reader in readers {
-                builder.append_option(if reader.u8()? == 0 {
-                    None
-                } else {
-                    Some(reader.bytes()?)
-                });
+                builder.append_option(present(reader)?.then(|| reader.bytes()).transpose()?);
             }
             Arc::new(builder.finish())
         }
         _ => {
             let mut builder = StringBuilder::new();
             for reader in readers {
-                let bytes = if reader.u8()? == 0 {
-                    None
-                } else {
-                    Some(reader.bytes()?)
-                };
+                let bytes = present(reader)?.then(|| reader.bytes()).transpose()?;
                 let text = bytes.map(std::str::from_utf8).transpose();
                 builder.append_option(text.map_err(|_| Error::corrupt("a key is not UTF-8"))?);
             }
             Arc::new(builder.finish())
         }
     })
+}
+
+/// Whether the next value is there: NULL is a zero byte.
+fn present(reader: &mut Reader<'_>) -> Result<bool> {
+    Ok(reader.u8()? != 0)
+}
+
+/// Reads a column of fixed-width values with `read`.
+fn primitive<T: ArrowPrimitiveType>(
+    readers: &mut [Reader<'_>],
+    read: impl Fn(&mut Reader<'_>) -> Result<T::Native>,
+) -> Result<ArrayRef> {
+    let mut builder = PrimitiveBuilder::<T>::with_capacity(readers.len());
+    for reader in readers {
+        builder.append_option(present(reader)?.then(|| read(reader)).transpose()?);
+    }
+    Ok(Arc::new(builder.finish()))
+}
+
+/// A 32-bit integer.
+fn int32(reader: &mut Reader<'_>) -> Result<i32> {
+    reader.u32().map(u32::cast_signed)
+}
+
+/// A 64-bit integer.
+fn int64(reader: &mut Reader<'_>) -> Result<i64> {
+    reader.i64()
+}
+
+/// A 128-bit integer.
+fn int128(reader: &mut Reader<'_>) -> Result<i128> {
+    reader.i128()
 }
 
 #[cfg(test)]

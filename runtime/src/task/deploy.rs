@@ -268,7 +268,7 @@ impl<'a> Deployer<'a> {
         let vertex = &self.graph.vertices[place.vertex];
         let is_generator = matches!(scan.table.option("connector"), Some("datagen" | "faker"));
         let decoder = (!is_generator)
-            .then(|| RecordDecoder::new(scan, self.environment.registry.clone()))
+            .then(|| RecordDecoder::new(scan, self.environment.registry.as_ref()))
             .transpose()?;
         let restored = self
             .restored
@@ -318,7 +318,7 @@ impl<'a> Deployer<'a> {
                 .environment
                 .sink(&error_table, &columns, &self.spec.plan.time_zone)?;
             let writer = sink.writer(self.writer_context(place))?;
-            let registry = self.environment.registry.clone();
+            let registry = self.environment.registry.as_ref();
             RecordWriter::new(
                 &error_table,
                 &columns,
@@ -334,12 +334,12 @@ impl<'a> Deployer<'a> {
         let writer = sink.writer(self.writer_context(place))?;
         match (&spec.target, sink.input()) {
             (SinkTarget::Table(table), SinkInput::Records) => {
-                let registry = self.environment.registry.clone();
+                let registry = self.environment.registry.as_ref();
                 let writer =
                     RecordWriter::new(table, &spec.columns, spec.changelog, registry, writer)?;
                 Ok(Writer::Records(Box::new(writer)))
             }
-            (SinkTarget::Table(_), SinkInput::Rows) | (SinkTarget::Results, SinkInput::Rows) => {
+            (SinkTarget::Table(_) | SinkTarget::Results, SinkInput::Rows) => {
                 Ok(Writer::Rows(writer))
             }
             (SinkTarget::Results, SinkInput::Records) => Err(Error::internal("results take rows")),
@@ -384,8 +384,12 @@ impl<'a> Deployer<'a> {
                     calls: aggregates.clone(),
                     properties: properties.clone(),
                     input: types.clone(),
-                    retracts,
                 };
+                if retracts {
+                    return Err(Error::unsupported(
+                        "a window aggregation over an updating input",
+                    ));
+                }
                 Box::new(WindowAggregate::new(assigner(window)?, spec)?)
             }
             Operator::GroupAggregate { keys, aggregates } => {

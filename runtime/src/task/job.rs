@@ -122,13 +122,7 @@ impl Job {
         if spec.parallelism == 0 {
             return Err(Error::option("a statement needs at least one slot"));
         }
-        let plan =
-            serde_json::to_vec(&spec.plan).map_err(|error| Error::internal(error.to_string()))?;
-        let plan_hash = xxh3_64(&plan);
-        let restored = match &spec.checkpoint_dir {
-            Some(dir) => storage::restore(dir, plan_hash)?,
-            None => None,
-        };
+        let (plan_hash, restored) = restore(spec)?;
         let epoch = restored.as_ref().map_or(0, |checkpoint| checkpoint.epoch);
         let wakers: Vec<Waker> = (0..spec.parallelism).map(|_| Waker::default()).collect();
         let deployment = Deployer::new(spec, environment, restored.as_ref(), &wakers)?.deploy()?;
@@ -141,22 +135,17 @@ impl Job {
         let subtasks_count = spec.plan.nodes.len() * spec.parallelism;
         let (reports, inbox) = sync_channel(subtasks_count + spec.parallelism + REPORTS_SPARE);
         let control = Arc::new(Control::new(epoch));
-        let mut threads = Vec::new();
-        for ((index, subtasks), metrics) in
-            deployment.slots.into_iter().enumerate().zip(slot_metrics)
-        {
-            let slot = Slot {
-                index,
-                subtasks,
-                control: control.clone(),
-                reports: reports.clone(),
-                waker: wakers[index].clone(),
-                clock: environment.clock.clone(),
-                metrics,
-                cpu_share: spec.config.cfu_cpu_share,
-            };
-            threads.push(spawn_slot(slot)?);
-        }
+        let slots = deployment.slots.into_iter().zip(slot_metrics).enumerate();
+        let threads = spawn_slots(slots.map(|(index, (subtasks, metrics))| Slot {
+            index,
+            subtasks,
+            control: control.clone(),
+            reports: reports.clone(),
+            waker: wakers[index].clone(),
+            clock: environment.clock.clone(),
+            metrics,
+            cpu_share: spec.config.cfu_cpu_share,
+        }))?;
         let interval = spec
             .checkpoint_dir
             .is_some()
@@ -226,6 +215,35 @@ impl Job {
             tracing::debug!(?command, "the job has ended or is ending already");
         }
     }
+}
+
+/// The hash of a job's plan, and the checkpoint it goes on from.
+fn restore(spec: &JobSpec) -> Result<(u64, Option<Checkpoint>)> {
+    let plan =
+        serde_json::to_vec(&spec.plan).map_err(|error| Error::internal(error.to_string()))?;
+    let plan_hash = xxh3_64(&plan);
+    let restored = match &spec.checkpoint_dir {
+        Some(dir) => storage::restore(dir, plan_hash)?,
+        None => None,
+    };
+    Ok((plan_hash, restored))
+}
+
+/// Starts the threads of all slots, or none.
+fn spawn_slots(slots: impl Iterator<Item = Slot>) -> Result<Vec<JoinHandle<()>>> {
+    let mut threads = Vec::new();
+    for slot in slots {
+        let (control, waker) = (slot.control.clone(), slot.waker.clone());
+        match spawn_slot(slot) {
+            Ok(thread) => threads.push(thread),
+            Err(error) => {
+                control.request_cancel();
+                waker.wake();
+                return Err(error);
+            }
+        }
+    }
+    Ok(threads)
 }
 
 /// Starts the thread of a slot. A panic in it fails the job, not the process.

@@ -65,7 +65,7 @@ impl RecordDecoder {
     ///
     /// # Errors
     /// `Invalid` for options that a format does not take; `Unsupported` for a format that does not exist.
-    pub(super) fn new(scan: &Scan, registry: Option<Arc<dyn SchemaRegistry>>) -> Result<Self> {
+    pub(super) fn new(scan: &Scan, registry: Option<&Arc<dyn SchemaRegistry>>) -> Result<Self> {
         let layout = RecordLayout::of(&scan.table)?;
         let (mut value_fields, mut key_fields) = (Vec::new(), Vec::new());
         let mut columns = Vec::new();
@@ -86,7 +86,7 @@ impl RecordDecoder {
             columns.push((column.clone(), origin));
         }
         let create = |part: &Part, fields| {
-            create_decoder(&part.format, &part.options, fields, registry.clone())
+            create_decoder(&part.format, &part.options, fields, registry.cloned())
         };
         let key = match &layout.key {
             Some(part) if !key_fields.is_empty() => Some(KeyDecoder {

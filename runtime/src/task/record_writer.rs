@@ -55,7 +55,7 @@ impl RecordWriter {
         table: &TableDef,
         columns: &[Column],
         changelog: ChangelogMode,
-        registry: Option<Arc<dyn SchemaRegistry>>,
+        registry: Option<&Arc<dyn SchemaRegistry>>,
         writer: Box<dyn SinkWriter>,
     ) -> Result<Self> {
         let layout = RecordLayout::of(table)?;
@@ -79,7 +79,7 @@ impl RecordWriter {
                 &part.options,
                 fields,
                 &subject,
-                registry.clone(),
+                registry.cloned(),
             )?;
             Ok(PartEncoder {
                 columns: positions,

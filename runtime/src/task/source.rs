@@ -197,8 +197,8 @@ impl SourceTask {
                 let change = self.watermarks.end(split);
                 self.announce(&change);
             }
-            Poll::Pending => return self.wait(None),
-            Poll::Later(until) => return self.wait(Some(until)),
+            Poll::Pending => return Ok(self.wait(None)),
+            Poll::Later(until) => return Ok(self.wait(Some(until))),
             Poll::EndOfInput => self.stage = Stage::Ending,
         }
         self.measure_splits(false);
@@ -206,19 +206,19 @@ impl SourceTask {
     }
 
     /// Nothing to read now, or before `until`: splits may become idle.
-    fn wait(&mut self, until: Option<Duration>) -> Result<Progress> {
+    fn wait(&mut self, until: Option<Duration>) -> Progress {
         self.measure_splits(true);
         if self.watermarking.is_none() {
-            return Ok(Progress::Idle(until));
+            return Progress::Idle(until);
         }
         let now = self.clock.monotonic();
         let change = self.watermarks.tick(now);
         self.announce(&change);
         if change != Change::default() {
-            return Ok(Progress::Ready);
+            return Progress::Ready;
         }
         let deadline = self.watermarks.deadline(now);
-        Ok(Progress::Idle(deadline.into_iter().chain(until).min()))
+        Progress::Idle(deadline.into_iter().chain(until).min())
     }
 
     /// Decodes records.

@@ -30,7 +30,7 @@ pub enum IdleTimeout {
 const PROGRESSIVE_MIN: Duration = Duration::from_secs(10);
 
 /// Largest progressive timeout (Confluent documentation of idleness).
-const PROGRESSIVE_MAX: Duration = Duration::from_secs(300);
+const PROGRESSIVE_MAX: Duration = Duration::from_mins(5);
 
 /// The age is divided by this to give the progressive timeout (guess, unmeasured).
 const PROGRESSIVE_DIVISOR: u32 = 10;

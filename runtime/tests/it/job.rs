@@ -18,7 +18,7 @@ use weir_runtime::time::SystemClock;
 use weir_runtime::types::TypeKind;
 
 /// Longest wait for anything in these tests.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A `datagen` table of `id` (0, 1, ...) and `k` (0 to 99).
 fn table(rows: u64, rows_per_second: u64) -> TableDef {

@@ -290,10 +290,10 @@ impl Column for DatagenColumn {
     fn generate(&mut self, rows: &[u64], now_ms: i64) -> Result<ArrayRef> {
         let target = self.ty.to_arrow()?;
         let array: ArrayRef = match (self.kind, &target) {
-            (Kind::Boolean, _) => Arc::new(BooleanArray::from_iter(
-                rows.iter()
-                    .map(|row| Some(random(self.seed, *row) & 1 == 1)),
-            )),
+            (Kind::Boolean, _) => {
+                let value = |row: &u64| Some(random(self.seed, *row) & 1 == 1);
+                Arc::new(rows.iter().map(value).collect::<BooleanArray>())
+            }
             (Kind::Float { min, max }, DataType::Float32) => {
                 #[expect(
                     clippy::cast_possible_truncation,

@@ -180,7 +180,7 @@ fn poll_all(reader: &mut dyn SourceReader) -> (Vec<(i32, i64, String)>, bool) {
                 }
             }
             Poll::SplitFinished { .. } => {}
-            Poll::Pending => return (rows, false),
+            Poll::Pending | Poll::Later(_) => return (rows, false),
             Poll::EndOfInput => return (rows, true),
             Poll::Rows { .. } => panic!("a log has undecoded records"),
         }
@@ -971,7 +971,7 @@ fn a_reader_keeps_up_with_a_concurrent_writer_and_is_woken() {
                 }
                 rows += batch.rows();
             }
-            Poll::Pending => waker.park(None),
+            Poll::Pending | Poll::Later(_) => waker.park(None),
             Poll::SplitFinished { .. } => {}
             Poll::EndOfInput => break,
             Poll::Rows { .. } => panic!("a log has undecoded records"),

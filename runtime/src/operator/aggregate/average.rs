@@ -233,7 +233,7 @@ impl Accumulator for Averages {
             Sums::Integer(sums) => sums[group] = input.i64()?,
             Sums::Double(sums) => sums[group] = f64::from_bits(input.i64()?.cast_unsigned()),
             Sums::Decimal(sums) => {
-                sums[group] = Some(input.i128()?).filter(|sum| *sum != i128::MAX)
+                sums[group] = Some(input.i128()?).filter(|sum| *sum != i128::MAX);
             }
         }
         Ok(())

@@ -74,7 +74,7 @@ impl Accumulator for Distinct {
         let keys = self.codec.encode(&[argument], argument.len())?;
         let mut passes = vec![false; rows.groups.len()];
         rows.for_each(|row, group, is_retraction| {
-            passes[row] = self.count(group, keys.key(row), is_retraction)
+            passes[row] = self.count(group, keys.key(row), is_retraction);
         });
         let selection = BooleanArray::from(passes);
         self.inner.update(Rows {

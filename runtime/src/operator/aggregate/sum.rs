@@ -156,7 +156,7 @@ float_sum!(Double, Float64Type, f64);
 #[derive(Debug)]
 pub(super) struct Sums<S: Sum> {
     /// Sum of each group.
-    sums: Vec<S>,
+    totals: Vec<S>,
     /// Values that each sum is made of; at zero the result is NULL.
     counts: Vec<i64>,
     /// Result type, with a decimal's precision and scale.
@@ -174,7 +174,7 @@ pub(super) fn accumulator(
     /// Boxes empty sums.
     fn sums<S: Sum>(ty: DataType) -> Box<dyn Accumulator> {
         Box::new(Sums::<S> {
-            sums: Vec::new(),
+            totals: Vec::new(),
             counts: Vec::new(),
             ty,
         })
@@ -194,7 +194,7 @@ pub(super) fn accumulator(
 
 impl<S: Sum> Accumulator for Sums<S> {
     fn resize(&mut self, groups: usize) {
-        self.sums.resize(groups, S::default());
+        self.totals.resize(groups, S::default());
         self.counts.resize(groups, 0);
     }
 
@@ -205,7 +205,7 @@ impl<S: Sum> Accumulator for Sums<S> {
         let values = argument
             .ok_or_else(|| Error::internal("SUM got another type"))?
             .values();
-        let (sums, counts) = (&mut self.sums, &mut self.counts);
+        let (sums, counts) = (&mut self.totals, &mut self.counts);
         rows.for_each(|row, group, is_retraction| {
             sums[group] = sums[group].add(values[row], is_retraction);
             counts[group] += if is_retraction { -1 } else { 1 };
@@ -221,7 +221,7 @@ impl<S: Sum> Accumulator for Sums<S> {
                 if self.counts[group] == 0 {
                     None
                 } else {
-                    self.sums[group].result()
+                    self.totals[group].result()
                 }
             })
             .collect();
@@ -229,22 +229,22 @@ impl<S: Sum> Accumulator for Sums<S> {
     }
 
     fn clear(&mut self, group: u32) {
-        self.sums[group as usize] = S::default();
+        self.totals[group as usize] = S::default();
         self.counts[group as usize] = 0;
     }
 
     fn write(&self, group: u32, out: &mut Vec<u8>) {
         out.put_i64(self.counts[group as usize]);
-        self.sums[group as usize].write(out);
+        self.totals[group as usize].write(out);
     }
 
     fn read(&mut self, group: u32, input: &mut Reader<'_>) -> Result<()> {
         self.counts[group as usize] = input.i64()?;
-        self.sums[group as usize] = S::read(input)?;
+        self.totals[group as usize] = S::read(input)?;
         Ok(())
     }
 
     fn memory_bytes(&self) -> usize {
-        self.sums.capacity() * size_of::<S>() + self.counts.capacity() * size_of::<i64>()
+        self.totals.capacity() * size_of::<S>() + self.counts.capacity() * size_of::<i64>()
     }
 }

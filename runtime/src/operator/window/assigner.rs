@@ -1,7 +1,7 @@
 //! Which window a row belongs to.
 //!
 //! Place in the flow: both window operators ask it. Invariant: window starts and ends are local to the time zone when the rowtime
-//! is TIMESTAMP_LTZ, while watermarks are instants; this is the only place that converts between the two.
+//! is `TIMESTAMP_LTZ`, while watermarks are instants; this is the only place that converts between the two.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Int64Type, TimeUnit};
@@ -95,7 +95,7 @@ impl Assigner {
         self.to_instant(end_ms - 1)
     }
 
-    /// The value of a `window_time` column: an instant for TIMESTAMP_LTZ, else local time.
+    /// The value of a `window_time` column: an instant for `TIMESTAMP_LTZ`, else local time.
     pub fn window_time(&self, end_ms: i64) -> i64 {
         self.to_instant(end_ms - 1)
     }

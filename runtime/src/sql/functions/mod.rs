@@ -15,9 +15,11 @@ use crate::sql::expr::Expr;
 use crate::types::FlinkType;
 
 mod arithmetic;
+mod collection;
 mod comparison;
 mod conditional;
 mod logic;
+mod math;
 mod pattern;
 mod rules;
 mod string;
@@ -99,6 +101,8 @@ static TABLE: LazyLock<BTreeMap<&'static str, Function>> = LazyLock::new(|| {
         conditional::functions(),
         string::functions(),
         pattern::functions(),
+        math::functions(),
+        collection::functions(),
     ];
     families
         .into_iter()

@@ -1,0 +1,136 @@
+//! Kafka's own command line tools.
+//!
+//! Place in the flow: tests make topics, write and read with them, so that no code of ours stands on both sides of a comparison.
+//! Invariant: reading takes exactly as many records as the broker says a topic has, so that a surplus is seen too.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use super::{component, output};
+
+/// The tools, for one cluster.
+#[derive(Debug, Clone)]
+pub(crate) struct KafkaTools {
+    /// `127.0.0.1:PORT`.
+    pub(crate) bootstrap: String,
+    /// The folder with the jars.
+    lib: String,
+}
+
+impl KafkaTools {
+    /// The cluster of this run, if there is one.
+    ///
+    /// # Errors
+    /// When there should be one.
+    pub(crate) fn find() -> Result<Option<Self>> {
+        let (Some(bootstrap), Some(lib)) = (
+            component("WEIR_TEST_KAFKA")?,
+            component("WEIR_TEST_KAFKA_LIB")?,
+        ) else {
+            return Ok(None);
+        };
+        Ok(Some(Self { bootstrap, lib }))
+    }
+
+    /// A topic's name in this run, since a broker may serve several runs.
+    pub(crate) fn topic(name: &str) -> String {
+        format!("{name}-{}", std::process::id())
+    }
+
+    /// A tool by its class.
+    fn tool(&self, class: &str) -> Command {
+        let mut command = Command::new("java");
+        command
+            .args(["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
+            .args(["-Dlog4j2.level=ERROR", "-cp"])
+            .arg(format!("{}/*", self.lib))
+            .arg(format!("org.apache.kafka.tools.{class}"))
+            .args(["--bootstrap-server", &self.bootstrap]);
+        command
+    }
+
+    /// Makes a topic; `settings` are `name=value`.
+    ///
+    /// # Errors
+    /// When it is there already.
+    pub(crate) fn create_topic(
+        &self,
+        topic: &str,
+        partitions: u32,
+        settings: &[&str],
+    ) -> Result<()> {
+        let mut command = self.tool("TopicCommand");
+        command.args(["--create", "--topic", topic, "--partitions"]);
+        command.arg(partitions.to_string());
+        for setting in settings {
+            command.args(["--config", setting]);
+        }
+        output(&mut command).map(drop)
+    }
+
+    /// Writes each line of a file as a record without a key.
+    ///
+    /// # Errors
+    /// When the tool fails.
+    pub(crate) fn produce_lines(&self, topic: &str, file: &Path) -> Result<()> {
+        let status = self
+            .tool("ConsoleProducer")
+            .args(["--topic", topic])
+            .stdin(File::open(file)?)
+            .stdout(Stdio::null())
+            .status()
+            .context("cannot start java")?;
+        if !status.success() {
+            bail!("console producer: {status}");
+        }
+        Ok(())
+    }
+
+    /// How many offsets a topic has, over all partitions.
+    ///
+    /// # Errors
+    /// When the tool fails or prints something else.
+    pub(crate) fn end_offsets(&self, topic: &str) -> Result<u64> {
+        let text = output(self.tool("GetOffsetShell").args(["--topic", topic]))?;
+        text.lines()
+            .map(|line| {
+                // `topic:partition:offset`
+                let (_, offset) = line.rsplit_once(':').context("a line without an offset")?;
+                offset.parse::<u64>().with_context(|| line.to_owned())
+            })
+            .sum()
+    }
+
+    /// Reads a topic from its beginning to its present end: key and value of each record, `null` when absent.
+    ///
+    /// # Errors
+    /// When the tool fails or reads fewer records than there are.
+    pub(crate) fn consume(&self, topic: &str) -> Result<Vec<(String, String)>> {
+        let records = self.end_offsets(topic)?;
+        if records == 0 {
+            return Ok(Vec::new());
+        }
+        let text = output(
+            self.tool("consumer.ConsoleConsumer")
+                .args(["--topic", topic, "--from-beginning", "--max-messages"])
+                .arg(records.to_string())
+                .args(["--timeout-ms", "60000"])
+                .args(["--formatter-property", "print.key=true"])
+                .args(["--formatter-property", "key.separator=|"]),
+        )?;
+        let pairs: Vec<(String, String)> = text
+            .lines()
+            .map(|line| {
+                let (key, value) = line.split_once('|').context("a line without a key")?;
+                Ok((key.to_owned(), value.to_owned()))
+            })
+            .collect::<Result<_>>()?;
+        if pairs.len() as u64 != records {
+            bail!("{topic}: read {} of {records} records", pairs.len());
+        }
+        Ok(pairs)
+    }
+}

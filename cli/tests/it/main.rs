@@ -1,0 +1,9 @@
+//! The program against the real world: Apache Kafka, Prometheus, and itself from the outside.
+//!
+//! Place in the flow: `cargo xtask test` starts the components and names them in the environment. Invariant: a test that lacks its
+//! component fails there and is left out, with a line that says so, under a plain `cargo test`.
+
+mod demo;
+mod harness;
+mod kafka;
+mod prometheus;
