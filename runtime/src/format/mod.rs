@@ -8,12 +8,16 @@ pub mod json;
 pub mod raw;
 pub mod registry;
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 
 use crate::batch::Batch;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::format::json::JsonOptions;
+use crate::format::registry::SchemaRegistry;
 use crate::types::FlinkType;
 
 /// A column that a format decodes or encodes.
@@ -112,30 +116,86 @@ pub trait Encoder: Send + Debug {
     fn encode(&mut self, batch: &Batch, buffer: &mut Vec<u8>, ends: &mut Vec<usize>) -> Result<()>;
 }
 
-/// STUB.
-///
-/// # Errors
-/// Always.
-pub fn create_decoder(
-    format: &str,
-    options: &std::collections::BTreeMap<String, String>,
-    fields: Vec<FormatField>,
-    registry: Option<std::sync::Arc<dyn registry::SchemaRegistry>>,
-) -> Result<Box<dyn Decoder>> {
-    let _ = (options, fields, registry);
-    Err(crate::error::Error::unsupported(format))
+/// What a decoder or encoder of one part of a table's records is made from.
+#[derive(Debug, Clone)]
+pub struct PartSpec<'a> {
+    /// Format name: `json`, `json-registry`, `csv` or `raw`.
+    pub format: &'a str,
+    /// Format options, such as `json.timestamp-format.standard`.
+    pub options: &'a BTreeMap<String, String>,
+    /// Every column of the part in order, by its encoded name.
+    pub layout: &'a [String],
+    /// Schema Registry subject, `<topic>-key` or `<topic>-value`.
+    pub subject: &'a str,
+    /// The Schema Registry, if there is one.
+    pub registry: Option<Arc<dyn SchemaRegistry>>,
 }
-/// STUB.
-///
-/// # Errors
-/// Always.
-pub fn create_encoder(
-    format: &str,
-    options: &std::collections::BTreeMap<String, String>,
-    fields: Vec<FormatField>,
-    subject: &str,
-    registry: Option<std::sync::Arc<dyn registry::SchemaRegistry>>,
-) -> Result<Box<dyn Encoder>> {
-    let _ = (options, fields, registry, subject);
-    Err(crate::error::Error::unsupported(format))
+
+impl PartSpec<'_> {
+    /// The registry.
+    fn registry(&self) -> Result<Arc<dyn SchemaRegistry>> {
+        self.registry.clone().ok_or_else(|| {
+            Error::option(format!("format '{}' needs a Schema Registry", self.format))
+        })
+    }
+
+    /// The error for a format that does not exist.
+    fn unknown(&self) -> Error {
+        Error::unsupported(format!(
+            "format '{}'; there are json, json-registry, csv and raw",
+            self.format
+        ))
+    }
+
+    /// A decoder of the asked fields.
+    ///
+    /// # Errors
+    /// `Unsupported` for a format that does not exist or a type that it does not hold; `Invalid` for bad options.
+    pub fn decoder(&self, fields: Vec<FormatField>) -> Result<Box<dyn Decoder>> {
+        Ok(match self.format {
+            "json" => Box::new(json::JsonDecoder::new(
+                fields,
+                JsonOptions::parse(self.options)?,
+            )?),
+            "json-registry" => {
+                let inner = json::JsonDecoder::new(fields, JsonOptions::registry())?;
+                Box::new(registry::RegistryDecoder::new(self.registry()?, inner))
+            }
+            "csv" => {
+                let options = csv::CsvOptions::parse(self.options)?;
+                Box::new(csv::CsvDecoder::new(self.layout.to_vec(), fields, options)?)
+            }
+            "raw" => Box::new(raw::Raw::new(&fields)?),
+            _ => return Err(self.unknown()),
+        })
+    }
+
+    /// An encoder of all fields of the part.
+    ///
+    /// # Errors
+    /// `Unsupported` for a format that does not exist or a type that it does not hold; `Invalid` for bad options.
+    pub fn encoder(&self, fields: &[FormatField]) -> Result<Box<dyn Encoder>> {
+        Ok(match self.format {
+            "json" => Box::new(json::JsonEncoder::new(
+                fields,
+                JsonOptions::parse(self.options)?,
+            )?),
+            "json-registry" => {
+                let inner = json::JsonEncoder::new(fields, JsonOptions::registry())?;
+                let schema = registry::json_schema_of(fields)?;
+                Box::new(registry::RegistryEncoder::new(
+                    self.registry()?,
+                    self.subject,
+                    schema,
+                    inner,
+                ))
+            }
+            "csv" => Box::new(csv::CsvEncoder::new(
+                fields,
+                csv::CsvOptions::parse(self.options)?,
+            )?),
+            "raw" => Box::new(raw::Raw::new(fields)?),
+            _ => return Err(self.unknown()),
+        })
+    }
 }
