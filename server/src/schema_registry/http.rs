@@ -28,9 +28,18 @@ pub fn router(store: Arc<SchemaStore>) -> Router {
         .route("/subjects", get(subjects))
         .route("/subjects/{subject}", post(lookup).delete(delete_subject))
         .route("/subjects/{subject}/versions", get(versions).post(register))
-        .route("/subjects/{subject}/versions/{version}", get(version).delete(delete_version))
-        .route("/subjects/{subject}/versions/{version}/schema", get(version_schema))
-        .route("/schemas/types", get(|| async { ok(json!(["JSON", "PROTOBUF", "AVRO"])) }))
+        .route(
+            "/subjects/{subject}/versions/{version}",
+            get(version).delete(delete_version),
+        )
+        .route(
+            "/subjects/{subject}/versions/{version}/schema",
+            get(version_schema),
+        )
+        .route(
+            "/schemas/types",
+            get(|| async { ok(json!(["JSON", "PROTOBUF", "AVRO"])) }),
+        )
         .route("/schemas/ids/{id}", get(schema))
         .route("/schemas/ids/{id}/schema", get(schema_text))
         .route("/schemas/ids/{id}/versions", get(schema_versions))
@@ -57,7 +66,11 @@ struct Body {
 
 /// An answer.
 fn ok(value: Value) -> Response {
-    ([(header::CONTENT_TYPE, CONTENT_TYPE)], Json(value).into_response().into_body()).into_response()
+    (
+        [(header::CONTENT_TYPE, CONTENT_TYPE)],
+        Json(value).into_response().into_body(),
+    )
+        .into_response()
 }
 
 /// An answer or a refusal.
@@ -66,7 +79,9 @@ fn answer(result: Result<Value, Refusal>) -> Response {
         Ok(value) => ok(value),
         Err(refusal) => {
             let code = refusal.code();
-            let status = u16::try_from(code / 100).ok().and_then(|status| StatusCode::from_u16(status).ok());
+            let status = u16::try_from(code / 100)
+                .ok()
+                .and_then(|status| StatusCode::from_u16(status).ok());
             let body = ok(json!({ "error_code": code, "message": refusal.to_string() }));
             (status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body).into_response()
         }
@@ -84,7 +99,8 @@ async fn blocking(
 
 /// Reads a schema of a request.
 fn body(bytes: &Bytes) -> Result<(Body, String), Refusal> {
-    let body: Body = serde_json::from_slice(bytes).map_err(|error| Refusal::InvalidSchema(error.to_string()))?;
+    let body: Body =
+        serde_json::from_slice(bytes).map_err(|error| Refusal::InvalidSchema(error.to_string()))?;
     let references = body.references.as_ref().filter(|value| !value.is_null());
     let references = references.map_or_else(|| "[]".to_owned(), Value::to_string);
     Ok((body, references))
@@ -93,7 +109,11 @@ fn body(bytes: &Bytes) -> Result<(Body, String), Refusal> {
 impl Body {
     /// What is to be registered or looked up.
     fn new_schema<'a>(&'a self, references: &'a str) -> NewSchema<'a> {
-        NewSchema { schema_type: self.schema_type.as_deref().unwrap_or("AVRO"), text: &self.schema, references }
+        NewSchema {
+            schema_type: self.schema_type.as_deref().unwrap_or("AVRO"),
+            text: &self.schema,
+            references,
+        }
     }
 }
 
@@ -104,7 +124,10 @@ fn schema_json(schema: &Schema) -> Value {
         json["schemaType"] = Value::from(schema.schema_type.as_str());
     }
     let references: Value = serde_json::from_str(&schema.references).unwrap_or_default();
-    if references.as_array().is_some_and(|references| !references.is_empty()) {
+    if references
+        .as_array()
+        .is_some_and(|references| !references.is_empty())
+    {
         json["references"] = references;
     }
     json
@@ -128,7 +151,9 @@ async fn subjects(State(store): Store) -> Response {
 async fn lookup(State(store): Store, Path(subject): Path<String>, bytes: Bytes) -> Response {
     blocking(store, move |store| {
         let (body, references) = body(&bytes)?;
-        Ok(version_json(&store.find(&subject, &body.new_schema(&references))?))
+        Ok(version_json(
+            &store.find(&subject, &body.new_schema(&references))?,
+        ))
     })
     .await
 }
@@ -147,24 +172,44 @@ async fn versions(State(store): Store, Path(subject): Path<String>) -> Response 
 async fn register(State(store): Store, Path(subject): Path<String>, bytes: Bytes) -> Response {
     blocking(store, move |store| {
         let (body, references) = body(&bytes)?;
-        Ok(version_json(&store.add(&subject, &body.new_schema(&references))?))
+        Ok(version_json(
+            &store.add(&subject, &body.new_schema(&references))?,
+        ))
     })
     .await
 }
 
 /// `GET /subjects/{subject}/versions/{version}`.
-async fn version(State(store): Store, Path((subject, version)): Path<(String, String)>) -> Response {
-    blocking(store, move |store| Ok(version_json(&store.version(&subject, &version)?))).await
+async fn version(
+    State(store): Store,
+    Path((subject, version)): Path<(String, String)>,
+) -> Response {
+    blocking(store, move |store| {
+        Ok(version_json(&store.version(&subject, &version)?))
+    })
+    .await
 }
 
 /// `GET /subjects/{subject}/versions/{version}/schema`.
-async fn version_schema(State(store): Store, Path((subject, version)): Path<(String, String)>) -> Response {
-    blocking(store, move |store| raw_schema(&store.version(&subject, &version)?.schema)).await
+async fn version_schema(
+    State(store): Store,
+    Path((subject, version)): Path<(String, String)>,
+) -> Response {
+    blocking(store, move |store| {
+        raw_schema(&store.version(&subject, &version)?.schema)
+    })
+    .await
 }
 
 /// `DELETE /subjects/{subject}/versions/{version}`.
-async fn delete_version(State(store): Store, Path((subject, version)): Path<(String, String)>) -> Response {
-    blocking(store, move |store| Ok(json!(store.delete(&subject, Some(&version))?.first()))).await
+async fn delete_version(
+    State(store): Store,
+    Path((subject, version)): Path<(String, String)>,
+) -> Response {
+    blocking(store, move |store| {
+        Ok(json!(store.delete(&subject, Some(&version))?.first()))
+    })
+    .await
 }
 
 /// `GET /schemas/ids/{id}`.
@@ -181,7 +226,10 @@ async fn schema_text(State(store): Store, Path(id): Path<i64>) -> Response {
 async fn schema_versions(State(store): Store, Path(id): Path<i64>) -> Response {
     blocking(store, move |store| {
         let (_, uses) = store.by_id(id)?;
-        Ok(uses.iter().map(|(subject, version)| json!({ "subject": subject, "version": version })).collect())
+        Ok(uses
+            .iter()
+            .map(|(subject, version)| json!({ "subject": subject, "version": version }))
+            .collect())
     })
     .await
 }
@@ -212,14 +260,20 @@ async fn global_level(State(store): Store) -> Response {
 
 /// `GET /config/{subject}`.
 async fn level(State(store): Store, Path(subject): Path<String>) -> Response {
-    blocking(store, move |store| store.level(Some(&subject)).map(level_json)).await
+    blocking(store, move |store| {
+        store.level(Some(&subject)).map(level_json)
+    })
+    .await
 }
 
 /// Sets a level from a request's body.
 async fn put_level(store: Arc<SchemaStore>, subject: Option<String>, bytes: Bytes) -> Response {
     blocking(store, move |store| {
         let body: Value = serde_json::from_slice(&bytes).map_err(|_| Refusal::Level)?;
-        let level = body["compatibility"].as_str().unwrap_or_default().to_uppercase();
+        let level = body["compatibility"]
+            .as_str()
+            .unwrap_or_default()
+            .to_uppercase();
         store.set_level(subject.as_deref(), &level)?;
         Ok(json!({ "compatibility": level }))
     })
@@ -262,24 +316,70 @@ mod tests {
         let (_dir, url, client) = serve().await;
         let body = json!({ "schema": "{\"type\":\"object\"}", "schemaType": "JSON" });
         let path = format!("{url}/subjects/a%2Fb-value/versions");
-        let post = || async { client.post(&path).json(&body).send().await.unwrap().json::<Value>().await.unwrap() };
+        let post = || async {
+            client
+                .post(&path)
+                .json(&body)
+                .send()
+                .await
+                .unwrap()
+                .json::<Value>()
+                .await
+                .unwrap()
+        };
         let first = post().await;
-        assert_eq!((first["id"].as_i64(), first["version"].as_i64()), (Some(1), Some(1)));
+        assert_eq!(
+            (first["id"].as_i64(), first["version"].as_i64()),
+            (Some(1), Some(1))
+        );
         assert_eq!(post().await, first);
-        let get = |path: String| async { client.get(path).send().await.unwrap().json::<Value>().await.unwrap() };
-        assert_eq!(get(format!("{url}/schemas/ids/1")).await["schemaType"], "JSON");
+        let get = |path: String| async {
+            client
+                .get(path)
+                .send()
+                .await
+                .unwrap()
+                .json::<Value>()
+                .await
+                .unwrap()
+        };
+        assert_eq!(
+            get(format!("{url}/schemas/ids/1")).await["schemaType"],
+            "JSON"
+        );
         assert_eq!(get(format!("{url}/subjects")).await, json!(["a/b-value"]));
-        assert_eq!(get(format!("{url}/subjects/a%2Fb-value/versions/latest")).await["subject"], "a/b-value");
-        assert_eq!(get(format!("{url}/schemas/ids/9")).await["error_code"], 40403);
-        assert_eq!(get(format!("{url}/subjects/none/versions")).await["error_code"], 40401);
-        assert_eq!(get(format!("{url}/config")).await["compatibilityLevel"], "BACKWARD");
+        assert_eq!(
+            get(format!("{url}/subjects/a%2Fb-value/versions/latest")).await["subject"],
+            "a/b-value"
+        );
+        assert_eq!(
+            get(format!("{url}/schemas/ids/9")).await["error_code"],
+            40403
+        );
+        assert_eq!(
+            get(format!("{url}/subjects/none/versions")).await["error_code"],
+            40401
+        );
+        assert_eq!(
+            get(format!("{url}/config")).await["compatibilityLevel"],
+            "BACKWARD"
+        );
     }
 
     #[tokio::test]
     async fn what_is_no_schema_is_refused() {
         let (_dir, url, client) = serve().await;
-        for body in [json!({ "schema": "{" }), json!({ "schema": "{}", "schemaType": "XML" }), json!([])] {
-            let answer = client.post(format!("{url}/subjects/s/versions")).json(&body).send().await.unwrap();
+        for body in [
+            json!({ "schema": "{" }),
+            json!({ "schema": "{}", "schemaType": "XML" }),
+            json!([]),
+        ] {
+            let answer = client
+                .post(format!("{url}/subjects/s/versions"))
+                .json(&body)
+                .send()
+                .await
+                .unwrap();
             assert_eq!(answer.status(), 422);
             assert_eq!(answer.json::<Value>().await.unwrap()["error_code"], 42201);
         }

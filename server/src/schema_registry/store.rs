@@ -17,7 +17,7 @@ const LEVEL_DEFAULT: &str = "BACKWARD";
 
 /// Why a request is refused, with Schema Registry's error codes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// 40401.
     #[error("Subject '{0}' not found.")]
     Subject(String),
@@ -31,7 +31,9 @@ pub enum Refusal {
     #[error("Invalid schema: {0}")]
     InvalidSchema(String),
     /// 42203.
-    #[error("Invalid compatibility level. Valid values are none, backward, forward, full, backward_transitive, forward_transitive, and full_transitive")]
+    #[error(
+        "Invalid compatibility level. Valid values are none, backward, forward, full, backward_transitive, forward_transitive, and full_transitive"
+    )]
     Level,
     /// 50001.
     #[error("Error in the backend data store: {0}")]
@@ -105,8 +107,17 @@ const COLUMNS: &str = "v.subject, v.version, s.id, s.type, s.text, s.refs FROM v
 
 /// Reads a version.
 fn read_version(row: &rusqlite::Row<'_>) -> rusqlite::Result<Version> {
-    let schema = Schema { id: row.get(2)?, schema_type: row.get(3)?, text: row.get(4)?, references: row.get(5)? };
-    Ok(Version { subject: row.get(0)?, version: row.get(1)?, schema })
+    let schema = Schema {
+        id: row.get(2)?,
+        schema_type: row.get(3)?,
+        text: row.get(4)?,
+        references: row.get(5)?,
+    };
+    Ok(Version {
+        subject: row.get(0)?,
+        version: row.get(1)?,
+        schema,
+    })
 }
 
 impl SchemaStore {
@@ -116,7 +127,8 @@ impl SchemaStore {
     /// A message naming the file when it cannot be opened.
     pub fn open(dir: &Path) -> Result<Self, String> {
         let path = dir.join("schemas.db");
-        Self::create(&path).map_err(|error| format!("cannot open database \"{}\": {error}", path.display()))
+        Self::create(&path)
+            .map_err(|error| format!("cannot open database \"{}\": {error}", path.display()))
     }
 
     /// Opens the file and makes its tables.
@@ -133,12 +145,16 @@ impl SchemaStore {
                deleted INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (subject, version));
              CREATE TABLE IF NOT EXISTS levels (subject TEXT PRIMARY KEY, level TEXT NOT NULL);",
         )?;
-        Ok(Self { connection: Mutex::new(connection) })
+        Ok(Self {
+            connection: Mutex::new(connection),
+        })
     }
 
     /// The connection; every statement leaves it whole, whatever happened to other holders.
     fn lock(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Registers a schema under a subject.
@@ -170,7 +186,11 @@ impl SchemaStore {
                  SELECT ?1, COALESCE(MAX(version), 0) + 1, ?2 FROM versions WHERE subject = ?1",
                 params![subject, id],
             )?;
-            transaction.query_row("SELECT MAX(version) FROM versions WHERE subject = ?1", [subject], |row| row.get(0))?
+            transaction.query_row(
+                "SELECT MAX(version) FROM versions WHERE subject = ?1",
+                [subject],
+                |row| row.get(0),
+            )?
         };
         transaction.commit()?;
         let schema = Schema {
@@ -179,13 +199,19 @@ impl SchemaStore {
             text: new.text.to_owned(),
             references: new.references.to_owned(),
         };
-        Ok(Version { subject: subject.to_owned(), version, schema })
+        Ok(Version {
+            subject: subject.to_owned(),
+            version,
+            schema,
+        })
     }
 
     /// The version of a subject that has a text.
     pub(crate) fn find(&self, subject: &str, new: &NewSchema<'_>) -> Result<Version, Refusal> {
         self.versions(subject)?;
-        let sql = format!("SELECT {COLUMNS} WHERE v.subject = ?1 AND v.deleted = 0 AND s.type = ?2 AND s.text = ?3 AND s.refs = ?4");
+        let sql = format!(
+            "SELECT {COLUMNS} WHERE v.subject = ?1 AND v.deleted = 0 AND s.type = ?2 AND s.text = ?3 AND s.refs = ?4"
+        );
         let connection = self.lock();
         let found = connection.query_row(
             &sql,
@@ -198,18 +224,28 @@ impl SchemaStore {
     /// Subjects with a version.
     pub(crate) fn subjects(&self) -> Result<Vec<String>, Refusal> {
         let connection = self.lock();
-        let mut statement = connection.prepare("SELECT DISTINCT subject FROM versions WHERE deleted = 0 ORDER BY subject")?;
-        let subjects = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        let mut statement = connection
+            .prepare("SELECT DISTINCT subject FROM versions WHERE deleted = 0 ORDER BY subject")?;
+        let subjects = statement
+            .query_map([], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
         Ok(subjects)
     }
 
     /// Versions of a subject.
     pub(crate) fn versions(&self, subject: &str) -> Result<Vec<i64>, Refusal> {
         let connection = self.lock();
-        let mut statement =
-            connection.prepare("SELECT version FROM versions WHERE subject = ?1 AND deleted = 0 ORDER BY version")?;
-        let versions: Vec<i64> = statement.query_map([subject], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-        if versions.is_empty() { Err(Refusal::Subject(subject.to_owned())) } else { Ok(versions) }
+        let mut statement = connection.prepare(
+            "SELECT version FROM versions WHERE subject = ?1 AND deleted = 0 ORDER BY version",
+        )?;
+        let versions: Vec<i64> = statement
+            .query_map([subject], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
+        if versions.is_empty() {
+            Err(Refusal::Subject(subject.to_owned()))
+        } else {
+            Ok(versions)
+        }
     }
 
     /// A version of a subject: a number or `latest`.
@@ -217,25 +253,41 @@ impl SchemaStore {
         let versions = self.versions(subject)?;
         let number = match version {
             "latest" | "-1" => versions.last().copied(),
-            number => number.parse().ok().filter(|number| versions.contains(number)),
+            number => number
+                .parse()
+                .ok()
+                .filter(|number| versions.contains(number)),
         };
         let number = number.ok_or_else(|| Refusal::Version(version.to_owned()))?;
         let sql = format!("SELECT {COLUMNS} WHERE v.subject = ?1 AND v.version = ?2");
-        Ok(self.lock().query_row(&sql, params![subject, number], read_version)?)
+        Ok(self
+            .lock()
+            .query_row(&sql, params![subject, number], read_version)?)
     }
 
     /// The schema of an id, and where it is used.
     pub(crate) fn by_id(&self, id: i64) -> Result<(Schema, Vec<(String, i64)>), Refusal> {
         let connection = self.lock();
         let schema = connection
-            .query_row("SELECT id, type, text, refs FROM schemas WHERE id = ?1", [id], |row| {
-                Ok(Schema { id: row.get(0)?, schema_type: row.get(1)?, text: row.get(2)?, references: row.get(3)? })
-            })
+            .query_row(
+                "SELECT id, type, text, refs FROM schemas WHERE id = ?1",
+                [id],
+                |row| {
+                    Ok(Schema {
+                        id: row.get(0)?,
+                        schema_type: row.get(1)?,
+                        text: row.get(2)?,
+                        references: row.get(3)?,
+                    })
+                },
+            )
             .optional()?
             .ok_or(Refusal::Schema)?;
         let mut statement = connection
             .prepare("SELECT subject, version FROM versions WHERE schema_id = ?1 AND deleted = 0 ORDER BY subject, version")?;
-        let uses = statement.query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()?;
+        let uses = statement
+            .query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<_>>()?;
         Ok((schema, uses))
     }
 
@@ -260,7 +312,11 @@ impl SchemaStore {
         let connection = self.lock();
         let get = |key: &str| {
             connection
-                .query_row("SELECT level FROM levels WHERE subject = ?1", [key], |row| row.get::<_, String>(0))
+                .query_row(
+                    "SELECT level FROM levels WHERE subject = ?1",
+                    [key],
+                    |row| row.get::<_, String>(0),
+                )
                 .optional()
         };
         let own = subject.map(get).transpose()?.flatten();
@@ -273,8 +329,15 @@ impl SchemaStore {
 
     /// Sets a compatibility level.
     pub(crate) fn set_level(&self, subject: Option<&str>, level: &str) -> Result<(), Refusal> {
-        const LEVELS: [&str; 7] =
-            ["NONE", "BACKWARD", "FORWARD", "FULL", "BACKWARD_TRANSITIVE", "FORWARD_TRANSITIVE", "FULL_TRANSITIVE"];
+        const LEVELS: [&str; 7] = [
+            "NONE",
+            "BACKWARD",
+            "FORWARD",
+            "FULL",
+            "BACKWARD_TRANSITIVE",
+            "FORWARD_TRANSITIVE",
+            "FULL_TRANSITIVE",
+        ];
         if !LEVELS.contains(&level) {
             return Err(Refusal::Level);
         }
@@ -289,16 +352,22 @@ impl SchemaStore {
 /// Refuses texts that cannot be schemas of their language.
 fn check(new: &NewSchema<'_>) -> Result<(), Refusal> {
     if new.text.len() > SCHEMA_BYTES_MAX {
-        return Err(Refusal::InvalidSchema(format!("it is longer than {SCHEMA_BYTES_MAX} bytes")));
+        return Err(Refusal::InvalidSchema(format!(
+            "it is longer than {SCHEMA_BYTES_MAX} bytes"
+        )));
     }
     if SchemaType::parse(Some(new.schema_type)).is_none() {
-        return Err(Refusal::InvalidSchema(format!("there is no schema type {}", new.schema_type)));
+        return Err(Refusal::InvalidSchema(format!(
+            "there is no schema type {}",
+            new.schema_type
+        )));
     }
     if new.schema_type != "PROTOBUF"
         && let Err(error) = serde_json::from_str::<serde_json::Value>(new.text)
     {
         // Avro allows a bare type name such as `string`, which is no JSON.
-        let is_name = new.schema_type == "AVRO" && new.text.bytes().all(|byte| byte.is_ascii_alphabetic());
+        let is_name =
+            new.schema_type == "AVRO" && new.text.bytes().all(|byte| byte.is_ascii_alphabetic());
         if !is_name {
             return Err(Refusal::InvalidSchema(error.to_string()));
         }
@@ -307,19 +376,31 @@ fn check(new: &NewSchema<'_>) -> Result<(), Refusal> {
 }
 
 impl SchemaRegistry for SchemaStore {
-    fn register(&self, subject: &str, schema_type: SchemaType, schema: &str) -> weir_runtime::Result<i32> {
-        let new = NewSchema { schema_type: schema_type.as_str(), text: schema, references: "[]" };
+    fn register(
+        &self,
+        subject: &str,
+        schema_type: SchemaType,
+        schema: &str,
+    ) -> weir_runtime::Result<i32> {
+        let new = NewSchema {
+            schema_type: schema_type.as_str(),
+            text: schema,
+            references: "[]",
+        };
         let version = self.add(subject, &new).map_err(into_runtime)?;
-        i32::try_from(version.schema.id).map_err(|_| weir_runtime::Error::internal("schema ids are used up"))
+        i32::try_from(version.schema.id)
+            .map_err(|_| weir_runtime::Error::internal("schema ids are used up"))
     }
 
     fn schema(&self, id: i32) -> weir_runtime::Result<Option<RegisteredSchema>> {
         match self.by_id(i64::from(id)) {
-            Ok((schema, _)) => Ok(SchemaType::parse(Some(&schema.schema_type)).map(|schema_type| RegisteredSchema {
-                id,
-                schema_type,
-                schema: schema.text,
-            })),
+            Ok((schema, _)) => Ok(SchemaType::parse(Some(&schema.schema_type)).map(
+                |schema_type| RegisteredSchema {
+                    id,
+                    schema_type,
+                    schema: schema.text,
+                },
+            )),
             Err(Refusal::Schema) => Ok(None),
             Err(other) => Err(into_runtime(other)),
         }
