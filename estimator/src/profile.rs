@@ -25,6 +25,8 @@ pub struct Profile {
     pub utilisation_max: f64,
     /// What each latency tier asks for.
     pub tiers: BTreeMap<LatencyTier, TierRule>,
+    /// Records that arrive together, for the waiting times; none leaves latency to the rule of the tier.
+    pub arrival_batch: Option<f64>,
     /// State that one slot writes into a checkpoint per second; none takes the interval of the tier as it is.
     pub checkpoint_bytes_per_second: Option<f64>,
     /// Machines that the work is placed on, if the profile sizes machines.
@@ -107,6 +109,12 @@ const NEXMARK: [(StatementClass, f64, f64); 5] = [
 /// Guess, unmeasured: a fifth of a local disk.
 const CHECKPOINT_BYTES_PER_SECOND: f64 = 100e6;
 
+/// Records that arrive together.
+///
+/// # Source
+/// Guess, unmeasured: one fetch from one partition.
+const ARRIVAL_BATCH: f64 = 1_000.0;
+
 /// Records per second and core of the guides.
 ///
 /// # Source
@@ -158,6 +166,7 @@ impl Profile {
             // The default target of the autoscaler of Flink's Kubernetes operator.
             utilisation_max: 0.7,
             tiers: guide_tiers(),
+            arrival_batch: Some(ARRIVAL_BATCH),
             checkpoint_bytes_per_second: Some(CHECKPOINT_BYTES_PER_SECOND),
             node: None,
         }
@@ -180,6 +189,7 @@ impl Profile {
             classes: StatementClass::ALL.map(|class| (class, cost)).into(),
             utilisation_max: 1.0,
             tiers: guide_tiers(),
+            arrival_batch: None,
             checkpoint_bytes_per_second: None,
             node: Some(NodeShape {
                 cores: 4,
@@ -240,6 +250,8 @@ impl Profile {
             let in_range = seconds > 0.0;
             check("checkpoint_seconds_max", seconds, in_range, "above 0")?;
         }
+        let batch = self.arrival_batch.unwrap_or(1.0);
+        check("arrival_batch", batch, batch >= 1.0, "at least 1")?;
         let rate = self.checkpoint_bytes_per_second.unwrap_or(1.0);
         check("checkpoint_bytes_per_second", rate, rate > 0.0, "above 0")?;
         let node = self.node.map_or(1, |node| node.cores.min(node.count_min));

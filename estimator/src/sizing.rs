@@ -18,12 +18,6 @@ use crate::workload::Workload;
 /// Guess: ten times the largest statement that Confluent runs.
 const PARALLELISM_MAX: u32 = 512;
 
-/// Records that arrive together, which is the variability of the arrivals.
-///
-/// # Source
-/// librdkafka's default `consume.callback.max.messages` is unlimited; 1,000 is a guess for one fetch, unmeasured.
-const ARRIVAL_BATCH: f64 = 1_000.0;
-
 /// Bytes of a key with its bookkeeping in a state table.
 ///
 /// # Source
@@ -124,13 +118,8 @@ impl Sizing {
         } else {
             workload.partitions
         };
-        let utilisation_latency = workload.latency_tier.seconds_max().map_or(1.0, |seconds| {
-            let queue = Queue {
-                arrival_scv: ARRIVAL_BATCH,
-                ..Queue::markov(1, 0.0, cost.seconds(workload.record_bytes, 0.0))
-            };
-            utilisation_for_wait(&queue, seconds)
-        });
+        let record_seconds = cost.seconds(workload.record_bytes, 0.0);
+        let utilisation_latency = utilisation_latency(workload, profile, record_seconds);
         Ok(Self {
             rate: workload.records_per_second,
             record_bytes: workload.record_bytes,
@@ -217,6 +206,19 @@ impl Sizing {
 pub(crate) fn ceil_to_count(number: f64) -> u32 {
     // A hair below the next number is rounding of the formulas, not load.
     libm::ceil(number - 1e-9 * number.abs()).max(1.0) as u32
+}
+
+/// The share of its time that a slot may be busy so that 99 % of the waits stay within the latency target.
+fn utilisation_latency(workload: &Workload, profile: &Profile, record_seconds: f64) -> f64 {
+    let target = workload.latency_tier.seconds_max();
+    let Some((seconds_max, batch)) = target.zip(profile.arrival_batch) else {
+        return 1.0;
+    };
+    let queue = Queue {
+        arrival_scv: batch,
+        ..Queue::markov(1, 0.0, record_seconds)
+    };
+    utilisation_for_wait(&queue, seconds_max)
 }
 
 /// How many fully used slots each parallelism is worth; never falling, since nobody has to use more than the best.
