@@ -289,8 +289,8 @@ mod tests {
         ];
         let options = CsvOptions::parse(&BTreeMap::new()).unwrap();
         let layout = fields.iter().map(|field| field.name.clone()).collect();
-        let mut decoder = CsvDecoder::new(layout, fields.clone(), options.clone()).unwrap();
-        let decoded = decoder
+        let mut lines = CsvDecoder::new(layout, fields.clone(), options.clone()).unwrap();
+        let decoded = lines
             .decode(&[b"1,\"a,b\",2.50", b"x,y,z", b",,", b"1,2"])
             .unwrap();
         let failed: Vec<usize> = decoded.failures.iter().map(|failure| failure.row).collect();

@@ -138,20 +138,20 @@ impl Encoder for Raw {
             {
                 match kind {
                     Kind::Text => {
-                        buffer.extend_from_slice(column.as_string::<i32>().value(row).as_bytes())
+                        buffer.extend_from_slice(column.as_string::<i32>().value(row).as_bytes());
                     }
                     Kind::Bytes => buffer.extend_from_slice(column.as_binary::<i32>().value(row)),
                     Kind::Integer(1) => {
-                        buffer.extend(column.as_primitive::<Int8Type>().value(row).to_be_bytes())
+                        buffer.extend(column.as_primitive::<Int8Type>().value(row).to_be_bytes());
                     }
                     Kind::Integer(2) => {
-                        buffer.extend(column.as_primitive::<Int16Type>().value(row).to_be_bytes())
+                        buffer.extend(column.as_primitive::<Int16Type>().value(row).to_be_bytes());
                     }
                     Kind::Integer(4) => {
-                        buffer.extend(column.as_primitive::<Int32Type>().value(row).to_be_bytes())
+                        buffer.extend(column.as_primitive::<Int32Type>().value(row).to_be_bytes());
                     }
                     Kind::Integer(_) => {
-                        buffer.extend(column.as_primitive::<Int64Type>().value(row).to_be_bytes())
+                        buffer.extend(column.as_primitive::<Int64Type>().value(row).to_be_bytes());
                     }
                 }
             }

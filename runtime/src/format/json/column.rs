@@ -144,7 +144,7 @@ impl Column {
             Values::Float(values) => values.push(0.0),
             Values::Decimal(values) => values.push(0),
             Values::Bytes { data, ends } => {
-                ends.push(i32::try_from(data.len()).unwrap_or(i32::MAX))
+                ends.push(i32::try_from(data.len()).unwrap_or(i32::MAX));
             }
             Values::Nested(values) => values.push(Value::Null),
         }
@@ -167,7 +167,7 @@ impl Column {
         match &mut self.values {
             Values::Boolean(values) => values.push(boolean(scanner, token, self.options)?),
             Values::Integer(values) => {
-                values.push(integer(scanner, token, &self.ty.kind, self.options)?)
+                values.push(integer(scanner, token, &self.ty.kind, self.options)?);
             }
             Values::Float(values) => values.push(float(scanner, token, self.options)?),
             Values::Decimal(values) => {

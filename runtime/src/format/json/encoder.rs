@@ -110,13 +110,13 @@ fn push_value(
             b"false"
         }),
         (_, DataType::Int8) => {
-            push_integer(out, i64::from(array.as_primitive::<Int8Type>().value(row)))
+            push_integer(out, i64::from(array.as_primitive::<Int8Type>().value(row)));
         }
         (_, DataType::Int16) => {
-            push_integer(out, i64::from(array.as_primitive::<Int16Type>().value(row)))
+            push_integer(out, i64::from(array.as_primitive::<Int16Type>().value(row)));
         }
         (_, DataType::Int32) => {
-            push_integer(out, i64::from(array.as_primitive::<Int32Type>().value(row)))
+            push_integer(out, i64::from(array.as_primitive::<Int32Type>().value(row)));
         }
         (_, DataType::Int64) => push_integer(out, array.as_primitive::<Int64Type>().value(row)),
         (_, DataType::Float32) => push_float(out, &array.as_primitive::<Float32Type>().value(row))?,

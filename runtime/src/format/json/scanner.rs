@@ -1,11 +1,11 @@
 //! A cursor over one JSON text.
 //!
-//! Place in the flow: the decoder moves it over keys and values. Invariant: it accepts exactly RFC 8259 (checked against serde_json), and
+//! Place in the flow: the decoder moves it over keys and values. Invariant: it accepts exactly RFC 8259 (checked against `serde_json`), and
 //! the text is valid UTF-8 before it starts.
 
 use std::borrow::Cow;
 
-/// Nesting beyond which a text is refused, as in serde_json.
+/// Nesting beyond which a text is refused, as in `serde_json`.
 const DEPTH_MAX: u32 = 128;
 
 /// What is wrong with a text.

@@ -275,14 +275,14 @@ mod tests {
             .unwrap();
         assert_eq!(&buffer[..FRAME_BYTES], [0, 0, 0, 0, 1]);
         let inner = JsonDecoder::new(fields, JsonOptions::registry()).unwrap();
-        let mut decoder = RegistryDecoder::new(registry, inner);
+        let mut framed = RegistryDecoder::new(registry, inner);
         let records: [&[u8]; 4] = [
             &buffer[..ends[0]],
             b"\x00\x00\x00\x00\x09{}",
             b"{}",
             &buffer[ends[0]..],
         ];
-        let decoded = decoder.decode(&records).unwrap();
+        let decoded = framed.decode(&records).unwrap();
         let codes: Vec<_> = decoded
             .failures
             .iter()
