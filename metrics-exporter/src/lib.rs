@@ -17,3 +17,8 @@ mod tables;
 pub use body::{Body, encode_body};
 pub use format::TextFormat;
 pub use history::History;
+
+#[cfg(test)]
+mod page;
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! The decoder against serde_json, and both directions against each other.
+//! The decoder against `serde_json`, and both directions against each other.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{
@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::*;
 use crate::batch::Batch;
-use crate::format::{Decoded, Decoder, Encoder, FailureCode, FormatField};
+use crate::format::FailureCode::{self, Malformed, NullValue, TypeMismatch};
+use crate::format::{Decoded, Decoder, Encoder, FormatField};
 use crate::types::{FlinkType, RowField, TypeKind};
 
 /// Lenient options with SQL times.
@@ -75,7 +76,6 @@ fn records_that_fail_leave_nothing_behind() {
             r#"{"id":"8","name":9,"amount":null}"#,
         ],
     );
-    use FailureCode::{Malformed, NullValue, TypeMismatch};
     assert_eq!(
         codes(&decoded),
         [
@@ -162,8 +162,8 @@ fn escapes_and_surrogates() {
     assert_eq!(decoded.columns[0].as_string::<i32>().value(1), "x");
 }
 
-#[test]
-fn every_type_is_read_back_as_it_was_written() {
+/// A nullable field of every type, named `f0`, `f1` and so on.
+fn every_type() -> Vec<FormatField> {
     let row = TypeKind::Row(vec![
         RowField {
             name: "x".into(),
@@ -199,11 +199,16 @@ fn every_type_is_read_back_as_it_was_written() {
         ),
         row,
     ];
-    let fields: Vec<FormatField> = types
+    types
         .into_iter()
         .enumerate()
         .map(|(i, kind)| field(&format!("f{i}"), kind.nullable()))
-        .collect();
+        .collect()
+}
+
+#[test]
+fn every_type_is_read_back_as_it_was_written() {
+    let fields = every_type();
     let text = r#"{"f0":true,"f1":-128,"f2":32767,"f3":-5,"f4":9223372036854775807,"f5":1.5,"f6":-1e-7,"f7":-0.0001,"f8":"a\"b\u0007","f9":"/wA=","f10":"2024-02-29","f11":"23:59:59.5","f12":"1969-12-31 23:59:59.999","f13":"2024-01-01 00:00:00Z","f14":["x",null],"f15":{"k":1.5,"l":null},"f16":{"x":null,"t":"2024-01-01 00:00:00.000001Z"}}"#;
     let decoded = decode(fields.clone(), LENIENT, &[text, "{}"]);
     assert_eq!(decoded.failures, []);
@@ -269,7 +274,7 @@ proptest! {
             let at = at.index(text.len());
             text[at] = byte;
         }
-        if text.len() % 3 == 0 {
+        if text.len().is_multiple_of(3) {
             text.truncate(cut.index(text.len()) + 1);
         }
         let expected = std::str::from_utf8(&text).is_ok() && serde_json::from_slice::<serde_json::Map<String, Value>>(&text).is_ok();
