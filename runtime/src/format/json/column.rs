@@ -169,7 +169,9 @@ impl Column {
             Values::Integer(values) => {
                 values.push(integer(scanner, token, &self.ty.kind, self.options)?);
             }
-            Values::Float(values) => values.push(float(scanner, token, self.options)?),
+            Values::Float(values) => {
+                values.push(float(scanner, token, &self.ty.kind, self.options)?)
+            }
             Values::Decimal(values) => {
                 match decimal(scanner, token, &self.ty.kind, self.options)? {
                     Some(value) => values.push(value),
@@ -213,7 +215,7 @@ impl Column {
             Values::Float(values) if ty == DataType::Float32 => {
                 #[expect(
                     clippy::cast_possible_truncation,
-                    reason = "a FLOAT column takes the nearest float"
+                    reason = "a FLOAT column holds widened floats"
                 )]
                 let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
                 Arc::new(Float32Array::new(values.into(), nulls))
@@ -396,15 +398,34 @@ fn parse_integer(text: &[u8], truncates: bool) -> Result<i64, Fault> {
     }
 }
 
-/// A FLOAT or DOUBLE.
-fn float(scanner: &mut Scanner<'_>, token: Token, options: JsonOptions) -> Result<f64, Fault> {
+/// A FLOAT or DOUBLE; the nearest float is taken from the text, because rounding twice can miss it.
+fn float(
+    scanner: &mut Scanner<'_>,
+    token: Token,
+    kind: &TypeKind,
+    options: JsonOptions,
+) -> Result<f64, Fault> {
     let text = match token {
         Token::Number => std::borrow::Cow::Borrowed(scanner.number().map_err(malformed)?),
         Token::String if !options.strict_types => scanner.string().map_err(malformed)?,
         _ => return Err(WRONG_TYPE),
     };
-    let text = std::str::from_utf8(text.trim_ascii()).map_err(|_| WRONG_TYPE)?;
-    text.parse().map_err(|_| WRONG_TYPE)
+    let text = text.trim_ascii();
+    let is_name = matches!(
+        text.strip_prefix(b"-").unwrap_or(text),
+        b"NaN" | b"Infinity"
+    );
+    // Rust also reads "inf" and "nan", Java does not.
+    if text.iter().any(u8::is_ascii_alphabetic) && !is_name && !is_number(text) {
+        return Err(WRONG_TYPE);
+    }
+    let text = std::str::from_utf8(text).map_err(|_| WRONG_TYPE)?;
+    let value = if *kind == TypeKind::Float {
+        text.parse().map(|value: f32| f64::from(value))
+    } else {
+        text.parse()
+    };
+    value.map_err(|_| WRONG_TYPE)
 }
 
 /// A DECIMAL, unscaled; absent when it does not fit the precision.
