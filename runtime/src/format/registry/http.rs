@@ -59,8 +59,6 @@ impl std::fmt::Debug for HttpRegistry {
 /// A schema as the registry answers it.
 #[derive(Deserialize)]
 struct SchemaAnswer {
-    /// Its id, absent where the request names it.
-    id: Option<i32>,
     /// Its language, absent for Avro.
     #[serde(rename = "schemaType")]
     schema_type: Option<String>,
