@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use weir_runtime::connector::kafka::KafkaOptions;
 use weir_runtime::connector::log::{LogOptions, LogStore};
+use weir_runtime::format::registry::{HttpRegistry, SchemaRegistry};
 use weir_runtime::sql::catalog::ObjectName;
 use weir_runtime::task::Environment;
 use weir_runtime::time::SharedClock;
@@ -12,6 +13,7 @@ use weir_runtime::time::SharedClock;
 use crate::catalog::{CatalogService, Topics};
 use crate::config::ServerConfig;
 use crate::error::{Error, Result};
+use crate::schema_registry::{self, SchemaStore};
 
 /// Where the topics of a server are.
 ///
@@ -29,11 +31,27 @@ pub(crate) fn open_topics(config: &ServerConfig, clock: &SharedClock) -> Result<
     )?))
 }
 
+/// The Schema Registry of a server, and the API of the embedded one.
+///
+/// # Errors
+/// `Storage` when the embedded one cannot be opened; `Runtime` for a URL that is none.
+pub(crate) fn open_registry(
+    config: &ServerConfig,
+) -> Result<(Arc<dyn SchemaRegistry>, axum::Router)> {
+    if let Some(url) = &config.schema_registry {
+        return Ok((Arc::new(HttpRegistry::new(url, None)?), axum::Router::new()));
+    }
+    let store = Arc::new(SchemaStore::open(&config.data_dir).map_err(Error::Storage)?);
+    let api = schema_registry::router(Arc::clone(&store));
+    Ok((store, api))
+}
+
 /// The environment of every job.
 pub(crate) fn build(
     config: &ServerConfig,
     clock: &SharedClock,
     catalog: &Arc<CatalogService>,
+    registry: Arc<dyn SchemaRegistry>,
 ) -> Environment {
     let tables = Arc::clone(catalog);
     let error_tables = move |name: &ObjectName| {
@@ -46,7 +64,7 @@ pub(crate) fn build(
         clock: Arc::clone(clock),
         log: catalog.topics().log().cloned(),
         kafka: config.kafka.clone(),
-        registry: None,
+        registry: Some(registry),
         error_tables: Arc::new(error_tables),
     }
 }

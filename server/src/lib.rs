@@ -12,6 +12,7 @@ pub mod ledger;
 mod meter;
 pub mod names;
 pub mod pool;
+pub mod schema_registry;
 
 mod server;
 pub mod statement;

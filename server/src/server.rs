@@ -170,7 +170,8 @@ fn open(
     let store = Arc::new(Store::open(data_dir)?);
     let topics = environment::open_topics(config, clock)?;
     let catalog = Arc::new(CatalogService::open(Arc::clone(&store), topics)?);
-    let environment = environment::build(config, clock, &catalog);
+    let (registry, schema_registry) = environment::open_registry(config)?;
+    let environment = environment::build(config, clock, &catalog, registry);
     let statements = Statements::open(
         Components {
             store,
@@ -190,7 +191,7 @@ fn open(
             meter: Arc::new(Meter::new(clock.now_ms())),
             clock: Arc::clone(clock),
         },
-        schema_registry: axum::Router::new(),
+        schema_registry,
         lock,
     })
 }

@@ -1,5 +1,285 @@
 //! Parsed statements.
+//!
+//! Place in the flow: [`crate::sql::parser`] makes them, [`crate::sql::binder`] reads them. Queries and expressions are
+//! sqlparser's trees; everything that is Flink's own (DDL, types, hints) is here. Invariant: nothing that was written is
+//! dropped: what has no place in these trees was refused by the parser.
+
+use std::collections::BTreeMap;
+
+use crate::error::Span;
+use crate::types::FlinkType;
 
 /// A parsed statement.
-#[derive(Debug, Clone)]
-pub struct Statement;
+#[derive(Debug, Clone, PartialEq)]
+pub struct Statement {
+    /// What it is.
+    pub kind: StatementKind,
+    /// Where it stands in the text.
+    pub span: Span,
+    /// Its text without the closing semicolon.
+    pub text: String,
+}
+
+/// What a statement is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StatementKind {
+    /// `CREATE TABLE`, also with `AS SELECT`.
+    CreateTable(Box<CreateTable>),
+    /// `CREATE VIEW`.
+    CreateView {
+        /// Its name.
+        name: Name,
+        /// `IF NOT EXISTS`.
+        if_not_exists: bool,
+        /// Column names, empty when the query's own are used.
+        columns: Vec<Ident>,
+        /// The query.
+        query: Query,
+        /// Text of the query.
+        query_text: String,
+    },
+    /// `DROP TABLE`.
+    DropTable {
+        /// Which.
+        name: Name,
+        /// `IF EXISTS`.
+        if_exists: bool,
+    },
+    /// `DROP VIEW`.
+    DropView {
+        /// Which.
+        name: Name,
+        /// `IF EXISTS`.
+        if_exists: bool,
+    },
+    /// `ALTER TABLE`.
+    AlterTable {
+        /// Which.
+        name: Name,
+        /// What changes.
+        change: AlterTable,
+    },
+    /// `INSERT INTO`.
+    Insert(Insert),
+    /// `EXECUTE STATEMENT SET BEGIN ... END`.
+    StatementSet(Vec<Insert>),
+    /// A query.
+    Query(Query),
+    /// `SHOW`.
+    Show(Show),
+    /// `DESCRIBE`.
+    Describe {
+        /// Which table or view.
+        name: Name,
+        /// `EXTENDED`.
+        extended: bool,
+    },
+    /// `EXPLAIN`.
+    Explain(Box<Statement>),
+    /// `SET`; without an assignment it lists the properties.
+    Set(Option<(Literal, Literal)>),
+    /// `RESET`; without a key it resets everything.
+    Reset(Option<Literal>),
+    /// `USE CATALOG`.
+    UseCatalog(Ident),
+    /// `USE`.
+    UseDatabase(Name),
+}
+
+/// An identifier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ident {
+    /// Its text, case kept, without quotes.
+    pub value: String,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// A string literal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Literal {
+    /// Its text, unescaped.
+    pub value: String,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// A name with up to three parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name {
+    /// Catalog, database and name, as far as they are written.
+    pub parts: Vec<Ident>,
+}
+
+impl Name {
+    /// Where it stands.
+    pub fn span(&self) -> Span {
+        self.parts
+            .iter()
+            .fold(Span::default(), |span, part| span.union(part.span))
+    }
+}
+
+/// A query with the hints of its tables.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Query {
+    /// The tree.
+    pub body: Box<sqlparser::ast::Query>,
+    /// Hints of the whole statement.
+    pub hints: Vec<TableHint>,
+}
+
+/// `/*+ OPTIONS('key' = 'value') */` behind a table's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableHint {
+    /// Where the table's name ends: the last place of the token before the hint.
+    pub after: (u32, u32),
+    /// The options.
+    pub options: BTreeMap<String, String>,
+    /// Where the hint stands.
+    pub span: Span,
+}
+
+/// A WITH option.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableOption {
+    /// Key.
+    pub key: Literal,
+    /// Value.
+    pub value: Literal,
+}
+
+/// `CREATE TABLE`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateTable {
+    /// Its name.
+    pub name: Name,
+    /// `IF NOT EXISTS`.
+    pub if_not_exists: bool,
+    /// Columns in order.
+    pub columns: Vec<ColumnDef>,
+    /// `WATERMARK FOR`.
+    pub watermark: Option<WatermarkDef>,
+    /// Columns of `PRIMARY KEY`.
+    pub primary_key: Vec<Ident>,
+    /// `COMMENT`.
+    pub comment: Option<String>,
+    /// `DISTRIBUTED`.
+    pub distribution: Option<Distribution>,
+    /// `WITH`.
+    pub options: Vec<TableOption>,
+    /// `AS SELECT`.
+    pub query: Option<Query>,
+}
+
+/// `DISTRIBUTED [BY [HASH](columns)] [INTO n BUCKETS]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Distribution {
+    /// Columns, empty without them.
+    pub columns: Vec<Ident>,
+    /// Number of buckets.
+    pub buckets: Option<u32>,
+}
+
+/// A column of `CREATE TABLE`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ColumnDef {
+    /// Its name.
+    pub name: Ident,
+    /// Where values come from.
+    pub kind: ColumnDefKind,
+    /// `COMMENT`.
+    pub comment: Option<String>,
+}
+
+/// Where a column's values come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ColumnDefKind {
+    /// `name type`.
+    Physical(FlinkType),
+    /// `name type METADATA [FROM 'key'] [VIRTUAL]`.
+    Metadata {
+        /// Declared type.
+        ty: FlinkType,
+        /// `FROM`; absent means the column's name.
+        key: Option<Literal>,
+        /// `VIRTUAL`.
+        is_virtual: bool,
+    },
+    /// `name AS expression`.
+    Computed {
+        /// The tree.
+        expr: Box<sqlparser::ast::Expr>,
+        /// Its text.
+        text: String,
+    },
+}
+
+/// `WATERMARK FOR column AS expression`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WatermarkDef {
+    /// The rowtime column.
+    pub column: Ident,
+    /// The tree.
+    pub expr: Box<sqlparser::ast::Expr>,
+    /// Its text.
+    pub text: String,
+}
+
+/// What `ALTER TABLE` changes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AlterTable {
+    /// `SET ('key' = 'value')`.
+    Set(Vec<TableOption>),
+    /// `RESET ('key')`.
+    Reset(Vec<Literal>),
+    /// `ADD WATERMARK` and `ADD` of columns.
+    Add {
+        /// New columns.
+        columns: Vec<ColumnDef>,
+        /// New watermark.
+        watermark: Option<WatermarkDef>,
+    },
+    /// `MODIFY WATERMARK`.
+    ModifyWatermark(WatermarkDef),
+    /// `DROP WATERMARK`.
+    DropWatermark(Span),
+    /// `DROP column`.
+    DropColumns(Vec<Ident>),
+}
+
+/// `INSERT INTO`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Insert {
+    /// The sink.
+    pub table: Name,
+    /// Column list, empty without one.
+    pub columns: Vec<Ident>,
+    /// What is written.
+    pub query: Query,
+    /// Where the statement stands.
+    pub span: Span,
+}
+
+/// What `SHOW` shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Show {
+    /// `CATALOGS`.
+    Catalogs,
+    /// `DATABASES`.
+    Databases,
+    /// `TABLES [LIKE pattern]`.
+    Tables(Option<String>),
+    /// `VIEWS [LIKE pattern]`.
+    Views(Option<String>),
+    /// `FUNCTIONS`.
+    Functions,
+    /// `CURRENT CATALOG`.
+    CurrentCatalog,
+    /// `CURRENT DATABASE`.
+    CurrentDatabase,
+    /// `CREATE TABLE name`.
+    CreateTable(Name),
+    /// `CREATE VIEW name`.
+    CreateView(Name),
+}

@@ -4,7 +4,7 @@
 //! finds into the plan, so that a running statement never looks a table up again. Invariant: a [`TableDef`] is complete:
 //! options are validated, columns typed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -130,6 +130,15 @@ pub struct ViewDef {
     pub query: String,
 }
 
+/// Name of the system column that holds a record's timestamp.
+///
+/// # Source
+/// Confluent: system columns of tables.
+pub const ROWTIME_COLUMN: &str = "$rowtime";
+
+/// The watermark expression that asks for the default strategy.
+pub const SOURCE_WATERMARK: &str = "SOURCE_WATERMARK()";
+
 /// Looks names up.
 pub trait Catalog: Send + Sync {
     /// The table of that name.
@@ -146,4 +155,83 @@ pub trait Catalog: Send + Sync {
 
     /// Catalogs.
     fn catalog_names(&self) -> Vec<String>;
+}
+
+/// Tables and views in memory.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryCatalog {
+    /// Tables by name.
+    tables: BTreeMap<ObjectName, Arc<TableDef>>,
+    /// Views by name.
+    views: BTreeMap<ObjectName, Arc<ViewDef>>,
+    /// Databases by catalog, also those without tables.
+    databases: BTreeSet<(String, String)>,
+}
+
+impl MemoryCatalog {
+    /// A catalog without anything.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a database, and its catalog if need be.
+    pub fn add_database(&mut self, catalog: impl Into<String>, database: impl Into<String>) {
+        self.databases.insert((catalog.into(), database.into()));
+    }
+
+    /// Adds or replaces a table.
+    pub fn put_table(&mut self, table: TableDef) {
+        self.add_database(table.name.catalog.clone(), table.name.database.clone());
+        self.tables.insert(table.name.clone(), Arc::new(table));
+    }
+
+    /// Adds or replaces a view.
+    pub fn put_view(&mut self, view: ViewDef) {
+        self.add_database(view.name.catalog.clone(), view.name.database.clone());
+        self.views.insert(view.name.clone(), Arc::new(view));
+    }
+
+    /// Removes a table and says whether it was there.
+    pub fn remove_table(&mut self, name: &ObjectName) -> bool {
+        self.tables.remove(name).is_some()
+    }
+
+    /// Removes a view and says whether it was there.
+    pub fn remove_view(&mut self, name: &ObjectName) -> bool {
+        self.views.remove(name).is_some()
+    }
+}
+
+impl Catalog for MemoryCatalog {
+    fn table(&self, name: &ObjectName) -> Option<Arc<TableDef>> {
+        self.tables.get(name).cloned()
+    }
+
+    fn view(&self, name: &ObjectName) -> Option<Arc<ViewDef>> {
+        self.views.get(name).cloned()
+    }
+
+    fn table_names(&self, catalog: &str, database: &str) -> Vec<String> {
+        let names: BTreeSet<&String> = self
+            .tables
+            .keys()
+            .chain(self.views.keys())
+            .filter(|name| name.catalog == catalog && name.database == database)
+            .map(|name| &name.name)
+            .collect();
+        names.into_iter().cloned().collect()
+    }
+
+    fn database_names(&self, catalog: &str) -> Vec<String> {
+        self.databases
+            .iter()
+            .filter(|(of, _)| of == catalog)
+            .map(|(_, database)| database.clone())
+            .collect()
+    }
+
+    fn catalog_names(&self) -> Vec<String> {
+        let names: BTreeSet<&String> = self.databases.iter().map(|(catalog, _)| catalog).collect();
+        names.into_iter().cloned().collect()
+    }
 }

@@ -53,7 +53,7 @@ fn carry_out(bound: Bound, catalog: &CatalogService) -> Result<()> {
         } => catalog.create_view(view, if_not_exists),
         Bound::DropView { name, if_exists } => catalog.drop_view(&name, if_exists),
         Bound::Rows { .. } | Bound::Set { .. } | Bound::Reset { .. } => Ok(()),
-        Bound::Query(..) | Bound::Insert(..) => {
+        Bound::Query(..) | Bound::Insert(..) | Bound::CreateTableAs { .. } => {
             Err(Error::internal("a statement with a plan was taken for an immediate one").into())
         }
     }

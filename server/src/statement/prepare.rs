@@ -68,6 +68,11 @@ pub(super) fn prepare(sql: &str, session: &Session, catalog: &dyn Catalog) -> Re
             key.map(|key| vec![Some(key), None]).into_iter().collect(),
         ),
         bound @ Bound::CreateTable { .. } => to_do("CREATE_TABLE", bound),
+        Bound::CreateTableAs { .. } => {
+            return Err(Error::unsupported(
+                "CREATE TABLE ... AS SELECT: create the table, then INSERT INTO it",
+            ));
+        }
         bound @ Bound::AlterTable { .. } => to_do("ALTER_TABLE", bound),
         bound @ Bound::DropTable { .. } => to_do("DROP_TABLE", bound),
         bound @ Bound::CreateView { .. } => to_do("CREATE_VIEW", bound),

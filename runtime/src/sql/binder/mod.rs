@@ -1,10 +1,32 @@
 //! Parsed statements to bound statements and plans.
+//!
+//! Enters: a parsed statement, the catalog, the session. Leaves: a [`Bound`] statement, whose queries are a [`StreamPlan`].
+//! The clauses of a query are bound in the order in which SQL evaluates them, each from a relation to a relation; pruning
+//! comes last. Invariant: a statement that binds can be run exactly; everything else is refused with its place.
 
-use crate::error::{Error, Result};
-use crate::plan::{Column, StreamPlan};
-use crate::sql::ast::Statement;
+mod aggregate;
+mod expression;
+mod from;
+mod insert;
+mod literal;
+mod names;
+mod options;
+mod prune;
+mod query;
+mod relation;
+mod scan;
+mod show;
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+use self::query::QueryBinder;
+use crate::error::{Error, Result, unknown_name};
+use crate::plan::{Column, StreamPlan, explain::explain};
+use crate::sql::ast::{CreateTable, Query, Statement, StatementKind};
 use crate::sql::catalog::{Catalog, ObjectName, TableDef, ViewDef};
-use crate::sql::session::Session;
+use crate::sql::session::{Session, check_key, check_property};
 
 /// What a statement asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +37,17 @@ pub enum Bound {
         table: TableDef,
         /// `IF NOT EXISTS`.
         if_not_exists: bool,
+    },
+    /// `CREATE TABLE ... AS SELECT`: create the table, then run the plan.
+    CreateTableAs {
+        /// Complete definition.
+        table: TableDef,
+        /// `IF NOT EXISTS`.
+        if_not_exists: bool,
+        /// Writes the query's rows into the table.
+        plan: StreamPlan,
+        /// Facts about the query.
+        info: QueryInfo,
     },
     /// `ALTER TABLE`: the definition as it is to be.
     AlterTable {
@@ -72,7 +105,7 @@ pub enum Bound {
 /// Facts about a query that clients ask for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueryInfo {
-    /// `SELECT`, `INSERT_INTO` or `STATEMENT_SET`.
+    /// `SELECT`, `INSERT_INTO`, `STATEMENT_SET` or `CREATE_TABLE_AS`.
     pub sql_kind: &'static str,
     /// Columns of a foreground query; empty otherwise.
     pub columns: Vec<Column>,
@@ -89,6 +122,193 @@ pub struct QueryInfo {
 /// # Errors
 /// `Invalid` or `Unsupported` with the place in the SQL text.
 pub fn analyze(statement: &Statement, catalog: &dyn Catalog, session: &Session) -> Result<Bound> {
-    let _ = (statement, catalog, session);
-    Err(Error::unsupported("binder"))
+    analyze_kind(statement, catalog, session).map_err(|error| error.with_span(statement.span))
+}
+
+/// Binds a statement by its kind.
+fn analyze_kind(statement: &Statement, catalog: &dyn Catalog, session: &Session) -> Result<Bound> {
+    let binder = || QueryBinder::new(catalog, session);
+    Ok(match &statement.kind {
+        StatementKind::CreateTable(create) => return create_table(create, catalog, session),
+        StatementKind::CreateView {
+            name,
+            if_not_exists,
+            columns,
+            query,
+            query_text,
+        } => {
+            let columns: Vec<String> = columns.iter().map(|ident| ident.value.clone()).collect();
+            check_view(query, &columns, binder()).map_err(|error| error.with_span(name.span()))?;
+            let view = ViewDef {
+                name: names::full_name(name, session),
+                columns,
+                query: query_text.clone(),
+            };
+            Bound::CreateView {
+                view,
+                if_not_exists: *if_not_exists,
+            }
+        }
+        StatementKind::DropTable { name, if_exists } => Bound::DropTable {
+            name: names::full_name(name, session),
+            if_exists: *if_exists,
+        },
+        StatementKind::DropView { name, if_exists } => Bound::DropView {
+            name: names::full_name(name, session),
+            if_exists: *if_exists,
+        },
+        StatementKind::AlterTable { name, change } => Bound::AlterTable {
+            table: table::alter(name, change, catalog, session)?,
+        },
+        StatementKind::Insert(insert) => {
+            let mut binder = binder();
+            binder.insert(insert)?;
+            let (plan, info) = binder.written("INSERT_INTO");
+            Bound::Insert(plan, info)
+        }
+        StatementKind::StatementSet(inserts) => {
+            let mut binder = binder();
+            for insert in inserts {
+                binder
+                    .insert(insert)
+                    .map_err(|error| error.with_span(insert.span))?;
+            }
+            let (plan, info) = binder.written("STATEMENT_SET");
+            Bound::Insert(plan, info)
+        }
+        StatementKind::Query(query) => {
+            let mut binder = binder();
+            let relation = binder.bind(query)?;
+            let (plan, info) = binder.results(relation);
+            Bound::Query(plan, info)
+        }
+        StatementKind::Show(what) => show::show(what, catalog, session)?,
+        StatementKind::Describe { name, extended } => {
+            show::describe(name, *extended, catalog, session)?
+        }
+        StatementKind::Explain(inner) => explain_statement(inner, catalog, session)?,
+        StatementKind::Set(_)
+        | StatementKind::Reset(_)
+        | StatementKind::UseCatalog(_)
+        | StatementKind::UseDatabase(_) => {
+            return analyze_session(statement, catalog, session);
+        }
+    })
+}
+
+/// Binds the statements that change the session.
+fn analyze_session(
+    statement: &Statement,
+    catalog: &dyn Catalog,
+    session: &Session,
+) -> Result<Bound> {
+    Ok(match &statement.kind {
+        StatementKind::Set(None) => {
+            let row =
+                |(key, value): (&String, &String)| vec![Some(key.clone()), Some(value.clone())];
+            show::rows(
+                "SET",
+                &["Key", "Value"],
+                session.properties.iter().map(row).collect(),
+            )
+        }
+        StatementKind::Set(Some((key, value))) => {
+            check_key(&key.value).map_err(|error| error.with_span(key.span))?;
+            check_property(&key.value, &value.value)
+                .map_err(|error| error.with_span(value.span))?;
+            Bound::Set {
+                key: key.value.clone(),
+                value: value.value.clone(),
+            }
+        }
+        StatementKind::Reset(key) => {
+            if let Some(key) = key {
+                check_key(&key.value).map_err(|error| error.with_span(key.span))?;
+            }
+            Bound::Reset {
+                key: key.as_ref().map(|key| key.value.clone()),
+            }
+        }
+        StatementKind::UseCatalog(ident) => {
+            known("catalog", &ident.value, &catalog.catalog_names())
+                .map_err(|error| error.with_span(ident.span))?;
+            Bound::Set {
+                key: "sql.current-catalog".to_owned(),
+                value: ident.value.clone(),
+            }
+        }
+        StatementKind::UseDatabase(name) => {
+            let [ident] = name.parts.as_slice() else {
+                return Err(
+                    Error::unsupported("USE catalog.database: write USE CATALOG first")
+                        .with_span(name.span()),
+                );
+            };
+            known(
+                "database",
+                &ident.value,
+                &catalog.database_names(session.current_catalog()),
+            )
+            .map_err(|error| error.with_span(ident.span))?;
+            Bound::Set {
+                key: "sql.current-database".to_owned(),
+                value: ident.value.clone(),
+            }
+        }
+        _ => return Err(Error::internal("not a statement of the session")),
+    })
+}
+
+/// Refuses a name that is not among the known ones, if any are known.
+fn known(what: &str, name: &str, valid: &[String]) -> Result<()> {
+    if valid.is_empty() || valid.iter().any(|known| known == name) {
+        return Ok(());
+    }
+    Err(unknown_name(what, name, valid.iter().map(String::as_str)))
+}
+
+/// Binds `CREATE TABLE`, also with `AS SELECT`.
+fn create_table(create: &CreateTable, catalog: &dyn Catalog, session: &Session) -> Result<Bound> {
+    let if_not_exists = create.if_not_exists;
+    let Some(query) = &create.query else {
+        let table = table::create(create, None, session)?;
+        return Ok(Bound::CreateTable {
+            table,
+            if_not_exists,
+        });
+    };
+    let mut binder = QueryBinder::new(catalog, session);
+    let relation = binder.bind(query)?;
+    let table = table::create(create, Some(&relation), session)?;
+    binder
+        .insert_into(&table, &[], relation)
+        .map_err(|error| error.with_span(create.name.span()))?;
+    let (plan, info) = binder.written("CREATE_TABLE_AS");
+    Ok(Bound::CreateTableAs {
+        table,
+        if_not_exists,
+        plan,
+        info,
+    })
+}
+
+/// Checks that a view's query binds and has as many columns as the view.
+fn check_view(query: &Query, columns: &[String], mut binder: QueryBinder<'_>) -> Result<()> {
+    let mut relation = binder.bind(query)?;
+    if columns.is_empty() {
+        Ok(())
+    } else {
+        from::rename(&mut relation, columns)
+    }
+}
+
+/// Binds what EXPLAIN explains and prints its plan.
+fn explain_statement(inner: &Statement, catalog: &dyn Catalog, session: &Session) -> Result<Bound> {
+    let text = match analyze(inner, catalog, session)? {
+        Bound::Query(plan, _) | Bound::Insert(plan, _) | Bound::CreateTableAs { plan, .. } => {
+            explain(&plan)
+        }
+        _ => return Err(Error::unsupported("EXPLAIN of a statement without a query")),
+    };
+    Ok(show::rows("EXPLAIN", &["result"], vec![vec![Some(text)]]))
 }

@@ -1,0 +1,728 @@
+//! Expressions of the text to bound expressions.
+//!
+//! Place in the flow: every clause binds its expressions here against the columns in scope. Behind a GROUP BY the same code
+//! runs with a [`Grouping`], which turns grouped expressions and aggregates into columns. Invariant: every result is typed,
+//! knows its place, and all its casts are explicit.
+
+use sqlparser::ast::{
+    AccessExpr, BinaryOperator, CaseWhen, CastKind, CeilFloorKind, DataType, Expr as Ast, Function,
+    FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart, Spanned,
+    Subscript, TimezoneInfo, TrimWhereField, UnaryOperator, Value,
+};
+
+use super::aggregate::{Grouping, is_aggregate};
+use super::literal;
+use super::relation::Field;
+use crate::error::{Error, Result, Span, unknown_name};
+use crate::sql::dialect::{FLINK_TYPE, TABLE_ARGUMENT};
+use crate::sql::expr::Expr;
+use crate::sql::functions::{is_function, resolve};
+use crate::sql::parser::tokens::span_of;
+use crate::sql::typing::{case, explicit_cast};
+use crate::types::{FlinkType, TypeKind};
+
+/// How deeply an expression may nest.
+///
+/// # Source
+/// Twice the parser's limit on operators in a row; deeper trees cannot come from it.
+const DEPTH_MAX: usize = 1_000;
+
+/// Functions that are called without parentheses.
+const WITHOUT_PARENTHESES: [&str; 5] = [
+    "CURRENT_TIMESTAMP",
+    "CURRENT_DATE",
+    "CURRENT_TIME",
+    "LOCALTIME",
+    "LOCALTIMESTAMP",
+];
+
+/// Binds expressions against the columns in scope.
+#[derive(Debug)]
+pub(super) struct ExprBinder<'a> {
+    /// Columns in scope.
+    pub(super) fields: &'a [Field],
+    /// What a GROUP BY leaves of them.
+    pub(super) grouping: Option<&'a mut Grouping>,
+    /// Levels of nesting above the present expression.
+    pub(super) depth: usize,
+}
+
+/// The place of a tree.
+pub(super) fn place(ast: &Ast) -> Span {
+    span_of(ast.span())
+}
+
+impl<'a> ExprBinder<'a> {
+    /// A binder for the columns of a relation.
+    pub(super) fn new(fields: &'a [Field]) -> Self {
+        Self {
+            fields,
+            grouping: None,
+            depth: 0,
+        }
+    }
+
+    /// Binds an expression.
+    ///
+    /// # Errors
+    /// `Invalid` for names and types that do not fit, `Unsupported` for what Weir does not have yet; both with the place.
+    pub(super) fn bind(&mut self, ast: &Ast) -> Result<Expr> {
+        if self.depth > DEPTH_MAX {
+            return Err(Error::validation(format!(
+                "an expression nests deeper than {DEPTH_MAX} levels"
+            )));
+        }
+        self.depth += 1;
+        let span = place(ast);
+        let bound = match self.grouped(ast) {
+            Ok(Some(expr)) => Ok(expr),
+            Ok(None) => self.bind_kind(ast, span),
+            Err(error) => Err(error),
+        };
+        self.depth -= 1;
+        bound
+            .map(|expr| Expr {
+                span: if expr.span.is_known() {
+                    expr.span
+                } else {
+                    span
+                },
+                ..expr
+            })
+            .map_err(|error| error.with_span(span))
+    }
+
+    /// Binds a condition.
+    ///
+    /// # Errors
+    /// As [`Self::bind`]; also when the type is not BOOLEAN.
+    pub(super) fn bind_condition(&mut self, ast: &Ast, clause: &str) -> Result<Expr> {
+        let expr = self.bind(ast)?;
+        match expr.ty.kind {
+            TypeKind::Boolean => Ok(expr),
+            TypeKind::Null => explicit_cast(expr, TypeKind::Boolean.nullable(), false, place(ast)),
+            _ => Err(
+                Error::type_mismatch(format!("{clause} takes a BOOLEAN, not {}", expr.ty))
+                    .with_span(place(ast)),
+            ),
+        }
+    }
+
+    /// The column of a grouped expression or aggregate, when a GROUP BY is in effect.
+    fn grouped(&mut self, ast: &Ast) -> Result<Option<Expr>> {
+        let Some(grouping) = self.grouping.as_deref_mut() else {
+            return Ok(None);
+        };
+        let span = place(ast);
+        if let Ast::Function(function) = ast
+            && is_aggregate(function)
+        {
+            return grouping.aggregate(function, self.fields, span).map(Some);
+        }
+        let is_name = matches!(ast, Ast::Identifier(_) | Ast::CompoundIdentifier(_));
+        if !is_name && !grouping.has_computed_keys() {
+            return Ok(None);
+        }
+        let mut inner = ExprBinder {
+            fields: self.fields,
+            grouping: None,
+            depth: self.depth,
+        };
+        match inner.bind(ast) {
+            Ok(bound) => match grouping.key(&bound) {
+                Some(key) => Ok(Some(Expr { span, ..key })),
+                None if is_name && !bound.columns().is_empty() => Err(Error::validation(format!(
+                    "expression \"{ast}\" is not being grouped"
+                ))
+                .with_span(span)),
+                None => Ok(None),
+            },
+            Err(error) if is_name => Err(error),
+            // An aggregate inside: its parts are looked at one by one.
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Binds several expressions.
+    fn bind_all<'b>(&mut self, asts: impl IntoIterator<Item = &'b Ast>) -> Result<Vec<Expr>> {
+        asts.into_iter().map(|ast| self.bind(ast)).collect()
+    }
+
+    /// Binds a call of one operand.
+    fn unary(&mut self, name: &str, ast: &Ast, span: Span) -> Result<Expr> {
+        let arg = self.bind(ast)?;
+        resolve(name, vec![arg], span)
+    }
+
+    /// Binds an expression by its kind.
+    fn bind_kind(&mut self, ast: &Ast, span: Span) -> Result<Expr> {
+        match ast {
+            Ast::Identifier(ident) => self.name(std::slice::from_ref(ident)),
+            Ast::CompoundIdentifier(idents) => self.name(idents),
+            Ast::Nested(inner) => self.bind(inner),
+            Ast::Value(value) => literal::value(&value.value),
+            Ast::Interval(interval) => literal::interval(interval),
+            Ast::TypedString(typed) => typed_string(typed),
+            Ast::BinaryOp { .. } => self.binary(ast),
+            Ast::UnaryOp { op, expr } => self.prefix(*op, expr, span),
+            Ast::IsNull(e) => self.unary("IS NULL", e, span),
+            Ast::IsNotNull(e) => self.unary("IS NOT NULL", e, span),
+            Ast::IsTrue(e) => self.unary("IS TRUE", e, span),
+            Ast::IsNotTrue(e) => self.unary("IS NOT TRUE", e, span),
+            Ast::IsFalse(e) => self.unary("IS FALSE", e, span),
+            Ast::IsNotFalse(e) => self.unary("IS NOT FALSE", e, span),
+            Ast::IsUnknown(e) => self.unary("IS UNKNOWN", e, span),
+            Ast::IsNotUnknown(e) => self.unary("IS NOT UNKNOWN", e, span),
+            Ast::IsDistinctFrom(a, b) => self.call("IS DISTINCT FROM", &[a, b], span),
+            Ast::IsNotDistinctFrom(a, b) => self.call("IS NOT DISTINCT FROM", &[a, b], span),
+            Ast::InList {
+                expr,
+                list,
+                negated,
+            } => {
+                let args = self.bind_all(std::iter::once(&**expr).chain(list))?;
+                negate(resolve("IN", args, span)?, *negated, span)
+            }
+            Ast::Between {
+                expr,
+                negated,
+                low,
+                high,
+            } => {
+                let call = self.call("BETWEEN", &[expr, low, high], span)?;
+                negate(call, *negated, span)
+            }
+            Ast::Like {
+                negated,
+                any: false,
+                expr,
+                pattern,
+                escape_char,
+            } => {
+                let args: Vec<&Ast> = [expr, pattern]
+                    .into_iter()
+                    .chain(escape_char)
+                    .map(|arg| &**arg)
+                    .collect();
+                negate(self.call("LIKE", &args, span)?, *negated, span)
+            }
+            Ast::SimilarTo {
+                negated,
+                expr,
+                pattern,
+                escape_char,
+            } => {
+                let args: Vec<&Ast> = [expr, pattern]
+                    .into_iter()
+                    .chain(escape_char)
+                    .map(|arg| &**arg)
+                    .collect();
+                negate(self.call("SIMILAR TO", &args, span)?, *negated, span)
+            }
+            Ast::Cast {
+                kind,
+                expr,
+                data_type,
+                ..
+            } => self.cast(kind, expr, data_type),
+            Ast::Case {
+                operand,
+                conditions,
+                else_result,
+                ..
+            } => self.case(operand.as_deref(), conditions, else_result.as_deref(), span),
+            Ast::Function(function) => self.function(function, span),
+            Ast::Array(array) if array.named => {
+                self.call("ARRAY", &array.elem.iter().collect::<Vec<_>>(), span)
+            }
+            Ast::Tuple(items) => self.call("ROW", &items.iter().collect::<Vec<_>>(), span),
+            Ast::CompoundFieldAccess { root, access_chain } => {
+                self.access(root, access_chain, span)
+            }
+            _ => self.special(ast, span),
+        }
+    }
+
+    /// Binds the functions that have a grammar of their own.
+    fn special(&mut self, ast: &Ast, span: Span) -> Result<Expr> {
+        match ast {
+            Ast::Extract { field, expr, .. } => {
+                let arg = self.bind(expr)?;
+                resolve("EXTRACT", vec![unit(&field.to_string()), arg], span)
+            }
+            Ast::Ceil { expr, field } => self.round("CEIL", expr, field, span),
+            Ast::Floor { expr, field } => self.round("FLOOR", expr, field, span),
+            Ast::Position { expr, r#in } => self.call("POSITION", &[expr, r#in], span),
+            Ast::Substring {
+                expr,
+                substring_from: Some(from),
+                substring_for,
+                ..
+            } => {
+                let args: Vec<&Ast> = [expr, from]
+                    .into_iter()
+                    .chain(substring_for)
+                    .map(|arg| &**arg)
+                    .collect();
+                self.call("SUBSTRING", &args, span)
+            }
+            Ast::Overlay {
+                expr,
+                overlay_what,
+                overlay_from,
+                overlay_for,
+            } => {
+                let args: Vec<&Ast> = [expr, overlay_what, overlay_from]
+                    .into_iter()
+                    .chain(overlay_for)
+                    .map(|arg| &**arg)
+                    .collect();
+                self.call("OVERLAY", &args, span)
+            }
+            Ast::Trim {
+                trim_where,
+                trim_what,
+                expr,
+                trim_characters: None,
+            } => {
+                let value = self.bind(expr)?;
+                if trim_where.is_none() && trim_what.is_none() {
+                    return resolve("TRIM", vec![value], span);
+                }
+                let mode = match trim_where {
+                    Some(TrimWhereField::Leading) => "LEADING",
+                    Some(TrimWhereField::Trailing) => "TRAILING",
+                    Some(TrimWhereField::Both) | None => "BOTH",
+                };
+                let what = trim_what
+                    .as_deref()
+                    .map(|what| self.bind(what))
+                    .transpose()?;
+                let what = what.unwrap_or_else(|| literal::word(" "));
+                resolve("TRIM", vec![literal::word(mode), what, value], span)
+            }
+            Ast::Subquery(_) | Ast::Exists { .. } | Ast::InSubquery { .. } => {
+                Err(Error::unsupported("sub-queries in expressions"))
+            }
+            Ast::AtTimeZone { .. } => Err(Error::unsupported("AT TIME ZONE")),
+            Ast::IsJson { .. } => Err(Error::unsupported("IS JSON")),
+            _ => Err(Error::unsupported(format!("the expression {ast}"))),
+        }
+    }
+
+    /// Binds the operands of a call and resolves it.
+    fn call(&mut self, name: &str, args: &[&Ast], span: Span) -> Result<Expr> {
+        let args = self.bind_all(args.iter().copied())?;
+        resolve(name, args, span)
+    }
+
+    /// Binds `FLOOR` and `CEIL`, of numbers or to a unit.
+    fn round(&mut self, name: &str, ast: &Ast, field: &CeilFloorKind, span: Span) -> Result<Expr> {
+        let mut args = vec![self.bind(ast)?];
+        match field {
+            CeilFloorKind::DateTimeField(sqlparser::ast::DateTimeField::NoDateTime) => {}
+            CeilFloorKind::DateTimeField(field) => args.push(unit(&field.to_string())),
+            CeilFloorKind::Scale(_) => {
+                return Err(Error::unsupported(format!("{name} with a scale")));
+            }
+        }
+        resolve(name, args, span)
+    }
+
+    /// Binds a chain of binary operators from the left, without recursion along the chain.
+    fn binary(&mut self, ast: &Ast) -> Result<Expr> {
+        let mut links = Vec::new();
+        let mut left = ast;
+        while let Ast::BinaryOp {
+            left: inner,
+            op,
+            right,
+        } = left
+        {
+            links.push((left, op, &**right));
+            left = inner;
+            // A grouped part of the chain is a column, not a chain.
+            if self.grouping.is_some()
+                && matches!(left, Ast::BinaryOp { .. })
+                && self.grouped(left)?.is_some()
+            {
+                break;
+            }
+        }
+        let mut bound = self.bind(left)?;
+        let mut links = links.into_iter().rev().peekable();
+        while let Some((link, op, right)) = links.next() {
+            let span = place(link);
+            let name = operator(op).map_err(|error| error.with_span(span))?;
+            let right = self.bind(right)?;
+            if name != "AND" && name != "OR" {
+                bound = resolve(name, vec![bound, right], span)?;
+                continue;
+            }
+            // AND and OR are associative: a balanced tree keeps long conditions shallow.
+            let mut operands = vec![bound, right];
+            let mut whole = span;
+            while let Some((link, _, right)) = links.next_if(|(_, next, _)| *next == op) {
+                operands.push(self.bind(right)?);
+                whole = place(link);
+            }
+            bound = balance(name, operands, whole)?;
+        }
+        Ok(bound)
+    }
+
+    /// Binds `NOT`, `+` and `-`.
+    fn prefix(&mut self, op: UnaryOperator, ast: &Ast, span: Span) -> Result<Expr> {
+        match op {
+            UnaryOperator::Not => self.unary("NOT", ast, span),
+            UnaryOperator::Minus => {
+                if let Ast::Value(value) = ast
+                    && let Value::Number(text, false) = &value.value
+                {
+                    return literal::number(text, true);
+                }
+                self.unary("-", ast, span)
+            }
+            UnaryOperator::Plus => {
+                let expr = self.bind(ast)?;
+                if expr.ty.kind.is_numeric() {
+                    return Ok(expr);
+                }
+                Err(Error::type_mismatch(format!("+ does not take {}", expr.ty)))
+            }
+            _ => Err(Error::syntax(format!("Flink SQL has no operator {op}"))),
+        }
+    }
+
+    /// Binds `CAST` and `TRY_CAST`.
+    fn cast(&mut self, kind: &CastKind, ast: &Ast, data_type: &DataType) -> Result<Expr> {
+        let lenient = match kind {
+            CastKind::Cast => false,
+            CastKind::TryCast => true,
+            CastKind::SafeCast | CastKind::DoubleColon => {
+                return Err(Error::syntax("a cast is written CAST(value AS type)"));
+            }
+        };
+        let (ty, span) = flink_type(data_type)?;
+        let expr = self.bind(ast)?;
+        explicit_cast(expr, ty, lenient, span)
+    }
+
+    /// Binds `CASE`; with an operand every condition becomes a comparison.
+    fn case(
+        &mut self,
+        operand: Option<&Ast>,
+        conditions: &[CaseWhen],
+        otherwise: Option<&Ast>,
+        span: Span,
+    ) -> Result<Expr> {
+        let operand = operand.map(|operand| self.bind(operand)).transpose()?;
+        let mut branches = Vec::with_capacity(conditions.len());
+        for branch in conditions {
+            let mut when = self.bind(&branch.condition)?;
+            if let Some(operand) = &operand {
+                when = resolve("=", vec![operand.clone(), when], place(&branch.condition))?;
+            }
+            branches.push((when, self.bind(&branch.result)?));
+        }
+        let otherwise = otherwise
+            .map(|otherwise| self.bind(otherwise))
+            .transpose()?;
+        case(branches, otherwise, span)
+    }
+
+    /// Binds a function call.
+    fn function(&mut self, function: &Function, span: Span) -> Result<Expr> {
+        let name = function_name(&function.name)?;
+        if is_aggregate(function) {
+            return Err(Error::validation(format!(
+                "the aggregate {name} is not allowed here; it belongs in SELECT or HAVING"
+            )));
+        }
+        if function.over.is_some() {
+            return Err(Error::unsupported(format!("{name} with OVER")));
+        }
+        if let Some(message) = reserved(&name) {
+            return Err(message);
+        }
+        if function.filter.is_some()
+            || !function.within_group.is_empty()
+            || function.null_treatment.is_some()
+        {
+            return Err(Error::unsupported(format!(
+                "FILTER, WITHIN GROUP and NULLS of {name}"
+            )));
+        }
+        let args = positional(function)?;
+        let is_unit = name == "TIMESTAMPADD" || name == "TIMESTAMPDIFF";
+        let mut bound = Vec::with_capacity(args.len());
+        for (index, arg) in args.into_iter().enumerate() {
+            match arg {
+                Ast::Identifier(ident) if is_unit && index == 0 => bound.push(unit(&ident.value)),
+                arg => bound.push(self.bind(arg)?),
+            }
+        }
+        resolve(&name, bound, span)
+    }
+
+    /// Binds `a[b]` and `f(x).field`.
+    fn access(&mut self, root: &Ast, chain: &[AccessExpr], span: Span) -> Result<Expr> {
+        let mut value = self.bind(root)?;
+        for access in chain {
+            let (name, arg) = match access {
+                AccessExpr::Dot(Ast::Identifier(ident)) => ("FIELD", literal::word(&ident.value)),
+                AccessExpr::Subscript(Subscript::Index { index }) => ("ITEM", self.bind(index)?),
+                AccessExpr::Dot(_) | AccessExpr::Subscript(_) => {
+                    return Err(Error::syntax(
+                        "an element is written array[index], a field row.field",
+                    ));
+                }
+            };
+            value = resolve(name, vec![value, arg], span)?;
+        }
+        Ok(value)
+    }
+
+    /// Binds `column`, `table.column` and fields behind them.
+    fn name(&mut self, idents: &[Ident]) -> Result<Expr> {
+        let Some(first) = idents.first() else {
+            return Err(Error::internal("an empty name"));
+        };
+        let own = self.find(None, first)?;
+        let (mut value, fields) = match own {
+            Some(field) => (field.expr.clone(), &idents[1..]),
+            None => {
+                let qualified = match idents.get(1) {
+                    Some(second) => self.find(Some(first), second)?,
+                    None => None,
+                };
+                match qualified {
+                    Some(field) => (field.expr.clone(), &idents[2..]),
+                    None => return self.function_or_unknown(idents),
+                }
+            }
+        };
+        value.span = Span::default();
+        for ident in fields {
+            let span = span_of(ident.span);
+            value = resolve("FIELD", vec![value, literal::word(&ident.value)], span)?;
+        }
+        Ok(value)
+    }
+
+    /// The column of a name, with or without a table.
+    fn find(&self, table: Option<&Ident>, column: &Ident) -> Result<Option<&'a Field>> {
+        let mut found = self.fields.iter().filter(|field| {
+            field.name == column.value
+                && table.is_none_or(|table| field.qualifier.as_ref() == Some(&table.value))
+        });
+        let first = found.next();
+        if found.next().is_some() {
+            return Err(
+                Error::validation(format!("column \"{}\" is ambiguous", column.value))
+                    .with_span(span_of(column.span)),
+            );
+        }
+        Ok(first)
+    }
+
+    /// A function that is called without parentheses, else the error for an unknown column.
+    fn function_or_unknown(&self, idents: &[Ident]) -> Result<Expr> {
+        if let [ident] = idents {
+            let name = ident.value.to_uppercase();
+            if ident.quote_style.is_none()
+                && WITHOUT_PARENTHESES.contains(&name.as_str())
+                && is_function(&name)
+            {
+                return resolve(&name, Vec::new(), span_of(ident.span));
+            }
+        }
+        let (what, ident, valid): (_, _, Vec<&str>) = match idents {
+            [table, column]
+                if self
+                    .fields
+                    .iter()
+                    .any(|field| field.qualifier.as_ref() == Some(&table.value)) =>
+            {
+                let of_table = self
+                    .fields
+                    .iter()
+                    .filter(|field| field.qualifier.as_ref() == Some(&table.value));
+                (
+                    "column",
+                    column,
+                    of_table.map(|field| field.name.as_str()).collect(),
+                )
+            }
+            [table, _, ..] => {
+                let tables = self
+                    .fields
+                    .iter()
+                    .filter_map(|field| field.qualifier.as_deref());
+                (
+                    "table or column",
+                    table,
+                    tables
+                        .chain(self.fields.iter().map(|field| field.name.as_str()))
+                        .collect(),
+                )
+            }
+            [column] => (
+                "column",
+                column,
+                self.fields
+                    .iter()
+                    .map(|field| field.name.as_str())
+                    .collect(),
+            ),
+            [] => return Err(Error::internal("an empty name")),
+        };
+        Err(unknown_name(what, &ident.value, valid).with_span(span_of(ident.span)))
+    }
+}
+
+/// A unit of time as an argument.
+fn unit(text: &str) -> Expr {
+    literal::word(&text.to_uppercase())
+}
+
+/// `NOT` when negated.
+fn negate(expr: Expr, negated: bool, span: Span) -> Result<Expr> {
+    if negated {
+        resolve("NOT", vec![expr], span)
+    } else {
+        Ok(expr)
+    }
+}
+
+/// A balanced tree of an associative operator.
+fn balance(name: &str, mut operands: Vec<Expr>, span: Span) -> Result<Expr> {
+    if operands.len() == 1
+        && let Some(only) = operands.pop()
+    {
+        return Ok(only);
+    }
+    let right = operands.split_off(operands.len().div_ceil(2));
+    let (left, right) = (balance(name, operands, span)?, balance(name, right, span)?);
+    resolve(name, vec![left, right], span)
+}
+
+/// The function of a binary operator.
+fn operator(op: &BinaryOperator) -> Result<&'static str> {
+    Ok(match op {
+        BinaryOperator::Plus => "+",
+        BinaryOperator::Minus => "-",
+        BinaryOperator::Multiply => "*",
+        BinaryOperator::Divide => "/",
+        BinaryOperator::Modulo => "%",
+        BinaryOperator::StringConcat => "||",
+        BinaryOperator::Eq => "=",
+        BinaryOperator::NotEq => "<>",
+        BinaryOperator::Lt => "<",
+        BinaryOperator::LtEq => "<=",
+        BinaryOperator::Gt => ">",
+        BinaryOperator::GtEq => ">=",
+        BinaryOperator::And => "AND",
+        BinaryOperator::Or => "OR",
+        BinaryOperator::Overlaps => return Err(Error::unsupported("OVERLAPS")),
+        other => return Err(Error::syntax(format!("Flink SQL has no operator {other}"))),
+    })
+}
+
+/// The upper-case name of a function.
+pub(super) fn function_name(name: &ObjectName) -> Result<String> {
+    match name.0.as_slice() {
+        [ObjectNamePart::Identifier(ident)] if ident.value == TABLE_ARGUMENT => {
+            Ok(TABLE_ARGUMENT.to_owned())
+        }
+        [ObjectNamePart::Identifier(ident)] => Ok(ident.value.to_uppercase()),
+        _ => Err(Error::unsupported(format!(
+            "functions of a catalog: {name}"
+        ))),
+    }
+}
+
+/// The error for functions that are not scalar functions.
+fn reserved(name: &str) -> Option<Error> {
+    match name {
+        TABLE_ARGUMENT => Some(Error::syntax(
+            "TABLE is allowed only as the argument of a window function in FROM TABLE(...)",
+        )),
+        "DESCRIPTOR" => Some(Error::syntax(
+            "DESCRIPTOR is allowed only as the argument of a window function",
+        )),
+        "TUMBLE" | "HOP" | "SESSION" | "TUMBLE_START" | "TUMBLE_END" | "TUMBLE_ROWTIME"
+        | "HOP_START" | "HOP_END" | "HOP_ROWTIME" | "SESSION_START" | "SESSION_END"
+        | "SESSION_ROWTIME" | "TUMBLE_PROCTIME" => Some(Error::unsupported(format!(
+            "the group window function {name}: use FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL ...)) and GROUP BY window_start, window_end"
+        ))),
+        "PROCTIME" => Some(Error::unsupported(
+            "processing time: use event time on a watermark",
+        )),
+        _ => None,
+    }
+}
+
+/// The positional arguments of a call.
+pub(super) fn positional(function: &Function) -> Result<Vec<&Ast>> {
+    let list = match &function.args {
+        FunctionArguments::None => return Ok(Vec::new()),
+        FunctionArguments::Subquery(_) => {
+            return Err(Error::unsupported("a sub-query as argument"));
+        }
+        FunctionArguments::List(list) => list,
+    };
+    if list.duplicate_treatment.is_some()
+        || !list.clauses.is_empty()
+        || function.parameters != FunctionArguments::None
+    {
+        return Err(Error::unsupported(format!(
+            "clauses in the arguments of {}",
+            function.name
+        )));
+    }
+    list.args
+        .iter()
+        .map(|arg| match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(ast)) => Ok(ast),
+            FunctionArg::Unnamed(_) => Err(Error::syntax(format!(
+                "* is not an argument of {}",
+                function.name
+            ))),
+            FunctionArg::Named { .. } | FunctionArg::ExprNamed { .. } => Err(Error::unsupported(
+                format!("named arguments of {}", function.name),
+            )),
+        })
+        .collect()
+}
+
+/// The type that the dialect's CAST hook stored, and the place of the cast.
+fn flink_type(data_type: &DataType) -> Result<(FlinkType, Span)> {
+    if let DataType::Custom(ObjectName(name), modifiers) = data_type
+        && let [ObjectNamePart::Identifier(ident)] = name.as_slice()
+        && ident.value == FLINK_TYPE
+        && let [json] = modifiers.as_slice()
+    {
+        let ty = serde_json::from_str(json)
+            .map_err(|error| Error::internal(format!("type of CAST: {error}")))?;
+        return Ok((ty, span_of(ident.span)));
+    }
+    Err(Error::syntax("a cast is written CAST(value AS type)"))
+}
+
+/// `DATE '...'`, `TIME '...'` and `TIMESTAMP '...'`.
+fn typed_string(typed: &sqlparser::ast::TypedString) -> Result<Expr> {
+    let Value::SingleQuotedString(text) = &typed.value.value else {
+        return Err(Error::syntax(
+            "a date or time literal takes a string in single quotes",
+        ));
+    };
+    match &typed.data_type {
+        DataType::Date => literal::date(text),
+        DataType::Time(None, TimezoneInfo::None) => literal::time(text),
+        DataType::Timestamp(None, TimezoneInfo::None) => literal::timestamp(text),
+        other => Err(Error::syntax(format!(
+            "Flink SQL has no literal {other} '...'"
+        ))),
+    }
+}

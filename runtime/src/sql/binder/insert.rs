@@ -1,0 +1,323 @@
+//! INSERT: a query's rows into a table, and a foreground query's into its results.
+//!
+//! Place in the flow: ends every plan with sinks. Invariant: the rows that a sink gets have its columns, its types and only
+//! kinds of change it can write; what cannot be written exactly is refused.
+
+use super::QueryInfo;
+use super::literal;
+use super::names;
+use super::options::connector;
+use super::query::QueryBinder;
+use super::relation::{Draft, Field, PlanBuilder, Relation};
+use super::scan::changelog_mode;
+use crate::error::{Error, Result};
+use crate::plan::{
+    ChangelogMode, Column, Exchange, Input, Node, NodeId, Operator, SinkSpec, SinkTarget,
+    StreamPlan,
+};
+use crate::sql::ast::{Ident, Insert};
+use crate::sql::catalog::{ColumnKind, TableColumn, TableDef};
+use crate::sql::typing::implicit_cast;
+
+/// Columns that a sink writes, in order.
+fn persisted(table: &TableDef) -> Vec<&TableColumn> {
+    let is_persisted = |column: &&TableColumn| match column.kind {
+        ColumnKind::Physical => true,
+        ColumnKind::Metadata { is_virtual, .. } => !is_virtual,
+        ColumnKind::Computed(_) => false,
+    };
+    table.columns.iter().filter(is_persisted).collect()
+}
+
+impl QueryBinder<'_> {
+    /// Binds one INSERT.
+    ///
+    /// # Errors
+    /// `Invalid` when the query does not fit the table, `Unsupported` for changes that cannot be written exactly.
+    pub(super) fn insert(&mut self, insert: &Insert) -> Result<()> {
+        let table = names::table(&insert.table, self.catalog, self.session)?;
+        let relation = self.bind(&insert.query)?;
+        self.insert_into(&table, &insert.columns, relation)
+            .map_err(|error| error.with_span(insert.table.span()))
+    }
+
+    /// Ends a relation in a table.
+    pub(super) fn insert_into(
+        &mut self,
+        table: &TableDef,
+        columns: &[Ident],
+        relation: Relation,
+    ) -> Result<()> {
+        if let source @ ("faker" | "datagen") = connector(&table.options) {
+            return Err(Error::validation(format!(
+                "table {} cannot be written: connector '{source}' is only a source",
+                table.name
+            )));
+        }
+        let relation = fit(table, columns, relation)?;
+        let node = self.builder.materialize(relation);
+        let persisted = persisted(table);
+        let primary_key: Vec<usize> = table
+            .primary_key
+            .iter()
+            .filter_map(|key| persisted.iter().position(|column| column.name == *key))
+            .collect();
+        let mode = match connector(&table.options) {
+            "print" | "blackhole" => ChangelogMode::Retract,
+            _ => changelog_mode(table)?,
+        };
+        let exchange = self
+            .builder
+            .sink_exchange(table, node, mode, &primary_key)?;
+        let columns: Vec<Column> = persisted
+            .iter()
+            .map(|column| Column {
+                name: column.name.clone(),
+                ty: column.ty.clone(),
+            })
+            .collect();
+        let spec = SinkSpec {
+            target: SinkTarget::Table(table.clone()),
+            columns,
+            primary_key,
+            changelog: mode,
+        };
+        self.builder.sink(Input { node, exchange }, spec);
+        Ok(())
+    }
+
+    /// Ends a foreground query.
+    pub(super) fn results(mut self, mut relation: Relation) -> (StreamPlan, QueryInfo) {
+        relation.fields.retain(|field| !field.hidden);
+        let columns: Vec<Column> = relation
+            .fields
+            .iter()
+            .map(|field| Column {
+                name: field.name.clone(),
+                ty: field.expr.ty.clone(),
+            })
+            .collect();
+        let node = self.builder.materialize(relation);
+        let changelog = self.builder.node(node).changelog;
+        let upsert_columns = self.builder.node(node).upsert_key.clone();
+        let spec = SinkSpec {
+            target: SinkTarget::Results,
+            columns: columns.clone(),
+            primary_key: Vec::new(),
+            changelog: ChangelogMode::Retract,
+        };
+        self.builder.sink(super::relation::forward(node), spec);
+        let plan = self.builder.finish(self.session.local_time_zone());
+        let info = QueryInfo {
+            sql_kind: "SELECT",
+            columns,
+            is_bounded: is_bounded(&plan),
+            is_append_only: changelog == ChangelogMode::Append,
+            upsert_columns,
+        };
+        (plan, info)
+    }
+
+    /// Ends a statement that only writes tables.
+    pub(super) fn written(self, sql_kind: &'static str) -> (StreamPlan, QueryInfo) {
+        let plan = self.builder.finish(self.session.local_time_zone());
+        let is_sink = |node: &&Node| matches!(node.operator, Operator::Sink(_));
+        let info = QueryInfo {
+            sql_kind,
+            columns: Vec::new(),
+            is_bounded: is_bounded(&plan),
+            is_append_only: plan
+                .nodes
+                .iter()
+                .filter(is_sink)
+                .all(|node| node.changelog == ChangelogMode::Append),
+            upsert_columns: None,
+        };
+        (plan, info)
+    }
+}
+
+impl PlanBuilder {
+    /// Adds a sink.
+    fn sink(&mut self, input: Input, spec: SinkSpec) {
+        let below = self.node(input.node);
+        let draft = Draft {
+            schema: spec.columns.clone(),
+            changelog: below.changelog,
+            upsert_key: below.upsert_key.clone(),
+            rowtime: below.rowtime,
+            operator: Operator::Sink(spec),
+            inputs: vec![input],
+        };
+        self.add(draft);
+    }
+
+    /// How rows reach a sink, when it can take their changes.
+    fn sink_exchange(
+        &self,
+        table: &TableDef,
+        input: NodeId,
+        mode: ChangelogMode,
+        key: &[usize],
+    ) -> Result<Exchange> {
+        let node = self.node(input);
+        match (node.changelog, mode) {
+            // Rows of one key must stay in order.
+            (ChangelogMode::Append, ChangelogMode::Upsert) => Ok(Exchange::Hash(key.to_vec())),
+            (ChangelogMode::Append, ChangelogMode::Append | ChangelogMode::Retract)
+            | (ChangelogMode::Retract, ChangelogMode::Retract) => Ok(Exchange::Forward),
+            (ChangelogMode::Upsert | ChangelogMode::Retract, ChangelogMode::Append) => {
+                Err(Error::validation(format!(
+                    "table sink {} doesn't support consuming update and delete changes which is produced by node {}: give the table a PRIMARY KEY or 'changelog.mode' = 'retract'",
+                    table.name,
+                    self.updating_node(input)
+                )))
+            }
+            (ChangelogMode::Upsert, ChangelogMode::Retract) => Err(Error::unsupported(format!(
+                "an upsert query into the retract table {}",
+                table.name
+            ))),
+            (ChangelogMode::Upsert | ChangelogMode::Retract, ChangelogMode::Upsert) => {
+                let sorted = |key: &[usize]| {
+                    let mut key = key.to_vec();
+                    key.sort_unstable();
+                    key
+                };
+                if node.upsert_key.as_deref().map(sorted) == Some(sorted(key)) {
+                    return Ok(Exchange::Forward);
+                }
+                let name = |index: &usize| node.schema[*index].name.clone();
+                let query = node.upsert_key.as_ref().map_or_else(
+                    || "none".to_owned(),
+                    |key| format!("({})", key.iter().map(name).collect::<Vec<_>>().join(", ")),
+                );
+                Err(Error::unsupported(format!(
+                    "the primary key ({}) of table {} differs from the query's upsert key {query}: group by exactly the primary key",
+                    table.primary_key.join(", "),
+                    table.name
+                )))
+            }
+        }
+    }
+
+    /// The node where updates come from, as Flink prints it.
+    fn updating_node(&self, from: NodeId) -> String {
+        let mut node = self.node(from);
+        while let Some(input) = node
+            .inputs
+            .iter()
+            .find(|input| self.node(input.node).changelog != ChangelogMode::Append)
+        {
+            node = self.node(input.node);
+        }
+        match &node.operator {
+            Operator::GroupAggregate { keys, .. } => {
+                let names: Vec<&str> = node.schema[..keys.len()]
+                    .iter()
+                    .map(|column| column.name.as_str())
+                    .collect();
+                format!("GroupAggregate(groupBy=[{}])", names.join(", "))
+            }
+            _ => crate::plan::explain::node_name(node),
+        }
+    }
+}
+
+/// The relation with exactly the persisted columns of a table.
+fn fit(table: &TableDef, columns: &[Ident], mut relation: Relation) -> Result<Relation> {
+    relation.fields.retain(|field| !field.hidden);
+    let all = persisted(table);
+    let mut targets: Vec<&TableColumn> = Vec::new();
+    for ident in columns {
+        let names = all.iter().map(|column| column.name.as_str());
+        let target = all
+            .iter()
+            .find(|column| column.name == ident.value)
+            .ok_or_else(|| {
+                crate::error::unknown_name("column", &ident.value, names).with_span(ident.span)
+            })?;
+        if targets.contains(target) {
+            return Err(Error::validation(format!(
+                "target column '{}' is assigned more than once",
+                ident.value
+            ))
+            .with_span(ident.span));
+        }
+        targets.push(target);
+    }
+    if columns.is_empty() {
+        targets.clone_from(&all);
+    }
+    if targets.len() != relation.fields.len() {
+        let query = relation
+            .fields
+            .iter()
+            .map(|field| format!("{}: {}", field.name, field.expr.ty));
+        let sink = targets
+            .iter()
+            .map(|column| format!("{}: {}", column.name, column.ty));
+        return Err(Error::validation(format!(
+            "column types of query result and sink for {} do not match: different number of columns; query schema: [{}]; sink schema: [{}]",
+            table.name,
+            query.collect::<Vec<_>>().join(", "),
+            sink.collect::<Vec<_>>().join(", ")
+        )));
+    }
+    let mut fields = Vec::with_capacity(all.len());
+    for column in all {
+        let position = targets.iter().position(|target| target.name == column.name);
+        let expr = match position {
+            Some(index) => {
+                let expr = relation.fields[index].expr.clone();
+                let (ty, span) = (expr.ty.clone(), expr.span);
+                implicit_cast(expr, &column.ty.with_nullable(ty.nullable)).map_err(|_| {
+                    Error::type_mismatch(format!(
+                        "column types of query result and sink for {} do not match: incompatible types for sink column '{}' at position {index}: the query has {ty}, the sink {}; add a CAST",
+                        table.name, column.name, column.ty
+                    ))
+                    .with_span(span)
+                })?
+            }
+            None if column.ty.nullable => literal::null(&column.ty),
+            None => {
+                return Err(Error::validation(format!(
+                    "column '{}' has no default value and does not allow NULLs",
+                    column.name
+                )));
+            }
+        };
+        fields.push(Field {
+            name: column.name.clone(),
+            qualifier: None,
+            expr,
+            hidden: false,
+        });
+    }
+    Ok(Relation { fields, ..relation })
+}
+
+/// Whether every source of a plan ends by itself.
+fn is_bounded(plan: &StreamPlan) -> bool {
+    plan.nodes.iter().all(|node| match &node.operator {
+        Operator::TableSourceScan(scan) => table_is_bounded(&scan.table),
+        _ => true,
+    })
+}
+
+/// Whether a table ends by itself.
+fn table_is_bounded(table: &TableDef) -> bool {
+    match connector(&table.options) {
+        "filesystem" => true,
+        "faker" => table.option("number-of-rows").is_some(),
+        "datagen" => {
+            table.option("number-of-rows").is_some()
+                || table
+                    .options
+                    .iter()
+                    .any(|(key, value)| key.ends_with(".kind") && value == "sequence")
+        }
+        _ => table
+            .option("scan.bounded.mode")
+            .is_some_and(|mode| !mode.eq_ignore_ascii_case("unbounded")),
+    }
+}

@@ -1,0 +1,82 @@
+//! Names of tables to what the catalog has under them.
+//!
+//! Place in the flow: every statement that names a table or view. Invariant: an unqualified name means the session's
+//! catalog and database.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result, unknown_name};
+use crate::sql::ast::Name;
+use crate::sql::catalog::{Catalog, ObjectName, TableDef, ViewDef};
+use crate::sql::session::Session;
+
+/// What a name stands for.
+#[derive(Debug)]
+pub(super) enum Object {
+    /// A table.
+    Table(Arc<TableDef>),
+    /// A view.
+    View(Arc<ViewDef>),
+}
+
+/// The full name.
+pub(super) fn full_name(name: &Name, session: &Session) -> ObjectName {
+    let mut parts = name.parts.iter().rev().map(|part| part.value.clone());
+    let own = parts.next().unwrap_or_default();
+    let database = parts.next();
+    let catalog = parts.next();
+    ObjectName {
+        catalog: catalog.unwrap_or_else(|| session.current_catalog().to_owned()),
+        database: database.unwrap_or_else(|| session.current_database().to_owned()),
+        name: own,
+    }
+}
+
+/// The table or view of a name.
+///
+/// # Errors
+/// `Invalid` for an unknown name, with the nearest one.
+pub(super) fn object(name: &Name, catalog: &dyn Catalog, session: &Session) -> Result<Object> {
+    let full = full_name(name, session);
+    if let Some(table) = catalog.table(&full) {
+        return Ok(Object::Table(table));
+    }
+    if let Some(view) = catalog.view(&full) {
+        return Ok(Object::View(view));
+    }
+    Err(unknown_object("table", name, catalog, &full))
+}
+
+/// The table of a name.
+///
+/// # Errors
+/// `Invalid` for an unknown name and for views.
+pub(super) fn table(
+    name: &Name,
+    catalog: &dyn Catalog,
+    session: &Session,
+) -> Result<Arc<TableDef>> {
+    match object(name, catalog, session)? {
+        Object::Table(table) => Ok(table),
+        Object::View(view) => Err(Error::validation(format!(
+            "{} is a view, not a table",
+            view.name
+        ))
+        .with_span(name.span())),
+    }
+}
+
+/// The error for a name that nothing has, naming the first part that is unknown.
+fn unknown_object(what: &str, name: &Name, catalog: &dyn Catalog, full: &ObjectName) -> Error {
+    let catalogs = catalog.catalog_names();
+    let databases = catalog.database_names(&full.catalog);
+    let tables = catalog.table_names(&full.catalog, &full.database);
+    let (what, wanted, valid) = if !catalogs.is_empty() && !catalogs.contains(&full.catalog) {
+        ("catalog", &full.catalog, catalogs)
+    } else if !databases.is_empty() && !databases.contains(&full.database) {
+        ("database", &full.database, databases)
+    } else {
+        (what, &full.name, tables)
+    };
+    unknown_name(what, wanted, valid.iter().map(String::as_str)).with_span(name.span())
+}

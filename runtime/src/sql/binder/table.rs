@@ -1,0 +1,653 @@
+//! CREATE TABLE and ALTER TABLE.
+//!
+//! Place in the flow: turns a parsed declaration into a [`TableDef`]. Invariant: a definition that leaves this file can be
+//! planned: its options are known, its columns typed, its key and watermark exist.
+
+use std::collections::BTreeMap;
+
+use super::expression::ExprBinder;
+use super::names;
+use super::options::{self, connector};
+use super::relation::{Field, Relation};
+use super::scan::{changelog_mode, has_timestamps, rowtime_type, watermark_spec};
+use crate::error::{Error, Result, Span, unknown_name};
+use crate::plan::ChangelogMode;
+use crate::sql::ast::{
+    AlterTable, ColumnDef, ColumnDefKind, CreateTable, Ident, Literal, Name, TableOption,
+    WatermarkDef,
+};
+use crate::sql::catalog::{self, Catalog, ColumnKind, ROWTIME_COLUMN, TableColumn, TableDef};
+use crate::sql::expr::Expr;
+use crate::sql::parser::parse_expression;
+use crate::sql::session::Session;
+use crate::types::{FlinkType, TypeKind};
+
+/// The value format of tables that name none.
+///
+/// # Source
+/// Confluent's default is `avro-registry`, which Weir does not have yet; `json-registry` is the nearest that it has.
+const DEFAULT_FORMAT: &str = "json-registry";
+
+/// Metadata of a record: key, type and whether a sink can write it.
+///
+/// # Source
+/// Confluent: metadata columns.
+fn metadata(key: &str) -> Option<(FlinkType, bool)> {
+    let bytes = || TypeKind::bytes().not_null();
+    Some(match key {
+        "headers" => (
+            TypeKind::Map(Box::new(bytes()), Box::new(bytes())).not_null(),
+            true,
+        ),
+        "leader-epoch" => (TypeKind::Int.nullable(), false),
+        "offset" => (TypeKind::BigInt.not_null(), false),
+        "partition" => (TypeKind::Int.not_null(), false),
+        "raw-key" | "raw-value" => (bytes(), false),
+        "timestamp" => (rowtime_type(), true),
+        "timestamp-type" | "topic" => (TypeKind::string().not_null(), false),
+        _ => return None,
+    })
+}
+
+/// Names of metadata, for suggestions.
+const METADATA_KEYS: [&str; 9] = [
+    "headers",
+    "leader-epoch",
+    "offset",
+    "partition",
+    "raw-key",
+    "raw-value",
+    "timestamp",
+    "timestamp-type",
+    "topic",
+];
+
+/// The definition of `CREATE TABLE`; for `AS SELECT` the query gives the columns.
+///
+/// # Errors
+/// `Invalid` and `Unsupported` with the place in the text.
+pub(super) fn create(
+    create: &CreateTable,
+    query: Option<&Relation>,
+    session: &Session,
+) -> Result<TableDef> {
+    let mut options = BTreeMap::new();
+    set_options(&mut options, &create.options)?;
+    let mut table = TableDef {
+        name: names::full_name(&create.name, session),
+        columns: Vec::new(),
+        watermark: None,
+        primary_key: create
+            .primary_key
+            .iter()
+            .map(|ident| ident.value.clone())
+            .collect(),
+        distributed_by: Vec::new(),
+        buckets: create
+            .distribution
+            .as_ref()
+            .and_then(|distribution| distribution.buckets),
+        options,
+        comment: create.comment.clone(),
+    };
+    match query {
+        Some(query) if create.columns.is_empty() => table.columns = query_columns(query)?,
+        Some(_) => {
+            return Err(Error::unsupported("columns in CREATE TABLE ... AS SELECT")
+                .with_span(create.columns[0].name.span));
+        }
+        None => add_columns(&mut table, &create.columns)?,
+    }
+    if !table
+        .columns
+        .iter()
+        .any(|column| column.kind == ColumnKind::Physical)
+    {
+        return Err(
+            Error::validation("a table has at least one physical column")
+                .with_span(create.name.span()),
+        );
+    }
+    set_key(&mut table, &create.primary_key)?;
+    if let Some(distribution) = &create.distribution {
+        for ident in &distribution.columns {
+            physical(&table, ident)?;
+            table.distributed_by.push(ident.value.clone());
+        }
+    }
+    if let Some(watermark) = &create.watermark {
+        set_watermark(&mut table, watermark)?;
+    }
+    complete(&mut table, &create.name)?;
+    Ok(table)
+}
+
+/// The definition after `ALTER TABLE`.
+///
+/// # Errors
+/// As [`create`].
+pub(super) fn alter(
+    name: &Name,
+    change: &AlterTable,
+    catalog: &dyn Catalog,
+    session: &Session,
+) -> Result<TableDef> {
+    let mut table = TableDef::clone(&*names::table(name, catalog, session)?);
+    match change {
+        AlterTable::Set(options) => {
+            if let Some(option) = options
+                .iter()
+                .find(|option| option.key.value == "connector")
+            {
+                return Err(Error::option("the option 'connector' cannot be changed")
+                    .with_span(option.key.span));
+            }
+            let mut changed = table.options.clone();
+            for option in options {
+                changed.remove(&option.key.value);
+            }
+            set_options(&mut changed, options)?;
+            table.options = changed;
+        }
+        AlterTable::Reset(keys) => reset(&mut table, keys)?,
+        AlterTable::Add { columns, watermark } => {
+            if let Some(column) = columns
+                .iter()
+                .find(|column| matches!(column.kind, ColumnDefKind::Physical(_)))
+            {
+                return Err(Error::validation("ALTER TABLE adds only computed and metadata columns: physical columns come from the schema")
+                    .with_span(column.name.span));
+            }
+            add_columns(&mut table, columns)?;
+            if let Some(watermark) = watermark {
+                if table.watermark.is_some() {
+                    return Err(Error::validation(format!(
+                        "table {} has a watermark: use MODIFY WATERMARK",
+                        table.name
+                    ))
+                    .with_span(watermark.column.span));
+                }
+                set_watermark(&mut table, watermark)?;
+            }
+        }
+        AlterTable::ModifyWatermark(watermark) => set_watermark(&mut table, watermark)?,
+        AlterTable::DropWatermark(span) => {
+            if table.watermark.take().is_none() {
+                return Err(Error::validation(format!(
+                    "table {} has no watermark of its own",
+                    table.name
+                ))
+                .with_span(*span));
+            }
+        }
+        AlterTable::DropColumns(columns) => drop_columns(&mut table, columns)?,
+    }
+    complete(&mut table, name)?;
+    Ok(table)
+}
+
+/// Adds options, each once.
+fn set_options(options: &mut BTreeMap<String, String>, written: &[TableOption]) -> Result<()> {
+    for TableOption { key, value } in written {
+        if options
+            .insert(key.value.clone(), value.value.clone())
+            .is_some()
+        {
+            return Err(
+                Error::option(format!("option '{}' is written twice", key.value))
+                    .with_span(key.span),
+            );
+        }
+    }
+    let connector = connector(options);
+    for TableOption { key, value } in written {
+        options::check(connector, &key.value, &value.value).map_err(|error| {
+            // An unknown name is wrong at the key, everything else at the value.
+            let is_name = error.code == crate::error::Code::UnknownName && key.value != "connector";
+            error.with_span(if is_name { key.span } else { value.span })
+        })?;
+    }
+    Ok(())
+}
+
+/// Removes options.
+fn reset(table: &mut TableDef, keys: &[Literal]) -> Result<()> {
+    for key in keys {
+        if key.value == "connector" {
+            return Err(Error::option("the option 'connector' cannot be reset").with_span(key.span));
+        }
+        if table.options.remove(&key.value).is_none() {
+            let names = table.options.keys().map(String::as_str);
+            return Err(unknown_name("option", &key.value, names).with_span(key.span));
+        }
+    }
+    Ok(())
+}
+
+/// Columns of a query's result.
+fn query_columns(query: &Relation) -> Result<Vec<TableColumn>> {
+    query
+        .fields
+        .iter()
+        .filter(|field| !field.hidden)
+        .map(|field| {
+            if field.expr.ty.kind == TypeKind::Null {
+                return Err(Error::type_mismatch(format!(
+                    "column \"{}\" is NULL without a type: add a CAST",
+                    field.name
+                ))
+                .with_span(field.expr.span));
+            }
+            storable(&field.expr.ty, &field.name)
+                .map_err(|error| error.with_span(field.expr.span))?;
+            Ok(TableColumn {
+                name: field.name.clone(),
+                ty: field.expr.ty.clone(),
+                kind: ColumnKind::Physical,
+                comment: None,
+            })
+        })
+        .collect()
+}
+
+/// Refuses types that no format stores.
+///
+/// # Source
+/// Confluent: type mapping, INTERVAL types are unsupported.
+fn storable(ty: &FlinkType, name: &str) -> Result<()> {
+    match ty.kind {
+        TypeKind::IntervalYearMonth | TypeKind::IntervalDayTime => Err(Error::validation(format!(
+            "column \"{name}\" of type {ty} cannot be stored"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Adds columns; computed ones are typed against the others.
+fn add_columns(table: &mut TableDef, columns: &[ColumnDef]) -> Result<()> {
+    for column in columns {
+        let span = column.name.span;
+        if column.name.value == ROWTIME_COLUMN {
+            return Err(
+                Error::validation(format!("{ROWTIME_COLUMN} is a system column")).with_span(span),
+            );
+        }
+        if table
+            .columns
+            .iter()
+            .any(|other| other.name == column.name.value)
+        {
+            return Err(Error::validation(format!(
+                "column `{}` is declared twice",
+                column.name.value
+            ))
+            .with_span(span));
+        }
+        let (ty, kind) = match &column.kind {
+            ColumnDefKind::Physical(ty) => {
+                storable(ty, &column.name.value).map_err(|error| error.with_span(span))?;
+                (ty.clone(), ColumnKind::Physical)
+            }
+            ColumnDefKind::Metadata {
+                ty,
+                key,
+                is_virtual,
+            } => {
+                let key = key
+                    .as_ref()
+                    .map_or((column.name.value.as_str(), span), |key| {
+                        (key.value.as_str(), key.span)
+                    });
+                (ty.clone(), metadata_column(table, ty, key, *is_virtual)?)
+            }
+            // The type is set below, when all other columns are known.
+            ColumnDefKind::Computed { text, .. } => (
+                TypeKind::Null.nullable(),
+                ColumnKind::Computed(text.clone()),
+            ),
+        };
+        table.columns.push(TableColumn {
+            name: column.name.value.clone(),
+            ty,
+            kind,
+            comment: column.comment.clone(),
+        });
+    }
+    let fields = column_fields(table, &|column| {
+        !matches!(column.kind, ColumnKind::Computed(_))
+    });
+    for column in columns {
+        let ColumnDefKind::Computed { expr, .. } = &column.kind else {
+            continue;
+        };
+        let bound = ExprBinder::new(&fields).bind(expr)?;
+        if let Some(declared) = table
+            .columns
+            .iter_mut()
+            .find(|other| other.name == column.name.value)
+        {
+            declared.ty = bound.ty;
+        }
+    }
+    Ok(())
+}
+
+/// A metadata column.
+fn metadata_column(
+    table: &TableDef,
+    ty: &FlinkType,
+    (key, span): (&str, Span),
+    is_virtual: bool,
+) -> Result<ColumnKind> {
+    let connector = connector(&table.options);
+    if !has_timestamps(table) {
+        return Err(
+            Error::validation(format!("connector '{connector}' has no metadata")).with_span(span),
+        );
+    }
+    let Some((own, is_writable)) = metadata(key) else {
+        return Err(unknown_name("metadata key", key, METADATA_KEYS).with_span(span));
+    };
+    let same = match (&ty.kind, &own.kind) {
+        (TypeKind::Map(k, v), TypeKind::Map(l, w)) => k.kind == l.kind && v.kind == w.kind,
+        (a, b) => a == b,
+    };
+    if !same {
+        return Err(
+            Error::unsupported(format!("metadata '{key}' as {ty}: declare it as {own}"))
+                .with_span(span),
+        );
+    }
+    if !is_virtual && !is_writable {
+        return Err(Error::validation(format!(
+            "metadata '{key}' is read-only: declare the column VIRTUAL"
+        ))
+        .with_span(span));
+    }
+    Ok(ColumnKind::Metadata {
+        key: key.to_owned(),
+        is_virtual,
+    })
+}
+
+/// The columns of a table as fields of a scope.
+fn column_fields(table: &TableDef, is_in_scope: &dyn Fn(&TableColumn) -> bool) -> Vec<Field> {
+    let mut fields: Vec<Field> = table
+        .columns
+        .iter()
+        .enumerate()
+        .filter(|(_, column)| is_in_scope(column))
+        .map(|(index, column)| Field {
+            name: column.name.clone(),
+            qualifier: None,
+            expr: Expr::column(index, column.ty.clone()),
+            hidden: false,
+        })
+        .collect();
+    if has_timestamps(table) {
+        fields.push(Field {
+            name: ROWTIME_COLUMN.to_owned(),
+            qualifier: None,
+            expr: Expr::column(table.columns.len(), rowtime_type()),
+            hidden: true,
+        });
+    }
+    fields
+}
+
+/// The physical column of a name.
+fn physical<'a>(table: &'a TableDef, ident: &Ident) -> Result<&'a TableColumn> {
+    let found = table.physical().find(|column| column.name == ident.value);
+    found.ok_or_else(|| {
+        unknown_name(
+            "physical column",
+            &ident.value,
+            table.physical().map(|column| column.name.as_str()),
+        )
+        .with_span(ident.span)
+    })
+}
+
+/// Makes the columns of the primary key NOT NULL.
+fn set_key(table: &mut TableDef, key: &[Ident]) -> Result<()> {
+    for (index, ident) in key.iter().enumerate() {
+        physical(table, ident)?;
+        if key[..index].iter().any(|other| other.value == ident.value) {
+            return Err(Error::validation(format!(
+                "column \"{}\" is in the primary key twice",
+                ident.value
+            ))
+            .with_span(ident.span));
+        }
+    }
+    for column in &mut table.columns {
+        if key.iter().any(|ident| ident.value == column.name) {
+            column.ty.nullable = false;
+        }
+    }
+    Ok(())
+}
+
+/// Sets the watermark.
+fn set_watermark(table: &mut TableDef, watermark: &WatermarkDef) -> Result<()> {
+    let declared = catalog::WatermarkDef {
+        column: watermark.column.value.clone(),
+        expression: watermark.text.clone(),
+    };
+    let fields = column_fields(table, &|_| true);
+    // The declared tree has places in the statement, the stored text does not: bind it first for its errors.
+    if !super::scan::is_source_watermark(&watermark.text) {
+        ExprBinder::new(&fields).bind(&watermark.expr)?;
+    }
+    watermark_spec(&declared, &fields).map_err(|mut error| {
+        error.span = watermark.column.span;
+        error
+    })?;
+    table.watermark = Some(declared);
+    Ok(())
+}
+
+/// Drops computed and metadata columns that nothing uses.
+fn drop_columns(table: &mut TableDef, columns: &[Ident]) -> Result<()> {
+    for ident in columns {
+        let column = table
+            .column(&ident.value)
+            .map_err(|error| error.with_span(ident.span))?;
+        if column.kind == ColumnKind::Physical {
+            return Err(
+                Error::validation("ALTER TABLE drops only computed and metadata columns")
+                    .with_span(ident.span),
+            );
+        }
+        table.columns.retain(|column| column.name != ident.value);
+    }
+    let span = columns
+        .first()
+        .map_or_else(Span::default, |ident| ident.span);
+    let used = |error: Error| Error {
+        span,
+        ..error.context("a dropped column is used")
+    };
+    let fields = column_fields(table, &|column| {
+        !matches!(column.kind, ColumnKind::Computed(_))
+    });
+    for column in &table.columns {
+        if let ColumnKind::Computed(text) = &column.kind {
+            ExprBinder::new(&fields)
+                .bind(&parse_expression(text)?)
+                .map_err(used)?;
+        }
+    }
+    if let Some(watermark) = &table.watermark {
+        watermark_spec(watermark, &column_fields(table, &|_| true)).map_err(used)?;
+    }
+    Ok(())
+}
+
+/// Checks a definition as a whole and fills in defaults.
+fn complete(table: &mut TableDef, name: &Name) -> Result<()> {
+    let span = name.span();
+    let connector = connector(&table.options).to_owned();
+    let mut default = |key: &str, value: &str| {
+        table
+            .options
+            .entry(key.to_owned())
+            .or_insert_with(|| value.to_owned());
+    };
+    default("connector", options::DEFAULT_CONNECTOR);
+    if connector == options::DEFAULT_CONNECTOR {
+        default("value.format", DEFAULT_FORMAT);
+    }
+    let mode = changelog_mode(table).map_err(|error| error.with_span(span))?;
+    check_mode(table, &connector, mode).map_err(|error| error.with_span(span))?;
+    if connector == options::DEFAULT_CONNECTOR {
+        complete_topic(table, mode).map_err(|error| error.with_span(span))?;
+    }
+    require_options(table, &connector).map_err(|error| error.with_span(span))
+}
+
+/// Refuses changelog modes and keys that a connector does not have.
+fn check_mode(table: &TableDef, connector: &str, mode: ChangelogMode) -> Result<()> {
+    let allowed: &[ChangelogMode] = match connector {
+        "confluent" | "faker" => &[
+            ChangelogMode::Append,
+            ChangelogMode::Upsert,
+            ChangelogMode::Retract,
+        ],
+        "upsert-kafka" => &[ChangelogMode::Upsert],
+        _ => &[ChangelogMode::Append],
+    };
+    if !allowed.contains(&mode) {
+        return Err(Error::option(format!(
+            "connector '{connector}' does not have this 'changelog.mode'"
+        )));
+    }
+    if connector == "kafka" && !table.primary_key.is_empty() {
+        return Err(Error::validation(
+            "connector 'kafka' does not support a PRIMARY KEY: use 'upsert-kafka' or 'confluent'",
+        ));
+    }
+    let distributes = !table.distributed_by.is_empty() || table.buckets.is_some();
+    if connector != options::DEFAULT_CONNECTOR && distributes {
+        return Err(Error::validation(format!(
+            "connector '{connector}' does not support DISTRIBUTED"
+        )));
+    }
+    Ok(())
+}
+
+/// Sets what a topic of its own needs.
+///
+/// # Source
+/// Confluent: CREATE TABLE, defaults and rules of DISTRIBUTED BY.
+fn complete_topic(table: &mut TableDef, mode: ChangelogMode) -> Result<()> {
+    let text = match mode {
+        ChangelogMode::Append => "append",
+        ChangelogMode::Upsert => "upsert",
+        ChangelogMode::Retract => "retract",
+    };
+    table
+        .options
+        .insert("changelog.mode".to_owned(), text.to_owned());
+    let key = &table.primary_key;
+    if table.distributed_by.is_empty() {
+        table.distributed_by.clone_from(key);
+    }
+    let fits = match mode {
+        ChangelogMode::Upsert => {
+            table.distributed_by.len() == key.len()
+                && key
+                    .iter()
+                    .all(|column| table.distributed_by.contains(column))
+        }
+        ChangelogMode::Append | ChangelogMode::Retract => {
+            key.is_empty()
+                || table
+                    .distributed_by
+                    .iter()
+                    .all(|column| key.contains(column))
+        }
+    };
+    if !fits {
+        return Err(Error::validation(
+            "the columns of DISTRIBUTED BY are those of the PRIMARY KEY, or some of them in an append or retract table",
+        ));
+    }
+    if !table.distributed_by.is_empty() {
+        let format = table
+            .option("value.format")
+            .unwrap_or(DEFAULT_FORMAT)
+            .to_owned();
+        table
+            .options
+            .entry("key.format".to_owned())
+            .or_insert(format);
+    }
+    Ok(())
+}
+
+/// Refuses a table without the options its connector needs.
+fn require_options(table: &TableDef, connector: &str) -> Result<()> {
+    let required: &[&str] = match connector {
+        "kafka" => &["topic", "properties.bootstrap.servers"],
+        "upsert-kafka" => &[
+            "topic",
+            "properties.bootstrap.servers",
+            "key.format",
+            "value.format",
+        ],
+        "filesystem" => &["path", "format"],
+        _ => &[],
+    };
+    if let Some(missing) = required.iter().find(|key| table.option(key).is_none()) {
+        return Err(Error::option(format!(
+            "connector '{connector}': option '{missing}' is missing"
+        )));
+    }
+    if connector == "kafka"
+        && table.option("format").is_none()
+        && table.option("value.format").is_none()
+    {
+        return Err(Error::option(
+            "connector 'kafka': option 'format' is missing",
+        ));
+    }
+    if connector == "upsert-kafka" && table.primary_key.is_empty() {
+        return Err(Error::validation(
+            "connector 'upsert-kafka' needs a PRIMARY KEY",
+        ));
+    }
+    let field = |key: &str| {
+        Some(
+            key.strip_prefix("fields.")?
+                .rsplit_once('.')?
+                .0
+                .split('.')
+                .next()?
+                .to_owned(),
+        )
+    };
+    for key in table.options.keys() {
+        if let Some(column) = field(key)
+            && !table.physical().any(|physical| physical.name == column)
+        {
+            let names = table.physical().map(|column| column.name.as_str());
+            return Err(unknown_name("column", &column, names).context(&format!("option '{key}'")));
+        }
+    }
+    if connector == "faker" {
+        let has = |name: &str| {
+            table
+                .options
+                .keys()
+                .any(|key| key.ends_with(".expression") && field(key).as_deref() == Some(name))
+        };
+        if let Some(missing) = table.physical().find(|column| !has(&column.name)) {
+            return Err(Error::option(format!(
+                "connector 'faker': option 'fields.{}.expression' is missing",
+                missing.name
+            )));
+        }
+    }
+    Ok(())
+}
