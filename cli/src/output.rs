@@ -53,7 +53,7 @@ pub(crate) fn list(items: &[Value], columns: &[(&str, &str)], format: Format) ->
 /// A table as text.
 pub(crate) fn table(headings: Vec<String>, rows: impl IntoIterator<Item = Vec<String>>) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(headings);
     for row in rows {
         table.add_row(row);

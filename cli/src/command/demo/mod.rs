@@ -97,8 +97,9 @@ pub(crate) async fn run(args: Demo) -> Result<()> {
         eprintln!("the server goes on at http://{} until Ctrl-C", stage.server.local_addr());
         super::up::signal().await?;
     }
+    let is_temporary = stage.args.data_dir.is_none();
     stage.server.shutdown().await;
-    if stage.args.data_dir.is_none() {
+    if is_temporary {
         std::fs::remove_dir_all(&temporary).with_context(|| format!("removing {}", temporary.display()))?;
     }
     result

@@ -335,7 +335,13 @@ impl PlanBuilder {
                 TypeKind::Boolean.not_null(),
             ));
         }
-        let schema = columns("f", arguments.exprs.iter().map(|expr| &expr.ty));
+        let mut schema = columns("f", arguments.exprs.iter().map(|expr| &expr.ty));
+        let base = &self.node(relation.base).schema;
+        for (column, expr) in schema.iter_mut().zip(&arguments.exprs) {
+            if let Some(own) = expr.as_column().and_then(|index| base.get(index)) {
+                column.name.clone_from(&own.name);
+            }
+        }
         let input = self.calc(relation.base, relation.condition, arguments.exprs, schema);
         let exchange = if keys.is_empty() {
             Exchange::Single

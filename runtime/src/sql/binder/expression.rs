@@ -47,9 +47,17 @@ pub(super) struct ExprBinder<'a> {
     pub(super) depth: usize,
 }
 
-/// The place of a tree.
+/// The place of a tree; chains of operators are walked without recursion, since sqlparser's own look-up recurses.
 pub(super) fn place(ast: &Ast) -> Span {
-    span_of(ast.span())
+    let mut first = ast;
+    while let Ast::BinaryOp { left, .. } = first {
+        first = left;
+    }
+    let start = span_of(first.span());
+    match ast {
+        Ast::BinaryOp { right, .. } => start.union(place(right)),
+        _ => start,
+    }
 }
 
 impl<'a> ExprBinder<'a> {
