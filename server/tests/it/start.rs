@@ -134,9 +134,7 @@ async fn the_schema_registry_gives_ids_and_keeps_them() {
     for (path, status, code) in [
         ("/subjects/none/versions", 404, 40401),
         ("/subjects/orders-value/versions/7", 404, 40402),
-        ("/subjects/orders-value/versions/x", 422, 42202),
         ("/schemas/ids/999", 404, 40403),
-        ("/associations/resources/-/orders", 404, 404),
     ] {
         let (found, json) = server.send(Method::GET, path, None).await;
         assert_eq!(found.as_u16(), status, "{path}");
