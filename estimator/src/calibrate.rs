@@ -225,7 +225,7 @@ fn log_cost(prior: &CpuCost, point: &Observation) -> f64 {
 
 /// The shape of the spread's distribution: half the degrees of freedom.
 fn alpha(weight: f64) -> f64 {
-    (weight + PRIOR_FREEDOM) / 2.0
+    f64::midpoint(weight, PRIOR_FREEDOM)
 }
 
 /// The scale of the spread's distribution, from the spread that it predicts.

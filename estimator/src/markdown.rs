@@ -47,6 +47,16 @@ fn write_page(out: &mut String, estimate: &Estimate) -> std::fmt::Result {
         "| Cost per month | ${:.2} | ${:.2} | ${:.2} |\n",
         cost.p50, cost.p80, cost.p95
     )?;
+    write_advice(out, estimate)?;
+    writeln!(
+        out,
+        "\nProfile {}: {}. Seed {}, {} draws.",
+        estimate.profile, estimate.provenance, estimate.seed, estimate.draws
+    )
+}
+
+/// Writes limits, settings and what to measure.
+fn write_advice(out: &mut String, estimate: &Estimate) -> std::fmt::Result {
     let limit = &estimate.binding_constraint;
     writeln!(out, "- Binding constraint: {}", limit.detail)?;
     for limit in &estimate.next_constraints {
@@ -99,11 +109,7 @@ fn write_page(out: &mut String, estimate: &Estimate) -> std::fmt::Result {
             next.what, next.factor
         )?;
     }
-    writeln!(
-        out,
-        "\nProfile {}: {}. Seed {}, {} draws.",
-        estimate.profile, estimate.provenance, estimate.seed, estimate.draws
-    )
+    Ok(())
 }
 
 /// Bytes in MiB.

@@ -187,8 +187,10 @@ fn solve(matrix: [[f64; 3]; 3], vector: [f64; 3]) -> Option<[f64; 3]> {
 }
 
 /// The determinant of three rows.
-fn determinant([[a, b, c], [d, e, f], [g, h, i]]: [[f64; 3]; 3]) -> f64 {
-    a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
+fn determinant(rows: [[f64; 3]; 3]) -> f64 {
+    let minor =
+        |left: usize, right: usize| rows[1][left] * rows[2][right] - rows[1][right] * rows[2][left];
+    rows[0][0] * minor(1, 2) - rows[0][1] * minor(0, 2) + rows[0][2] * minor(0, 1)
 }
 
 #[cfg(test)]

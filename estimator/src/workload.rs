@@ -225,6 +225,9 @@ impl FromStr for LatencyTier {
 mod tests {
     use super::*;
 
+    /// Spoils one field.
+    type Fault = fn(&mut Workload);
+
     fn workload() -> Workload {
         let class = StatementClass::Stateless;
         Workload::new(1e4, 512.0, class, 1, LatencyTier::Relaxed)
@@ -233,7 +236,7 @@ mod tests {
     #[test]
     fn numbers_out_of_range_are_named() {
         assert_eq!(workload().validate(), Ok(()));
-        let faults: [(&str, fn(&mut Workload)); 8] = [
+        let faults: [(&str, Fault); 8] = [
             ("records_per_second", |w| w.records_per_second = 0.0),
             ("records_per_second", |w| w.records_per_second = f64::NAN),
             ("record_bytes", |w| w.record_bytes = f64::INFINITY),

@@ -30,21 +30,31 @@ pub(crate) async fn run(args: Calibrate) -> Result<()> {
     ticks.tick().await;
     ticks.tick().await;
     let later = meter(&client).await?;
-    let interval_ms = u64::try_from(later.at_ms - earlier.at_ms).context("the server's clock went back")?;
+    let interval_ms =
+        u64::try_from(later.at_ms - earlier.at_ms).context("the server's clock went back")?;
     let observations: Vec<Observation> = later
         .statements
         .iter()
         .filter_map(|statement| {
-            let before = earlier.statements.iter().find(|before| before.uid == statement.uid)?;
+            let before = earlier
+                .statements
+                .iter()
+                .find(|before| before.uid == statement.uid)?;
             Observation::between(before, statement, interval_ms, class_of(statement))
         })
         .collect();
     if observations.is_empty() {
-        bail!("no statement ran during these {} s; start one and feed it", args.seconds);
+        bail!(
+            "no statement ran during these {} s; start one and feed it",
+            args.seconds
+        );
     }
     let calibration = calibrate(&observations, &prior);
-    std::fs::write(&args.out, serde_json::to_string_pretty(&calibration.profile)?)
-        .with_context(|| format!("writing {}", args.out.display()))?;
+    std::fs::write(
+        &args.out,
+        serde_json::to_string_pretty(&calibration.profile)?,
+    )
+    .with_context(|| format!("writing {}", args.out.display()))?;
     if args.json {
         return output::json(&json!({
             "profile": args.out,
@@ -53,9 +63,13 @@ pub(crate) async fn run(args: Calibrate) -> Result<()> {
         }));
     }
     for (observation, reason) in &calibration.refused {
-        eprintln!("refused: {}: {reason}", observation.statement);
+        eprintln!("refused: {} records: {reason}", observation.records);
     }
-    output::line(format!("{} statement(s) learnt from, profile written to {}", calibration.used.len(), args.out.display()));
+    output::line(format!(
+        "{} statement(s) learnt from, profile written to {}",
+        calibration.used.len(),
+        args.out.display()
+    ));
     Ok(())
 }
 
@@ -66,7 +80,12 @@ async fn meter(client: &Client) -> Result<Snapshot> {
 
 /// The class of a running statement, by its costliest operator.
 pub(crate) fn class_of(statement: &Statement) -> StatementClass {
-    let has = |name: &str| statement.operators().iter().any(|operator: &Operator| operator.name.contains(name));
+    let has = |name: &str| {
+        statement
+            .operators()
+            .iter()
+            .any(|operator: &Operator| operator.name.contains(name))
+    };
     if has("Join") {
         StatementClass::Join
     } else if has("Rank") || has("Deduplicate") {

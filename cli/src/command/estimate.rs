@@ -20,27 +20,41 @@ pub(crate) const DRAWS: u32 = 10_000;
 /// # Errors
 /// Numbers out of range, an unknown class, tier or preset, a profile that cannot be read.
 pub(crate) fn run(args: &Estimate) -> Result<()> {
-    let class = StatementClass::ALL.into_iter().find(|class| class.as_str() == args.class);
+    let class = StatementClass::ALL
+        .into_iter()
+        .find(|class| class.as_str() == args.class);
     let class = class.ok_or_else(|| {
         let classes = StatementClass::ALL.map(StatementClass::as_str).join(", ");
         anyhow!("--class \"{}\" is not one of {classes}", args.class)
     })?;
     let tier: LatencyTier = args.latency_tier.parse()?;
     let workload = Workload::new(args.rate, args.record_bytes, class, args.keys, tier);
+    workload.validate()?;
     let profile = profile(args.profile.as_deref(), args.preset.as_deref())?;
     if args.explain {
-        let steps = explain(&workload, &profile)?;
+        let steps = explain(&workload, &profile);
         if args.json {
             return output::json(&steps);
         }
-        let headings = ["Step", "Formula", "Value", "Unit", "Source"].map(str::to_owned).to_vec();
+        let headings = ["Step", "Formula", "Value", "Unit", "Source"]
+            .map(str::to_owned)
+            .to_vec();
         let rows = steps.iter().map(|step| {
-            vec![step.name.clone(), step.formula.clone(), format!("{:.6}", step.value), step.unit.clone(), step.source.clone()]
+            vec![
+                step.name.clone(),
+                step.formula.clone(),
+                format!("{:.6}", step.value),
+                step.unit.clone(),
+                step.source.clone(),
+            ]
         });
         output::line(output::table(headings, rows));
         return Ok(());
     }
-    let options = EstimateOptions { seed: args.seed, draws: DRAWS };
+    let options = EstimateOptions {
+        seed: args.seed,
+        draws: DRAWS,
+    };
     let estimate = weir_estimator::estimate(&workload, &profile, options)?;
     if args.json {
         return output::json(&estimate);
@@ -56,8 +70,11 @@ pub(crate) fn run(args: &Estimate) -> Result<()> {
 pub(crate) fn profile(file: Option<&Path>, preset: Option<&str>) -> Result<Profile> {
     match (file, preset) {
         (Some(file), _) => {
-            let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-            serde_json::from_str(&text).with_context(|| format!("{} is not a profile of \"weir calibrate\"", file.display()))
+            let text = std::fs::read_to_string(file)
+                .with_context(|| format!("reading {}", file.display()))?;
+            serde_json::from_str(&text).with_context(|| {
+                format!("{} is not a profile of \"weir calibrate\"", file.display())
+            })
         }
         (None, None | Some("weir")) => Ok(Profile::weir_prior()),
         (None, Some("guide")) => Ok(Profile::guide()),
