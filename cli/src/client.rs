@@ -16,7 +16,7 @@ const ORGANIZATION: &str = "00000000-0000-0000-0000-000000000000";
 const ENVIRONMENT: &str = "env-local";
 
 /// Longest wait for an answer: starting a statement waits for brokers, which give up after half of it.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Statements of a page; the most that the API gives.
 const PAGE_SIZE: usize = 100;

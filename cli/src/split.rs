@@ -58,7 +58,7 @@ impl Scanner<'_> {
             }
             '-' if rest.starts_with("--") => self.at += rest.find('\n').unwrap_or(rest.len()),
             '/' if rest.starts_with("/*") => {
-                self.at += rest.find("*/").map_or(rest.len(), |end| end + 2)
+                self.at += rest.find("*/").map_or(rest.len(), |end| end + 2);
             }
             ';' => {
                 self.at += 1;

@@ -252,9 +252,9 @@ impl Printer {
             self.widths = Some(widths);
         }
         if let Some(widths) = &self.widths {
-            cells
-                .iter()
-                .for_each(|row| output::line(padded(row, widths)));
+            for row in &cells {
+                output::line(padded(row, widths));
+            }
         }
     }
 

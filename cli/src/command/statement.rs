@@ -44,9 +44,9 @@ pub(crate) async fn run(command: Statement) -> Result<()> {
         } => {
             let client = Client::new(&server.url)?;
             if drain {
-                client.drain(&name).await?
+                client.drain(&name).await?;
             } else {
-                client.set_stopped(&name, true).await?
+                client.set_stopped(&name, true).await?;
             }
             output::line(format!("{name} {}", if drain { "drains" } else { "stops" }));
             Ok(())

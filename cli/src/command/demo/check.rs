@@ -1,7 +1,7 @@
 //! What the demo's report is checked against: the topics themselves, read apart from the statement.
 //!
 //! Place in the flow: after the statement has completed. Invariant: nothing here uses a counter of the engine or its decoder; records are
-//! read with serde_json.
+//! read with `serde_json`.
 
 use std::sync::Arc;
 

@@ -18,7 +18,7 @@ use weir_runtime::time::SharedClock;
 const TICK: Duration = Duration::from_millis(10);
 
 /// Longest wait for the topic to acknowledge.
-const FLUSH_MAX: Duration = Duration::from_secs(60);
+const FLUSH_MAX: Duration = Duration::from_mins(1);
 
 /// Products that are ordered.
 const PRODUCTS: [&str; 8] = [

@@ -142,9 +142,9 @@ impl Stage {
         let later = self.completed(&name).await?;
         let report = self.report(&name, produced, &earlier, &later).await?;
         if self.args.json {
-            output::json(&report)?
+            output::json(&report)?;
         } else {
-            self.print(&report)
+            Self::print(&report);
         }
         verify(&report)
     }
@@ -321,7 +321,7 @@ impl Stage {
     }
 
     /// Prints the report for a person.
-    fn print(&self, report: &Value) {
+    fn print(report: &Value) {
         let rows = [
             ("records in (feeder)", "/produced"),
             ("decoded (source)", "/decoded"),
