@@ -3,6 +3,7 @@
 //! Place in the flow: one per asked field of a decoder. Invariant: a column can be cut back to any earlier length, so that a record that
 //! fails in its last field leaves nothing behind.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -13,7 +14,6 @@ use arrow::array::{
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use base64::Engine;
-use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::format::FailureCode;
@@ -57,7 +57,101 @@ enum Values {
         ends: Vec<i32>,
     },
     /// Arrays, maps, multisets and rows.
-    Nested(Vec<Value>),
+    Nested(Vec<Node>),
+}
+
+/// A nested JSON value whose scalars keep their text, so that no digit is lost.
+#[derive(Debug)]
+enum Node {
+    /// `null`.
+    Null,
+    /// The text of a string, number or boolean.
+    Scalar(Box<[u8]>),
+    /// An array.
+    Array(Vec<Node>),
+    /// An object; of a key that stands twice the last value counts.
+    Object(BTreeMap<String, Node>),
+}
+
+impl Node {
+    /// Reads a value that was skipped before, so that its depth is bounded.
+    fn read(scanner: &mut Scanner<'_>) -> Result<Self, Fault> {
+        let token = scanner.token().map_err(malformed)?;
+        let start = scanner.position();
+        match token {
+            Token::Object => {
+                let mut members = BTreeMap::new();
+                scanner.eat(b'{');
+                while !scanner.eat(b'}') {
+                    scanner.eat(b',');
+                    scanner.white();
+                    let key = scanner.string().map_err(malformed)?;
+                    let key = String::from_utf8_lossy(&key).into_owned();
+                    scanner.eat(b':');
+                    members.insert(key, Self::read(scanner)?);
+                }
+                Ok(Self::Object(members))
+            }
+            Token::Array => {
+                let mut elements = Vec::new();
+                scanner.eat(b'[');
+                while !scanner.eat(b']') {
+                    scanner.eat(b',');
+                    elements.push(Self::read(scanner)?);
+                }
+                Ok(Self::Array(elements))
+            }
+            Token::Null => scanner
+                .literal(b"null")
+                .map_err(malformed)
+                .map(|()| Self::Null),
+            Token::String | Token::Number | Token::True | Token::False => {
+                scanner.skip().map_err(malformed)?;
+                Ok(Self::Scalar(scanner.since(start).into()))
+            }
+        }
+    }
+
+    /// Its JSON text.
+    fn text(&self) -> Vec<u8> {
+        match self {
+            Self::Null => b"null".to_vec(),
+            Self::Scalar(text) => text.to_vec(),
+            Self::Array(elements) => {
+                let elements: Vec<_> = elements.iter().map(Self::text).collect();
+                [b"[".as_slice(), &elements.join(&b','), b"]"].concat()
+            }
+            Self::Object(members) => {
+                let member = |(key, value): (&String, &Self)| {
+                    let key = serde_json::Value::from(key.as_str()).to_string();
+                    [key.as_bytes(), b":", &value.text()].concat()
+                };
+                let members: Vec<_> = members.iter().map(member).collect();
+                [b"{".as_slice(), &members.join(&b','), b"}"].concat()
+            }
+        }
+    }
+
+    /// Whether it is `null`.
+    fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
+    }
+
+    /// Its elements, if it is an array.
+    fn as_array(&self) -> Option<&[Self]> {
+        match self {
+            Self::Array(elements) => Some(elements),
+            Self::Null | Self::Scalar(_) | Self::Object(_) => None,
+        }
+    }
+
+    /// Its members, if it is an object.
+    fn as_object(&self) -> Option<&BTreeMap<String, Self>> {
+        match self {
+            Self::Object(members) => Some(members),
+            Self::Null | Self::Scalar(_) | Self::Array(_) => None,
+        }
+    }
 }
 
 /// A wrong type.
@@ -146,7 +240,7 @@ impl Column {
             Values::Bytes { data, ends } => {
                 ends.push(i32::try_from(data.len()).unwrap_or(i32::MAX));
             }
-            Values::Nested(values) => values.push(Value::Null),
+            Values::Nested(values) => values.push(Node::Null),
         }
     }
 
@@ -169,7 +263,9 @@ impl Column {
             Values::Integer(values) => {
                 values.push(integer(scanner, token, &self.ty.kind, self.options)?);
             }
-            Values::Float(values) => values.push(float(scanner, token, self.options)?),
+            Values::Float(values) => {
+                values.push(float(scanner, token, &self.ty.kind, self.options)?);
+            }
             Values::Decimal(values) => {
                 match decimal(scanner, token, &self.ty.kind, self.options)? {
                     Some(value) => values.push(value),
@@ -188,8 +284,7 @@ impl Column {
             Values::Nested(values) => {
                 let start = scanner.position();
                 scanner.skip().map_err(malformed)?;
-                let value: Value = serde_json::from_slice(scanner.since(start))
-                    .map_err(|_| malformed("a nested value is not JSON"))?;
+                let value = Node::read(&mut Scanner::new(scanner.since(start)))?;
                 fits(&value, &self.ty, self.options)?;
                 values.push(value);
             }
@@ -213,7 +308,7 @@ impl Column {
             Values::Float(values) if ty == DataType::Float32 => {
                 #[expect(
                     clippy::cast_possible_truncation,
-                    reason = "a FLOAT column takes the nearest float"
+                    reason = "a FLOAT column holds widened floats"
                 )]
                 let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
                 Arc::new(Float32Array::new(values.into(), nulls))
@@ -396,15 +491,34 @@ fn parse_integer(text: &[u8], truncates: bool) -> Result<i64, Fault> {
     }
 }
 
-/// A FLOAT or DOUBLE.
-fn float(scanner: &mut Scanner<'_>, token: Token, options: JsonOptions) -> Result<f64, Fault> {
+/// A FLOAT or DOUBLE; the nearest float is taken from the text, because rounding twice can miss it.
+fn float(
+    scanner: &mut Scanner<'_>,
+    token: Token,
+    kind: &TypeKind,
+    options: JsonOptions,
+) -> Result<f64, Fault> {
     let text = match token {
         Token::Number => std::borrow::Cow::Borrowed(scanner.number().map_err(malformed)?),
         Token::String if !options.strict_types => scanner.string().map_err(malformed)?,
         _ => return Err(WRONG_TYPE),
     };
-    let text = std::str::from_utf8(text.trim_ascii()).map_err(|_| WRONG_TYPE)?;
-    text.parse().map_err(|_| WRONG_TYPE)
+    let text = text.trim_ascii();
+    let is_name = matches!(
+        text.strip_prefix(b"-").unwrap_or(text),
+        b"NaN" | b"Infinity"
+    );
+    // Rust also reads "inf" and "nan", Java does not.
+    if text.iter().any(u8::is_ascii_alphabetic) && !is_name && !is_number(text) {
+        return Err(WRONG_TYPE);
+    }
+    let text = std::str::from_utf8(text).map_err(|_| WRONG_TYPE)?;
+    let value = if *kind == TypeKind::Float {
+        text.parse().map(|value: f32| f64::from(value))
+    } else {
+        text.parse()
+    };
+    value.map_err(|_| WRONG_TYPE)
 }
 
 /// A DECIMAL, unscaled; absent when it does not fit the precision.
@@ -550,20 +664,20 @@ fn compact(json: &[u8], data: &mut Vec<u8>) {
 }
 
 /// Whether a nested value fits a type, so that building it later cannot fail.
-fn fits(value: &Value, ty: &FlinkType, options: JsonOptions) -> Result<(), Fault> {
+fn fits(value: &Node, ty: &FlinkType, options: JsonOptions) -> Result<(), Fault> {
     match (&ty.kind, value) {
-        (_, Value::Null) if ty.nullable => Ok(()),
-        (_, Value::Null) => Err((
+        (_, Node::Null) if ty.nullable => Ok(()),
+        (_, Node::Null) => Err((
             FailureCode::NullValue,
             "a nested value is null and its type is NOT NULL",
         )),
-        (TypeKind::Array(element), Value::Array(values)) => values
+        (TypeKind::Array(element), Node::Array(values)) => values
             .iter()
             .try_for_each(|value| fits(value, element, options)),
-        (TypeKind::Map(_, value_ty), Value::Object(entries)) => entries
+        (TypeKind::Map(_, value_ty), Node::Object(entries)) => entries
             .values()
             .try_for_each(|value| fits(value, value_ty, options)),
-        (TypeKind::Multiset(_), Value::Object(entries)) => {
+        (TypeKind::Multiset(_), Node::Object(entries)) => {
             let counts = FlinkType {
                 kind: TypeKind::Int,
                 nullable: false,
@@ -572,9 +686,9 @@ fn fits(value: &Value, ty: &FlinkType, options: JsonOptions) -> Result<(), Fault
                 .values()
                 .try_for_each(|count| fits(count, &counts, options))
         }
-        (TypeKind::Row(fields), Value::Object(entries)) => fields.iter().try_for_each(|field| {
+        (TypeKind::Row(fields), Node::Object(entries)) => fields.iter().try_for_each(|field| {
             fits(
-                entries.get(&field.name).unwrap_or(&Value::Null),
+                entries.get(&field.name).unwrap_or(&Node::Null),
                 &field.ty,
                 options,
             )
@@ -587,15 +701,16 @@ fn fits(value: &Value, ty: &FlinkType, options: JsonOptions) -> Result<(), Fault
             | TypeKind::Null,
             _,
         ) => Err(WRONG_TYPE),
-        (_, scalar) => {
-            let text = scalar.to_string();
-            Column::new(ty, options).push(&mut Scanner::new(text.as_bytes()))
+        (_, Node::Scalar(text)) => Column::new(ty, options).push(&mut Scanner::new(text)),
+        (_, Node::Array(_) | Node::Object(_)) => {
+            let text = value.text();
+            Column::new(ty, options).push(&mut Scanner::new(&text))
         }
     }
 }
 
 /// The array of nested values, which [`fits`] has checked.
-fn nested(values: &[&Value], ty: &FlinkType, options: JsonOptions) -> Result<ArrayRef> {
+fn nested(values: &[&Node], ty: &FlinkType, options: JsonOptions) -> Result<ArrayRef> {
     let arrow_type = ty.to_arrow()?;
     let nulls: NullBuffer = values
         .iter()
@@ -605,13 +720,13 @@ fn nested(values: &[&Value], ty: &FlinkType, options: JsonOptions) -> Result<Arr
     Ok(match (&ty.kind, &arrow_type) {
         (TypeKind::Null, _) => new_null_array(&arrow_type, values.len()),
         (TypeKind::Array(element), DataType::List(field)) => {
-            let elements: Vec<&Value> = values
+            let elements: Vec<&Node> = values
                 .iter()
                 .flat_map(|value| value.as_array().into_iter().flatten())
                 .collect();
             let lengths = values
                 .iter()
-                .map(|value| value.as_array().map_or(0, Vec::len));
+                .map(|value| value.as_array().map_or(0, <[Node]>::len));
             let child = nested(&elements, element, options)?;
             Arc::new(ListArray::try_new(
                 field.clone(),
@@ -631,11 +746,16 @@ fn nested(values: &[&Value], ty: &FlinkType, options: JsonOptions) -> Result<Arr
             map(values, (element, &counts), field, nulls, options)?
         }
         (TypeKind::Row(fields), DataType::Struct(arrow_fields)) => {
-            let null = Value::Null;
+            let null = Node::Null;
             let column = |field: &crate::types::RowField| {
-                let cells: Vec<&Value> = values
+                let cells: Vec<&Node> = values
                     .iter()
-                    .map(|value| value.get(&field.name).unwrap_or(&null))
+                    .map(|value| {
+                        let members = value.as_object();
+                        members
+                            .and_then(|members| members.get(&field.name))
+                            .unwrap_or(&null)
+                    })
                     .collect();
                 nested(&cells, &field.ty, options)
             };
@@ -649,9 +769,8 @@ fn nested(values: &[&Value], ty: &FlinkType, options: JsonOptions) -> Result<Arr
         _ => {
             let mut column = Column::new(&ty.with_nullable(true), options);
             for value in values {
-                let text = value.to_string();
                 column
-                    .push(&mut Scanner::new(text.as_bytes()))
+                    .push(&mut Scanner::new(&value.text()))
                     .map_err(|(_, message)| {
                         Error::internal(format!("a checked value: {message}"))
                     })?;
@@ -663,7 +782,7 @@ fn nested(values: &[&Value], ty: &FlinkType, options: JsonOptions) -> Result<Arr
 
 /// The array of JSON objects as maps; keys are strings, cast to the key type.
 fn map(
-    values: &[&Value],
+    values: &[&Node],
     (key, value): (&FlinkType, &FlinkType),
     field: &Arc<Field>,
     nulls: NullBuffer,
@@ -681,14 +800,14 @@ fn map(
             .flat_map(|value| value.as_object().into_iter().flatten())
     };
     let keys = StringArray::from_iter_values(entries().map(|(key, _)| key));
-    let cells: Vec<&Value> = entries().map(|(_, value)| value).collect();
+    let cells: Vec<&Node> = entries().map(|(_, value)| value).collect();
     let children: Vec<ArrayRef> = vec![Arc::new(keys), nested(&cells, value, options)?];
     let DataType::Struct(fields) = field.data_type() else {
         return Err(Error::internal("map entries are a struct"));
     };
     let lengths = values
         .iter()
-        .map(|value| value.as_object().map_or(0, serde_json::Map::len));
+        .map(|value| value.as_object().map_or(0, BTreeMap::len));
     let entries = StructArray::try_new(fields.clone(), children, None)?;
     let offsets = OffsetBuffer::from_lengths(lengths);
     Ok(Arc::new(MapArray::try_new(

@@ -140,6 +140,51 @@ fn strict_types_refuse_what_lenient_ones_convert() {
 }
 
 #[test]
+fn nested_numbers_lose_no_digit_and_floats_round_once() {
+    let decimal = TypeKind::Decimal {
+        precision: 38,
+        scale: 2,
+    };
+    let fields = vec![
+        field(
+            "a",
+            TypeKind::Array(Box::new(decimal.nullable())).nullable(),
+        ),
+        field(
+            "s",
+            TypeKind::Array(Box::new(TypeKind::string().nullable())).nullable(),
+        ),
+        field("f", TypeKind::Float.nullable()),
+    ];
+    // The double next to this number lies exactly between two floats; rounding it again gives the wrong one.
+    let text = r#"{"a":[123456789012345678901234567890.12, null],"s":[1.10, {"b" : [1e2, "x"]}],"f":1.00000017881393432617187499}"#;
+    let decoded = decode(
+        fields,
+        JsonOptions::parse(&BTreeMap::new()).unwrap(),
+        &[text],
+    );
+    assert_eq!(codes(&decoded), []);
+    let elements = decoded.columns[0].as_list::<i32>().value(0);
+    let elements = elements.as_primitive::<arrow::datatypes::Decimal128Type>();
+    assert_eq!(
+        elements.value(0),
+        12_345_678_901_234_567_890_123_456_789_012
+    );
+    assert!(elements.is_null(1));
+    let texts = decoded.columns[1].as_list::<i32>().value(0);
+    let texts: Vec<_> = texts.as_string::<i32>().iter().collect();
+    assert_eq!(texts, [Some("1.10"), Some(r#"{"b":[1e2,"x"]}"#)]);
+    let floats = decoded.columns[2].as_primitive::<arrow::datatypes::Float32Type>();
+    assert_eq!(
+        floats.value(0).to_bits(),
+        "1.00000017881393432617187499"
+            .parse::<f32>()
+            .unwrap()
+            .to_bits()
+    );
+}
+
+#[test]
 fn escapes_and_surrogates() {
     let decoded = decode(
         vec![field("s", TypeKind::string().nullable())],

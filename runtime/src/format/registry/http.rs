@@ -1,157 +1,384 @@
-//! A Schema Registry over HTTP.
+//! The Schema Registry over HTTP.
 //!
-//! Place in the flow: `--schema-registry URL`. Invariant: requests are bounded in time and number; credentials appear in no message.
+//! Place in the flow: behind the `json-registry` format and schema inference. Invariant: an answer "there is none" is the registry's
+//! own, with its error code; any other failure is an error, so that a wrong address never makes dead letters of good records.
+//!
+//! # Source
+//! Confluent, "Schema Registry API Reference".
 
+use std::io::Read;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use reqwest::StatusCode;
-use reqwest::blocking::{Client, RequestBuilder};
-use serde_json::{Value, json};
+use reqwest::blocking::{Client, RequestBuilder, Response};
+use reqwest::{StatusCode, Url};
+use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::format::registry::{RegisteredSchema, SchemaRegistry, SchemaType};
 
-/// Longest wait for one answer (guess, unmeasured).
-const TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Pauses before the second and later tries: together about six seconds.
-const PAUSES: [Duration; 5] = [
-    Duration::from_millis(200),
+/// Time to connect: guess, unmeasured.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Time for a whole request: guess, unmeasured.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pauses before the second, third and fourth attempt; there is no fifth. Guess, unmeasured.
+const PAUSES: [Duration; 3] = [
+    Duration::from_millis(100),
     Duration::from_millis(400),
-    Duration::from_millis(800),
     Duration::from_millis(1600),
-    Duration::from_millis(3200),
 ];
+/// Bytes of an answer that are read; schemas are far smaller. Guess, unmeasured.
+const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Content type of requests and answers.
+const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
+/// Error codes that mean that subject, version or schema do not exist.
+const NOT_FOUND_CODES: [i64; 3] = [40401, 40402, 40403];
 
-/// A registry at a URL. It blocks, so it belongs on slot threads and blocking pools, never on a thread that serves others.
+/// A client of a Schema Registry.
+///
+/// Calls block, and the first makes the HTTP client, so calls belong on threads outside any asynchronous runtime; making and dropping
+/// the value is fine anywhere.
 pub struct HttpRegistry {
-    /// Does the requests.
-    client: Client,
-    /// Without a slash at the end.
-    url: String,
+    /// Address, without credentials.
+    url: Url,
     /// User and password.
-    credentials: Option<(String, String)>,
+    basic: Option<(String, String)>,
+    /// Made by the first call.
+    client: OnceLock<Client>,
 }
 
 impl std::fmt::Debug for HttpRegistry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("HttpRegistry")
-            .field("url", &self.url)
+            .field("url", &self.url.as_str())
+            .field("basic", &self.basic.as_ref().map(|_| "***"))
             .finish_non_exhaustive()
     }
 }
 
+/// A schema as the registry answers it.
+#[derive(Deserialize)]
+struct SchemaAnswer {
+    /// Its language, absent for Avro.
+    #[serde(rename = "schemaType")]
+    schema_type: Option<String>,
+    /// Its text.
+    schema: String,
+}
+
+/// The answer to a registration.
+#[derive(Deserialize)]
+struct IdAnswer {
+    /// The schema's id.
+    id: i32,
+}
+
+/// An error as the registry answers it.
+#[derive(Deserialize)]
+struct ErrorAnswer {
+    /// Its code.
+    error_code: i64,
+    /// What is wrong.
+    message: String,
+}
+
+/// What became of one attempt.
+enum Attempt {
+    /// The body of an answer.
+    Done(Vec<u8>),
+    /// The registry says that there is none.
+    Absent,
+    /// Another attempt may succeed.
+    Retry(Error),
+}
+
 impl HttpRegistry {
-    /// A registry at `url`, with basic authentication if given. Nothing is asked yet.
+    /// A client of the registry at `url`; user and password may also stand in the address.
     ///
     /// # Errors
-    /// `Invalid` for a URL that is not http or https.
-    pub fn new(url: &str, credentials: Option<(String, String)>) -> Result<Self> {
-        if !url.starts_with("http://") && !url.starts_with("https://") {
-            return Err(Error::option(format!(
-                "Schema Registry URL \"{url}\" does not begin with http:// or https://"
-            )));
+    /// `Invalid` for an address that is not `http` or `https`.
+    pub fn new(url: &str, basic: Option<(String, String)>) -> Result<Self> {
+        // The address itself is left out of the messages, because it may hold a password.
+        let mut url = Url::parse(url).map_err(|error| {
+            Error::option(format!("the address of the Schema Registry: {error}"))
+        })?;
+        if !matches!(url.scheme(), "http" | "https") || url.cannot_be_a_base() {
+            return Err(Error::option(
+                "the address of the Schema Registry must begin with http:// or https://",
+            ));
         }
-        // Another part of the process may have chosen the provider already; it is the same one.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let client = Client::builder().timeout(TIMEOUT).build();
-        let client = client.map_err(|error| Error::internal(format!("HTTP client: {error}")))?;
+        let in_url = (!url.username().is_empty()).then(|| {
+            let password = url.password().unwrap_or_default();
+            (url.username().to_owned(), password.to_owned())
+        });
+        let is_stripped = url.set_username("").is_ok() && url.set_password(None).is_ok();
+        if !is_stripped {
+            return Err(Error::option(
+                "the address of the Schema Registry has no host",
+            ));
+        }
         Ok(Self {
-            client,
-            url: url.trim_end_matches('/').to_owned(),
-            credentials,
+            url,
+            basic: basic.or(in_url),
+            client: OnceLock::new(),
         })
     }
 
-    /// Sends a request until it is answered; absent for "not found".
-    fn send(&self, request: impl Fn() -> RequestBuilder) -> Result<Option<Value>> {
-        let mut last = String::new();
-        for attempt in 0..=PAUSES.len() {
-            if attempt > 0 {
-                std::thread::park_timeout(PAUSES[attempt - 1]);
-            }
-            let mut builder = request();
-            if let Some((user, password)) = &self.credentials {
-                builder = builder.basic_auth(user, Some(password));
-            }
-            match builder.send() {
-                Ok(response) => match self.answer(response)? {
-                    Answer::Found(value) => return Ok(Some(value)),
-                    Answer::NotFound => return Ok(None),
-                    Answer::Busy(status) => last = status,
-                },
-                Err(error) => last = error.without_url().to_string(),
-            }
+    /// The HTTP client.
+    fn client(&self) -> Result<&Client> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
         }
-        Err(Error::unavailable(format!(
-            "the Schema Registry at {} does not answer: {last}",
-            self.url
-        )))
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
+            // Fails only when another thread was faster, and then there is a provider all the same.
+            rustls::crypto::ring::default_provider()
+                .install_default()
+                .ok();
+        }
+        let client = Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(REQUEST_TIMEOUT)
+            .build()
+            .map_err(|error| self.unavailable(&error.to_string()))?;
+        Ok(self.client.get_or_init(|| client))
     }
 
-    /// What an answer means.
-    fn answer(&self, response: reqwest::blocking::Response) -> Result<Answer> {
+    /// An address below the registry's, each segment escaped.
+    fn address(&self, segments: &[&str]) -> Result<Url> {
+        let mut url = self.url.clone();
+        url.path_segments_mut()
+            .map_err(|()| Error::option("the address of the Schema Registry has no path"))?
+            .pop_if_empty()
+            .extend(segments);
+        Ok(url)
+    }
+
+    /// Sends a request until it is answered, with pauses; `None` when the registry says that there is none.
+    fn send(&self, request: impl Fn(&Client) -> RequestBuilder) -> Result<Option<Vec<u8>>> {
+        let client = self.client()?;
+        let mut pauses = PAUSES.iter();
+        loop {
+            let mut request = request(client).header("accept", CONTENT_TYPE);
+            if let Some((user, password)) = &self.basic {
+                request = request.basic_auth(user, Some(password));
+            }
+            let attempt = match request.send() {
+                Ok(response) => self.read(response)?,
+                Err(error) => Attempt::Retry(self.unavailable(&causes(&error.without_url()))),
+            };
+            match attempt {
+                Attempt::Done(body) => return Ok(Some(body)),
+                Attempt::Absent => return Ok(None),
+                Attempt::Retry(error) => match pauses.next() {
+                    Some(pause) => std::thread::sleep(*pause),
+                    None => return Err(error),
+                },
+            }
+        }
+    }
+
+    /// Reads an answer.
+    fn read(&self, response: Response) -> Result<Attempt> {
         let status = response.status();
-        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            return Ok(Answer::Busy(status.to_string()));
+        let mut body = Vec::new();
+        if let Err(error) = response.take(ANSWER_BYTES_MAX + 1).read_to_end(&mut body) {
+            return Ok(Attempt::Retry(self.unavailable(&error.to_string())));
         }
-        if status == StatusCode::NOT_FOUND {
-            return Ok(Answer::NotFound);
+        if u64::try_from(body.len()).is_ok_and(|bytes| bytes > ANSWER_BYTES_MAX) {
+            return Err(
+                self.unavailable(&format!("an answer of more than {ANSWER_BYTES_MAX} bytes"))
+            );
         }
-        let body: Value = response.json().unwrap_or_default();
         if status.is_success() {
-            return Ok(Answer::Found(body));
+            return Ok(Attempt::Done(body));
         }
-        let message = body["message"].as_str().unwrap_or_default();
-        Err(Error::validation(format!(
-            "the Schema Registry at {} answered {status}: {message}",
-            self.url
-        )))
+        let answer: Option<ErrorAnswer> = serde_json::from_slice(&body).ok();
+        let is_absent = answer
+            .as_ref()
+            .is_some_and(|answer| NOT_FOUND_CODES.contains(&answer.error_code));
+        if status == StatusCode::NOT_FOUND && is_absent {
+            return Ok(Attempt::Absent);
+        }
+        let what = answer.map_or_else(
+            || format!("answered {status}"),
+            |answer| format!("answered {}: {}", answer.error_code, answer.message),
+        );
+        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            return Ok(Attempt::Retry(self.unavailable(&what)));
+        }
+        Err(match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Error::option(format!(
+                "Schema Registry at {} {what}; check its user and password",
+                self.url
+            )),
+            StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY => {
+                Error::validation(format!("Schema Registry at {} {what}", self.url))
+            }
+            _ => self.unavailable(&what),
+        })
+    }
+
+    /// Reads the body of an answer.
+    fn parse<T: serde::de::DeserializeOwned>(&self, body: &[u8]) -> Result<T> {
+        serde_json::from_slice(body)
+            .map_err(|error| self.unavailable(&format!("answered what is no schema: {error}")))
+    }
+
+    /// The registry does not answer as it should.
+    fn unavailable(&self, what: &str) -> Error {
+        Error::unavailable(format!("Schema Registry at {}: {what}", self.url))
     }
 }
 
-/// What an answer means.
-enum Answer {
-    /// The body.
-    Found(Value),
-    /// There is no such thing.
-    NotFound,
-    /// Worth another try.
-    Busy(String),
+/// An error with its causes, which HTTP errors leave out of their own text.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
 
 impl SchemaRegistry for HttpRegistry {
     fn register(&self, subject: &str, schema_type: SchemaType, schema: &str) -> Result<i32> {
-        let mut url = reqwest::Url::parse(&self.url)
-            .map_err(|error| Error::option(format!("{}: {error}", self.url)))?;
-        url.path_segments_mut()
-            .map_err(|()| Error::option(format!("{} cannot be a base", self.url)))?
-            .pop_if_empty()
-            .extend(["subjects", subject, "versions"]);
-        let body = json!({ "schema": schema, "schemaType": schema_type.as_str() });
-        let answer = self.send(|| self.client.post(url.clone()).json(&body))?;
-        let id = answer
-            .as_ref()
-            .and_then(|answer| answer["id"].as_i64())
-            .and_then(|id| i32::try_from(id).ok());
-        id.ok_or_else(|| {
-            Error::unavailable(format!(
-                "the Schema Registry at {} gave no id for {subject}",
-                self.url
-            ))
-        })
+        let address = self.address(&["subjects", subject, "versions"])?;
+        let body = match schema_type {
+            SchemaType::Avro => serde_json::json!({"schema": schema}),
+            SchemaType::Json | SchemaType::Protobuf => {
+                serde_json::json!({"schema": schema, "schemaType": schema_type.as_str()})
+            }
+        }
+        .to_string();
+        let answer = self.send(|client| {
+            client
+                .post(address.clone())
+                .header("content-type", CONTENT_TYPE)
+                .body(body.clone())
+        });
+        let answer = answer.map_err(|error| error.context(&format!("subject {subject}")))?;
+        let answer = answer.ok_or_else(|| {
+            self.unavailable(&format!("answered that subject {subject} does not exist"))
+        })?;
+        Ok(self.parse::<IdAnswer>(&answer)?.id)
     }
 
     fn schema(&self, id: i32) -> Result<Option<RegisteredSchema>> {
-        let answer = self.send(|| self.client.get(format!("{}/schemas/ids/{id}", self.url)))?;
-        Ok(answer.and_then(|answer| {
-            let schema_type = SchemaType::parse(answer["schemaType"].as_str())?;
-            let schema = answer["schema"].as_str()?.to_owned();
-            Some(RegisteredSchema {
-                id,
-                schema_type,
-                schema,
-            })
+        let address = self.address(&["schemas", "ids", &id.to_string()])?;
+        let Some(body) = self.send(|client| client.get(address.clone()))? else {
+            return Ok(None);
+        };
+        let answer: SchemaAnswer = self.parse(&body)?;
+        let schema_type = SchemaType::parse(answer.schema_type.as_deref())
+            .ok_or_else(|| self.unavailable("answered an unknown schema type"))?;
+        Ok(Some(RegisteredSchema {
+            id,
+            schema_type,
+            schema: answer.schema,
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::error::{Code, Kind};
+
+    /// Answers as many connections as there are answers; the requests come back.
+    fn serve(
+        answers: Vec<(&'static str, &'static str)>,
+    ) -> (String, std::thread::JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://me:secret@{}/base/", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let mut requests = Vec::new();
+            for (status, body) in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                let mut head = String::new();
+                while !head.ends_with("\r\n\r\n") {
+                    assert_ne!(reader.read_line(&mut head).unwrap(), 0);
+                }
+                let lower = head.to_lowercase();
+                let length = lower
+                    .split("content-length: ")
+                    .nth(1)
+                    .and_then(|rest| rest.lines().next())
+                    .map_or(0, |length| length.parse::<usize>().unwrap());
+                let mut request_body = vec![0; length];
+                reader.read_exact(&mut request_body).unwrap();
+                write!(
+                    stream,
+                    "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                    body.len()
+                )
+                .unwrap();
+                requests.push(head + &String::from_utf8(request_body).unwrap());
+            }
+            requests
+        });
+        (url, server)
+    }
+
+    #[test]
+    fn a_busy_registry_is_asked_again_and_the_subject_is_escaped() {
+        let (url, server) = serve(vec![
+            ("503 Busy", ""),
+            ("200 OK", "{\"id\":7}"),
+            ("200 OK", "{\"schema\":\"{}\",\"schemaType\":\"JSON\"}"),
+        ]);
+        let registry = HttpRegistry::new(&url, None).unwrap();
+        assert!(!format!("{registry:?}").contains("secret"));
+        let id = registry.register("a/b c-value", SchemaType::Json, "{}");
+        assert_eq!(id, Ok(7));
+        let schema = registry.schema(7).unwrap().unwrap();
+        assert_eq!((schema.id, schema.schema_type), (7, SchemaType::Json));
+        let requests = server.join().unwrap();
+        assert!(requests[1].starts_with("POST /base/subjects/a%2Fb%20c-value/versions "));
+        assert!(requests[1].contains("Basic bWU6c2VjcmV0"));
+        assert!(requests[1].ends_with("{\"schema\":\"{}\",\"schemaType\":\"JSON\"}"));
+        assert!(requests[2].starts_with("GET /base/schemas/ids/7 "));
+    }
+
+    #[test]
+    fn only_the_registry_itself_says_that_a_schema_is_unknown() {
+        let (url, server) = serve(vec![
+            (
+                "404 Not Found",
+                "{\"error_code\":40403,\"message\":\"Schema not found\"}",
+            ),
+            ("404 Not Found", "<html>some other server</html>"),
+            ("401 Unauthorized", "{}"),
+            ("200 OK", "<html>a login page</html>"),
+        ]);
+        let registry = HttpRegistry::new(&url, None).unwrap();
+        assert_eq!(registry.schema(1), Ok(None));
+        let error = registry.schema(1).unwrap_err();
+        assert_eq!(error.kind, Kind::Unavailable);
+        assert!(error.message.contains("http://127.0.0.1"), "{error}");
+        assert!(!error.message.contains("secret"), "{error}");
+        assert_eq!(registry.schema(1).unwrap_err().code, Code::InvalidOption);
+        assert_eq!(registry.schema(1).unwrap_err().kind, Kind::Unavailable);
+        assert_eq!(server.join().unwrap().len(), 4);
+    }
+
+    #[test]
+    fn addresses_are_checked() {
+        for url in ["localhost:8081", "ftp://h", "", "data:x"] {
+            assert_eq!(
+                HttpRegistry::new(url, None).unwrap_err().code,
+                Code::InvalidOption
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn the_client_may_be_made_and_dropped_in_an_asynchronous_runtime() {
+        drop(HttpRegistry::new("http://127.0.0.1:1", None).unwrap());
     }
 }

@@ -9,7 +9,7 @@ mod json_schema;
 pub use http::HttpRegistry;
 pub use json_schema::json_schema_of;
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ const MAGIC: u8 = 0;
 /// Bytes of the frame.
 const FRAME_BYTES: usize = 5;
 
-/// Ids remembered by a decoder, unknown ones included; beyond, all are forgotten and asked for again (a bound against bad input).
+/// Ids of JSON Schemas remembered by a decoder; beyond, all are forgotten and asked for again (a bound against bad input).
 const IDS_MAX: usize = 10_000;
 
 /// The language of a schema, with the registry's names.
@@ -92,8 +92,10 @@ pub trait SchemaRegistry: Send + Sync + Debug {
 pub struct RegistryDecoder<D> {
     /// Knows the ids.
     registry: Arc<dyn SchemaRegistry>,
-    /// Whether each id that was seen is that of a JSON Schema.
-    known: HashMap<i32, bool, foldhash::fast::RandomState>,
+    /// Ids of JSON Schemas.
+    known: HashSet<i32, foldhash::fast::RandomState>,
+    /// Ids that are not, in the batch at hand; they may be registered before the next one.
+    unknown: HashSet<i32, foldhash::fast::RandomState>,
     /// Decodes what follows the frame.
     inner: D,
 }
@@ -103,7 +105,8 @@ impl<D: Decoder> RegistryDecoder<D> {
     pub fn new(registry: Arc<dyn SchemaRegistry>, inner: D) -> Self {
         Self {
             registry,
-            known: HashMap::default(),
+            known: HashSet::default(),
+            unknown: HashSet::default(),
             inner,
         }
     }
@@ -121,17 +124,20 @@ impl<D: Decoder> RegistryDecoder<D> {
             )));
         }
         let id = i32::from_be_bytes(*id);
-        let is_known = if let Some(known) = self.known.get(&id) {
-            *known
-        } else {
+        if !self.known.contains(&id) && !self.unknown.contains(&id) {
             let schema = self.registry.schema(id)?;
             if self.known.len() >= IDS_MAX {
                 self.known.clear();
             }
             let is_json = schema.is_some_and(|schema| schema.schema_type == SchemaType::Json);
-            self.known.insert(id, is_json);
-            is_json
-        };
+            let ids = if is_json {
+                &mut self.known
+            } else {
+                &mut self.unknown
+            };
+            ids.insert(id);
+        }
+        let is_known = self.known.contains(&id);
         Ok(if is_known {
             Ok(rest)
         } else {
@@ -144,6 +150,7 @@ impl<D: Decoder> RegistryDecoder<D> {
 
 impl<D: Decoder> Decoder for RegistryDecoder<D> {
     fn decode(&mut self, records: &[&[u8]]) -> Result<Decoded> {
+        self.unknown.clear();
         let mut failures = Vec::new();
         let mut rows = Vec::with_capacity(records.len());
         let mut bodies = Vec::with_capacity(records.len());
@@ -275,7 +282,7 @@ mod tests {
             .unwrap();
         assert_eq!(&buffer[..FRAME_BYTES], [0, 0, 0, 0, 1]);
         let inner = JsonDecoder::new(fields, JsonOptions::registry()).unwrap();
-        let mut framed = RegistryDecoder::new(registry, inner);
+        let mut framed = RegistryDecoder::new(registry.clone(), inner);
         let records: [&[u8]; 4] = [
             &buffer[..ends[0]],
             b"\x00\x00\x00\x00\x09{}",
@@ -296,5 +303,12 @@ mod tests {
             ]
         );
         assert_eq!(&decoded.columns[0], &batch.columns[0]);
+        while registry
+            .register("t-value", SchemaType::Json, "{}")
+            .unwrap()
+            < 9
+        {}
+        let decoded = framed.decode(&[b"\x00\x00\x00\x00\x09{}"]).unwrap();
+        assert_eq!(decoded.failures, []);
     }
 }
