@@ -20,10 +20,7 @@ pub(crate) const DRAWS: u32 = 10_000;
 /// # Errors
 /// Numbers out of range, an unknown class, tier or preset, a profile that cannot be read.
 pub(crate) fn run(args: &Estimate) -> Result<()> {
-    let class = StatementClass::ALL
-        .into_iter()
-        .find(|class| class.as_str() == args.class);
-    let class = class.ok_or_else(|| {
+    let class = StatementClass::parse(&args.class).ok_or_else(|| {
         let classes = StatementClass::ALL.map(StatementClass::as_str).join(", ");
         anyhow!("--class \"{}\" is not one of {classes}", args.class)
     })?;
@@ -41,10 +38,10 @@ pub(crate) fn run(args: &Estimate) -> Result<()> {
             .to_vec();
         let rows = steps.iter().map(|step| {
             vec![
-                step.name.clone(),
+                step.name.to_owned(),
                 step.formula.clone(),
                 format!("{:.6}", step.value),
-                step.unit.clone(),
+                step.unit.to_owned(),
                 step.source.clone(),
             ]
         });

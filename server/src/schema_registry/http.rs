@@ -120,8 +120,8 @@ impl Body {
 /// A schema as JSON; Avro is not named, as in the real registry.
 fn schema_json(schema: &Schema) -> Value {
     let mut json = json!({ "schema": schema.text });
-    if schema.schema_type != "AVRO" {
-        json["schemaType"] = Value::from(schema.schema_type.as_str());
+    if schema.language != "AVRO" {
+        json["schemaType"] = Value::from(schema.language.as_str());
     }
     let references: Value = serde_json::from_str(&schema.references).unwrap_or_default();
     if references
@@ -137,7 +137,7 @@ fn schema_json(schema: &Schema) -> Value {
 fn version_json(version: &Version) -> Value {
     let mut json = schema_json(&version.schema);
     json["subject"] = Value::from(version.subject.as_str());
-    json["version"] = Value::from(version.version);
+    json["version"] = Value::from(version.number);
     json["id"] = Value::from(version.schema.id);
     json
 }
@@ -249,19 +249,22 @@ fn raw_schema(schema: &Schema) -> Result<Value, Refusal> {
 }
 
 /// A level as JSON.
-fn level_json(level: String) -> Value {
+fn level_json(level: &str) -> Value {
     json!({ "compatibilityLevel": level })
 }
 
 /// `GET /config`.
 async fn global_level(State(store): Store) -> Response {
-    blocking(store, |store| store.level(None).map(level_json)).await
+    blocking(store, |store| {
+        store.level(None).map(|level| level_json(&level))
+    })
+    .await
 }
 
 /// `GET /config/{subject}`.
 async fn level(State(store): Store, Path(subject): Path<String>) -> Response {
     blocking(store, move |store| {
-        store.level(Some(&subject)).map(level_json)
+        store.level(Some(&subject)).map(|level| level_json(&level))
     })
     .await
 }
