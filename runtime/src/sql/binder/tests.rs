@@ -457,6 +457,22 @@ fn having_distinct_and_union_are_planned() {
         .collect();
     assert_eq!(types, ["STRING", "BIGINT"]);
     assert_eq!(node.changelog, ChangelogMode::Append);
+    let same = plan("SELECT id FROM generated UNION ALL SELECT id FROM generated");
+    assert_eq!(
+        nodes(&same),
+        [
+            "StreamTableSourceScan [1]",
+            "StreamCalc [2]",
+            "StreamUnion [3]",
+            "StreamSink [4]"
+        ]
+    );
+    let inputs: Vec<u32> = same.nodes[2]
+        .inputs
+        .iter()
+        .map(|input| input.node.0)
+        .collect();
+    assert_eq!(inputs, [1, 2]);
     let set = plan("SELECT id FROM generated UNION SELECT id FROM generated");
     assert!(
         nodes(&set)
@@ -485,6 +501,15 @@ fn views_and_common_tables_are_queries() {
     assert_eq!(
         names("SELECT b.x FROM (SELECT order_id FROM orders) AS b(x)"),
         ["x"]
+    );
+}
+
+#[test]
+fn a_table_s_name_goes_before_a_column_of_that_name() {
+    assert_eq!(names("SELECT a.x FROM (SELECT 1 AS a, 2 AS x) AS a"), ["x"]);
+    assert_eq!(
+        types("SELECT orders.orders FROM per_window AS orders"),
+        ["BIGINT"]
     );
 }
 
@@ -990,6 +1015,11 @@ State size: low
     );
 }
 
+/// Levels of an expression.
+fn depth(expr: &crate::sql::expr::Expr) -> usize {
+    1 + expr.children().into_iter().map(depth).max().unwrap_or(0)
+}
+
 #[test]
 fn long_conditions_stay_shallow() {
     let condition: Vec<String> = (0..900).map(|i| format!("quantity = {i}")).collect();
@@ -1004,9 +1034,6 @@ fn long_conditions_stay_shallow() {
     else {
         panic!("{:?}", nodes(&plan));
     };
-    fn depth(expr: &crate::sql::expr::Expr) -> usize {
-        1 + expr.children().into_iter().map(depth).max().unwrap_or(0)
-    }
     assert!(depth(condition) < 16, "{}", depth(condition));
     let sum = vec!["quantity"; 400].join(" + ");
     assert_eq!(types(&format!("SELECT {sum} FROM orders")), ["BIGINT"]);
