@@ -21,7 +21,7 @@ use weir_runtime::connector::kafka::{KafkaOptions, KafkaSink};
 use weir_runtime::connector::log::LogSink;
 use weir_runtime::connector::sink::{Sink, WriterContext};
 use weir_runtime::task::Waker;
-use weir_runtime::time::{SharedClock, SystemClock};
+use weir_runtime::time::{Clock, SharedClock, SystemClock};
 use weir_server::{RunningServer, Server, ServerConfig};
 
 use crate::args::Demo;
@@ -30,17 +30,18 @@ use crate::output;
 use check::Topics;
 use feeder::Feeder;
 
-/// The tables of the demo; amounts above a hundred count in the windows.
+/// The tables of the demo; amounts above a hundred count in the windows. `@` stands for the suffix of their names.
 const TABLES: [&str; 4] = [
-    "CREATE TABLE orders (
+    "CREATE TABLE orders@ (
        order_id BIGINT NOT NULL, customer_id STRING, product STRING, amount DECIMAL(10, 2), quantity INT, ts TIMESTAMP(3),
        WATERMARK FOR ts AS ts - INTERVAL '1' SECOND
-     ) DISTRIBUTED INTO 4 BUCKETS WITH ('value.format' = 'json', 'error-handling.mode' = 'log')",
-    "CREATE TABLE product_windows (window_start TIMESTAMP(3), product STRING, orders BIGINT, revenue DECIMAL(38, 2))
+     ) DISTRIBUTED INTO 4 BUCKETS WITH ('value.format' = 'json', 'error-handling.mode' = 'log',
+         'error-handling.log.target' = 'error_log@')",
+    "CREATE TABLE product_windows@ (window_start TIMESTAMP(3), product STRING, orders BIGINT, revenue DECIMAL(38, 2))
      WITH ('value.format' = 'json')",
-    "CREATE TABLE product_totals (product STRING, orders BIGINT, revenue DECIMAL(38, 2), PRIMARY KEY (product) NOT ENFORCED)
+    "CREATE TABLE product_totals@ (product STRING, orders BIGINT, revenue DECIMAL(38, 2), PRIMARY KEY (product) NOT ENFORCED)
      WITH ('key.format' = 'json', 'value.format' = 'json')",
-    "CREATE TABLE large_orders (order_id BIGINT, customer_id STRING, amount DECIMAL(10, 2)) WITH ('value.format' = 'json')",
+    "CREATE TABLE large_orders@ (order_id BIGINT, customer_id STRING, amount DECIMAL(10, 2)) WITH ('value.format' = 'json')",
 ];
 
 /// Amounts above this many cents count in the windows.
@@ -48,13 +49,16 @@ const FILTER_CENTS: i64 = 10_000;
 
 /// The statement of the demo.
 const STATEMENT: &str = "EXECUTE STATEMENT SET BEGIN
-  INSERT INTO product_windows
+  INSERT INTO product_windows@
     SELECT window_start, product, COUNT(*), SUM(amount)
-    FROM TABLE(TUMBLE(TABLE orders, DESCRIPTOR(ts), INTERVAL '1' SECOND))
+    FROM TABLE(TUMBLE(TABLE orders@, DESCRIPTOR(ts), INTERVAL '1' SECOND))
     WHERE amount > 100 GROUP BY window_start, window_end, product;
-  INSERT INTO product_totals SELECT product, COUNT(*), SUM(amount) FROM orders GROUP BY product;
-  INSERT INTO large_orders SELECT order_id, customer_id, amount FROM orders WHERE amount > 900;
+  INSERT INTO product_totals@ SELECT product, COUNT(*), SUM(amount) FROM orders@ GROUP BY product;
+  INSERT INTO large_orders@ SELECT order_id, customer_id, amount FROM orders@ WHERE amount > 900;
 END";
+
+/// Time between two looks at a statement that is starting.
+const START_LOOK: Duration = Duration::from_millis(50);
 
 /// Time between two looks at the running statement.
 const LOOK: Duration = Duration::from_secs(1);
@@ -72,6 +76,8 @@ struct Stage {
     client: Client,
     /// Where its topics are.
     topics: Topics,
+    /// What table names end with: a Kafka cluster may hold the topics of an earlier run.
+    suffix: String,
     /// Time.
     clock: SharedClock,
 }
@@ -98,6 +104,10 @@ pub(crate) async fn run(args: Demo) -> Result<()> {
         args,
         server,
         client,
+        suffix: match topics {
+            Topics::Log(_) => String::new(),
+            Topics::Kafka(_) => format!("_{}", SystemClock.now_ms()),
+        },
         topics,
         clock: SystemClock::shared(),
     };
@@ -109,26 +119,27 @@ pub(crate) async fn run(args: Demo) -> Result<()> {
         );
         super::up::signal().await?;
     }
+    let cleaned = if stage.args.keep {
+        Ok(())
+    } else {
+        stage.clean_up().await
+    };
     let is_temporary = stage.args.data_dir.is_none();
     stage.server.shutdown().await;
     if is_temporary {
         std::fs::remove_dir_all(&temporary)
             .with_context(|| format!("removing {}", temporary.display()))?;
     }
-    result
+    result.and(cleaned)
 }
 
 impl Stage {
     /// Creates, feeds, waits, reports and checks.
     async fn play(&self) -> Result<()> {
         for table in TABLES {
-            let created = self.client.submit(table, &json!({})).await?;
-            if phase(&created) == "FAILED" {
-                bail!("{}", output::cell(created.pointer("/status/detail")));
-            }
+            self.start(table).await?;
         }
-        let statement = self.client.submit(STATEMENT, &json!({})).await?;
-        let name = output::cell(statement.get("name"));
+        let name = self.start(STATEMENT).await?;
         let produced = Arc::new(AtomicU64::new(0));
         let stop = Arc::new(AtomicBool::new(false));
         let feeding = self.feed(&produced, &stop)?;
@@ -149,6 +160,43 @@ impl Stage {
         verify(&report)
     }
 
+    /// Submits a statement under this run's table names and waits until it has started; its name.
+    async fn start(&self, sql: &str) -> Result<String> {
+        let sql = sql.replace('@', &self.suffix);
+        let mut statement = self.client.submit(&sql, &json!({})).await?;
+        let name = output::cell(statement.get("name"));
+        let mut ticks = tokio::time::interval(START_LOOK);
+        while phase(&statement) == "PENDING" {
+            ticks.tick().await;
+            statement = self.client.statement(&name).await?;
+        }
+        if phase(&statement) == "FAILED" {
+            bail!("{}", output::cell(statement.pointer("/status/detail")));
+        }
+        Ok(name)
+    }
+
+    /// The topic of a table of this run.
+    fn topic(&self, table: &str) -> String {
+        format!("{table}{}", self.suffix)
+    }
+
+    /// Drops this run's tables from a Kafka cluster, which outlives the demo.
+    async fn clean_up(&self) -> Result<()> {
+        if matches!(self.topics, Topics::Kafka(_)) {
+            for table in [
+                "orders",
+                "product_windows",
+                "product_totals",
+                "large_orders",
+                "error_log",
+            ] {
+                self.start(&format!("DROP TABLE {table}@")).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Starts the feeder's thread.
     fn feed(
         &self,
@@ -156,10 +204,11 @@ impl Stage {
         stop: &Arc<AtomicBool>,
     ) -> Result<std::thread::JoinHandle<Result<u64>>> {
         let sink: Box<dyn Sink> = match &self.topics {
-            Topics::Log(log) => Box::new(LogSink::new(log, "orders")?),
-            Topics::Kafka(bootstrap) => {
-                Box::new(KafkaSink::new(KafkaOptions::new(bootstrap), "orders")?)
-            }
+            Topics::Log(log) => Box::new(LogSink::new(log, &self.topic("orders"))?),
+            Topics::Kafka(bootstrap) => Box::new(KafkaSink::new(
+                KafkaOptions::new(bootstrap),
+                self.topic("orders"),
+            )?),
         };
         let waker = Waker::default();
         let context = WriterContext {
@@ -230,7 +279,7 @@ impl Stage {
     /// Ends the input: a sealed topic of the embedded log ends by itself; of a Kafka topic the present end is taken.
     async fn end_input(&self, name: &str) -> Result<()> {
         match &self.topics {
-            Topics::Log(log) => Ok(log.seal("orders")?),
+            Topics::Log(log) => Ok(log.seal(&self.topic("orders"))?),
             Topics::Kafka(_) => self.client.drain(name).await,
         }
     }
@@ -286,7 +335,9 @@ impl Stage {
     ) -> Result<Value> {
         let topics = self.topics.clone();
         let clock = self.clock.clone();
-        let read = tokio::task::spawn_blocking(move || Read::all(&topics, &clock)).await??;
+        let suffix = self.suffix.clone();
+        let read =
+            tokio::task::spawn_blocking(move || Read::all(&topics, &suffix, &clock)).await??;
         let job = later
             .1
             .job
@@ -360,22 +411,26 @@ struct Read {
 
 impl Read {
     /// Reads every topic of the demo.
-    fn all(topics: &Topics, clock: &SharedClock) -> Result<Self> {
+    fn all(topics: &Topics, suffix: &str, clock: &SharedClock) -> Result<Self> {
         let mut read = Self::default();
-        topics.scan("error_log", clock, |_| read.dead_letters += 1)?;
-        topics.scan("orders", clock, |value| {
+        topics.scan(&format!("error_log{suffix}"), clock, |_| {
+            read.dead_letters += 1
+        })?;
+        topics.scan(&format!("orders{suffix}"), clock, |value| {
             read.order_bytes += value.len() as u64;
             read.filtered_in +=
                 u64::from(check::parse_order(value).is_some_and(|(_, cents)| cents > FILTER_CENTS));
         })?;
         let mut failure = None;
         let mut sum = 0;
-        topics.scan("product_windows", clock, |value| {
-            match check::number(value, "orders") {
+        topics.scan(
+            &format!("product_windows{suffix}"),
+            clock,
+            |value| match check::number(value, "orders") {
                 Ok(count) => sum += count,
                 Err(error) => failure = Some(error),
-            }
-        })?;
+            },
+        )?;
         read.window_count_sum = sum;
         failure.map_or(Ok(read), Err)
     }
