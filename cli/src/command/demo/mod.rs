@@ -414,7 +414,7 @@ impl Read {
     fn all(topics: &Topics, suffix: &str, clock: &SharedClock) -> Result<Self> {
         let mut read = Self::default();
         topics.scan(&format!("error_log{suffix}"), clock, |_| {
-            read.dead_letters += 1
+            read.dead_letters += 1;
         })?;
         topics.scan(&format!("orders{suffix}"), clock, |value| {
             read.order_bytes += value.len() as u64;
