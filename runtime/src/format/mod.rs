@@ -3,17 +3,23 @@
 //! Enters: undecoded records or rows. Leaves: columns with the failures apart, or encoded bytes. A format knows one part of a
 //! record (key or value) and nothing of topics; `task` combines the parts.
 
+pub(crate) mod column;
 pub mod csv;
 pub mod json;
 pub mod raw;
 pub mod registry;
+pub(crate) mod text;
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 
 use crate::batch::Batch;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::format::json::{JsonDecoder, JsonEncoder, JsonOptions};
+use crate::format::registry::{RegistryJsonDecoder, RegistryJsonEncoder, SchemaRegistry};
 use crate::types::FlinkType;
 
 /// A column that a format decodes or encodes.
@@ -112,30 +118,98 @@ pub trait Encoder: Send + Debug {
     fn encode(&mut self, batch: &Batch, buffer: &mut Vec<u8>, ends: &mut Vec<usize>) -> Result<()>;
 }
 
-/// STUB.
+/// Formats that this version reads and writes.
+const FORMATS: &str = "json, json-registry, csv, raw";
+
+/// Whether the fields of a format are known by their position, so that it needs all columns of the part, in table order.
+///
+/// The decoders of other formats take just the fields that are asked for.
+pub fn is_positional(format: &str) -> bool {
+    format == "csv"
+}
+
+/// The decoder of a format.
+///
+/// # Shape
+/// `options` are the table's, without `key.` or `value.` in front (`json.timestamp-format.standard`). `fields` are the asked ones;
+/// for a format that [`is_positional`] all of the part.
 ///
 /// # Errors
-/// Always.
+/// `Unsupported` for an unknown format or a type it has no form for; `Invalid` for bad options or a registry that is needed and
+/// absent.
 pub fn create_decoder(
     format: &str,
-    options: &std::collections::BTreeMap<String, String>,
+    options: &BTreeMap<String, String>,
     fields: Vec<FormatField>,
-    registry: Option<std::sync::Arc<dyn registry::SchemaRegistry>>,
+    registry: Option<Arc<dyn SchemaRegistry>>,
 ) -> Result<Box<dyn Decoder>> {
-    let _ = (options, fields, registry);
-    Err(crate::error::Error::unsupported(format))
+    Ok(match format {
+        "json" => Box::new(JsonDecoder::new(fields, JsonOptions::parse(options)?)?),
+        "json-registry" => {
+            registry::check_options(options)?;
+            let inner = JsonDecoder::new(fields, JsonOptions::registry())?;
+            Box::new(RegistryJsonDecoder::new(needed(registry)?, inner))
+        }
+        "csv" => Box::new(csv::CsvDecoder::new(&fields, options)?),
+        "raw" => Box::new(raw::RawDecoder::new(&fields, options)?),
+        other => return Err(unknown_format(other)),
+    })
 }
-/// STUB.
+
+/// The encoder of a format.
+///
+/// # Shape
+/// `fields` are the columns of the part, in order; `subject` is `<topic>-value` or `<topic>-key`.
 ///
 /// # Errors
-/// Always.
+/// As [`create_decoder`], and `Unavailable` when the registry that the schema is registered with does not answer.
 pub fn create_encoder(
     format: &str,
-    options: &std::collections::BTreeMap<String, String>,
+    options: &BTreeMap<String, String>,
     fields: Vec<FormatField>,
     subject: &str,
-    registry: Option<std::sync::Arc<dyn registry::SchemaRegistry>>,
+    registry: Option<Arc<dyn SchemaRegistry>>,
 ) -> Result<Box<dyn Encoder>> {
-    let _ = (options, fields, registry, subject);
-    Err(crate::error::Error::unsupported(format))
+    Ok(match format {
+        "json" => Box::new(JsonEncoder::new(fields, JsonOptions::parse(options)?)?),
+        "json-registry" => {
+            registry::check_options(options)?;
+            let registry = needed(registry)?;
+            Box::new(RegistryJsonEncoder::new(
+                registry.as_ref(),
+                subject,
+                fields,
+            )?)
+        }
+        "csv" => Box::new(csv::CsvEncoder::new(fields, options)?),
+        "raw" => Box::new(raw::RawEncoder::new(&fields, options)?),
+        other => return Err(unknown_format(other)),
+    })
+}
+
+/// The registry, which the format cannot do without.
+fn needed(registry: Option<Arc<dyn SchemaRegistry>>) -> Result<Arc<dyn SchemaRegistry>> {
+    registry.ok_or_else(|| {
+        Error::option("format 'json-registry' needs a Schema Registry, and none is configured; use format 'json'")
+    })
+}
+
+/// A format that does not exist here.
+fn unknown_format(format: &str) -> Error {
+    Error::unsupported(format!("format '{format}' is not one of {FORMATS}"))
+}
+
+/// A boolean option, false by default.
+///
+/// # Errors
+/// `Invalid` for anything but `true` and `false`.
+pub(crate) fn flag(options: &BTreeMap<String, String>, key: &str) -> Result<bool> {
+    match options.get(key).map(String::as_str) {
+        None => Ok(false),
+        Some(value) if value.eq_ignore_ascii_case("true") => Ok(true),
+        Some(value) if value.eq_ignore_ascii_case("false") => Ok(false),
+        Some(other) => Err(Error::option(format!(
+            "option '{key}': \"{other}\" is not one of true, false"
+        ))),
+    }
 }
