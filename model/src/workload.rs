@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The kind of statement that five numbers describe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StatementClass {
     /// Filter, projection, routing.
@@ -39,6 +39,11 @@ impl StatementClass {
             Self::Rank => "rank",
             Self::Join => "join",
         }
+    }
+
+    /// The class of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.as_str() == name)
     }
 }
 

@@ -64,7 +64,7 @@ impl Fault {
         if self.path.is_empty() {
             self.message
         } else {
-            format!("field {}: {}", self.path, self.message)
+            format!("field \"{}\": {}", self.path, self.message)
         }
     }
 }

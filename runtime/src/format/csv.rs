@@ -1,7 +1,6 @@
 //! Comma-separated values: one line per record.
 //!
-//! Place in the flow: flat records without field names. Invariant: fields are known by their position, so decoder and encoder have all
-//! columns of the part; a line with another number of fields is malformed; what is encoded decodes to the same values.
+//! Place in the flow: flat records without field names. Invariant: fields are known by their position among all columns of the part; a line with another number of fields is malformed; what is encoded decodes to the same values.
 //!
 //! # Source
 //! Flink 2.3, "CSV Format".
@@ -128,12 +127,12 @@ fn check_types(fields: &[FormatField]) -> Result<()> {
     Ok(())
 }
 
-/// Decodes lines into all columns of the part.
+/// Decodes lines into the asked columns of the part.
 #[derive(Debug)]
 pub struct CsvDecoder {
-    /// Names, for messages.
-    names: Vec<String>,
-    /// Values.
+    /// Names of all columns of the part in order, and which of the asked ones each is.
+    layout: Vec<(String, Option<usize>)>,
+    /// Values of the asked columns.
     columns: Vec<Column>,
     /// How lines are read.
     options: CsvOptions,
@@ -151,15 +150,29 @@ struct Line {
 }
 
 impl CsvDecoder {
-    /// A decoder of all fields of the part, in order.
+    /// A decoder of the asked fields among all columns of the part.
     ///
     /// # Errors
-    /// `Invalid` for bad options; `Unsupported` for nested types.
-    pub fn new(fields: &[FormatField], options: &BTreeMap<String, String>) -> Result<Self> {
+    /// `Invalid` for bad options; `Unsupported` for nested types; `Internal` for a field that is not in the layout.
+    pub fn new(
+        layout: &[String],
+        fields: &[FormatField],
+        options: &BTreeMap<String, String>,
+    ) -> Result<Self> {
         check_types(fields)?;
+        if let Some(field) = fields.iter().find(|field| !layout.contains(&field.name)) {
+            return Err(Error::internal(format!(
+                "field {} is not a column of its part",
+                field.name
+            )));
+        }
         let (_, columns) = Column::of_fields(fields)?;
+        let layout = layout.iter().map(|name| {
+            let asked = fields.iter().position(|field| field.name == *name);
+            (name.clone(), asked)
+        });
         Ok(Self {
-            names: fields.iter().map(|field| field.name.clone()).collect(),
+            layout: layout.collect(),
             columns,
             options: CsvOptions::parse(options)?,
             line: Line::default(),
@@ -172,29 +185,29 @@ impl CsvDecoder {
             return Err(malformed("bytes that are not UTF-8"));
         }
         self.line.split(record, &self.options)?;
-        if self.line.ends.len() != self.columns.len() {
+        if self.line.ends.len() != self.layout.len() {
             return Err(malformed(&format!(
                 "expected {} fields, found {}",
-                self.columns.len(),
+                self.layout.len(),
                 self.line.ends.len()
             )));
         }
         let mut start = 0;
-        for ((column, name), end) in self
-            .columns
-            .iter_mut()
-            .zip(&self.names)
-            .zip(&self.line.ends)
-        {
-            let field = std::str::from_utf8(&self.line.text[start..*end])
-                .map_err(|_| malformed("bytes that are not UTF-8"))?;
+        for ((name, asked), end) in self.layout.iter().zip(&self.line.ends) {
+            let field = &self.line.text[start..*end];
+            start = *end;
+            let Some(asked) = asked else {
+                continue;
+            };
+            let column = &mut self.columns[*asked];
+            let field =
+                std::str::from_utf8(field).map_err(|_| malformed("bytes that are not UTF-8"))?;
             let outcome = if self.options.null_literal.as_deref() == Some(field) {
                 column.append_null()
             } else {
                 text::append(column, field, TimestampFormat::Sql)
             };
             outcome.map_err(|fault| fault.within(name))?;
-            start = *end;
         }
         Ok(())
     }
@@ -504,6 +517,10 @@ mod tests {
             .collect()
     }
 
+    fn layout(fields: &[FormatField]) -> Vec<String> {
+        fields.iter().map(|field| field.name.clone()).collect()
+    }
+
     fn options(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs
             .iter()
@@ -515,7 +532,7 @@ mod tests {
     fn lines_decode_and_odd_ones_fail_alone() {
         let fields = fields(&[TypeKind::Int, TypeKind::string(), TypeKind::Timestamp(3)]);
         let options = options(&[("csv.null-literal", "NULL"), ("csv.field-delimiter", ";")]);
-        let mut decoder = CsvDecoder::new(&fields, &options).unwrap();
+        let mut decoder = CsvDecoder::new(&layout(&fields), &fields, &options).unwrap();
         let records: [&[u8]; 7] = [
             b"1;\"a;\"\"b\"\"\";2024-01-01 00:00:00.5\n",
             b"x;a;2024-01-01 00:00:00",
@@ -549,17 +566,35 @@ mod tests {
                 (5, malformed)
             ]
         );
-        assert_eq!(decoded.failures[0].message, "field f0: \"x\" is not an INT");
+        assert_eq!(
+            decoded.failures[0].message,
+            "field \"f0\": \"x\" is not an INT"
+        );
+    }
+
+    #[test]
+    fn only_asked_columns_are_read() {
+        let all = fields(&[TypeKind::Int, TypeKind::string(), TypeKind::BigInt]);
+        let asked = [all[2].clone(), all[1].clone()];
+        let mut decoder = CsvDecoder::new(&layout(&all), &asked, &BTreeMap::new()).unwrap();
+        let decoded = decoder.decode(&[b"x,a,3", b"1,a"]).unwrap();
+        assert_eq!(
+            decoded.columns[0].as_primitive::<Int64Type>().values(),
+            &[3]
+        );
+        assert_eq!(decoded.columns[1].as_string::<i32>().value(0), "a");
+        assert_eq!(decoded.failures.len(), 1);
     }
 
     #[test]
     fn options_that_lose_rows_point_to_error_handling() {
-        let error =
-            CsvDecoder::new(&[], &options(&[("csv.ignore-parse-errors", "true")])).unwrap_err();
+        let error = CsvDecoder::new(&[], &[], &options(&[("csv.ignore-parse-errors", "true")]))
+            .unwrap_err();
         assert!(error.message.contains("error-handling.mode"));
-        let error = CsvDecoder::new(&[], &options(&[("csv.field-delimeter", ";")])).unwrap_err();
+        let error =
+            CsvDecoder::new(&[], &[], &options(&[("csv.field-delimeter", ";")])).unwrap_err();
         assert!(error.message.contains("csv.field-delimiter"));
-        assert!(CsvDecoder::new(&[], &options(&[("csv.field-delimiter", "ab")])).is_err());
+        assert!(CsvDecoder::new(&[], &[], &options(&[("csv.field-delimiter", "ab")])).is_err());
     }
 
     proptest! {
@@ -581,7 +616,7 @@ mod tests {
                 start = *end;
                 record
             }).collect();
-            let decoded = CsvDecoder::new(&fields, &options).unwrap().decode(&records).unwrap();
+            let decoded = CsvDecoder::new(&layout(&fields), &fields, &options).unwrap().decode(&records).unwrap();
             prop_assert!(decoded.failures.is_empty(), "{:?}", decoded.failures);
             prop_assert_eq!(&decoded.columns, &columns);
         }

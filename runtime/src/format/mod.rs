@@ -18,8 +18,8 @@ use arrow::array::ArrayRef;
 
 use crate::batch::Batch;
 use crate::error::{Error, Result};
-use crate::format::json::{JsonDecoder, JsonEncoder, JsonOptions};
-use crate::format::registry::{RegistryJsonDecoder, RegistryJsonEncoder, SchemaRegistry};
+use crate::format::json::JsonOptions;
+use crate::format::registry::SchemaRegistry;
 use crate::types::FlinkType;
 
 /// A column that a format decodes or encodes.
@@ -118,85 +118,84 @@ pub trait Encoder: Send + Debug {
     fn encode(&mut self, batch: &Batch, buffer: &mut Vec<u8>, ends: &mut Vec<usize>) -> Result<()>;
 }
 
-/// Formats that this version reads and writes.
-const FORMATS: &str = "json, json-registry, csv, raw";
-
-/// Whether the fields of a format are known by their position, so that it needs all columns of the part, in table order.
-///
-/// The decoders of other formats take just the fields that are asked for.
-pub fn is_positional(format: &str) -> bool {
-    format == "csv"
+/// What a decoder or encoder of one part of a table's records is made from.
+#[derive(Debug, Clone)]
+pub struct PartSpec<'a> {
+    /// Format name: `json`, `json-registry`, `csv` or `raw`.
+    pub format: &'a str,
+    /// Format options, such as `json.timestamp-format.standard`.
+    pub options: &'a BTreeMap<String, String>,
+    /// Every column of the part in order, by its encoded name.
+    pub layout: &'a [String],
+    /// Schema Registry subject, `<topic>-key` or `<topic>-value`.
+    pub subject: &'a str,
+    /// The Schema Registry, if there is one.
+    pub registry: Option<Arc<dyn SchemaRegistry>>,
 }
 
-/// The decoder of a format.
-///
-/// # Shape
-/// `options` are the table's, without `key.` or `value.` in front (`json.timestamp-format.standard`). `fields` are the asked ones;
-/// for a format that [`is_positional`] all of the part.
-///
-/// # Errors
-/// `Unsupported` for an unknown format or a type it has no form for; `Invalid` for bad options or a registry that is needed and
-/// absent.
-pub fn create_decoder(
-    format: &str,
-    options: &BTreeMap<String, String>,
-    fields: Vec<FormatField>,
-    registry: Option<Arc<dyn SchemaRegistry>>,
-) -> Result<Box<dyn Decoder>> {
-    Ok(match format {
-        "json" => Box::new(JsonDecoder::new(fields, JsonOptions::parse(options)?)?),
-        "json-registry" => {
-            registry::check_options(options)?;
-            let inner = JsonDecoder::new(fields, JsonOptions::registry())?;
-            Box::new(RegistryJsonDecoder::new(needed(registry)?, inner))
-        }
-        "csv" => Box::new(csv::CsvDecoder::new(&fields, options)?),
-        "raw" => Box::new(raw::RawDecoder::new(&fields, options)?),
-        other => return Err(unknown_format(other)),
-    })
-}
+impl PartSpec<'_> {
+    /// The registry.
+    fn registry(&self) -> Result<Arc<dyn SchemaRegistry>> {
+        self.registry.clone().ok_or_else(|| {
+            Error::option(format!("format '{}' needs a Schema Registry", self.format))
+        })
+    }
 
-/// The encoder of a format.
-///
-/// # Shape
-/// `fields` are the columns of the part, in order; `subject` is `<topic>-value` or `<topic>-key`.
-///
-/// # Errors
-/// As [`create_decoder`], and `Unavailable` when the registry that the schema is registered with does not answer.
-pub fn create_encoder(
-    format: &str,
-    options: &BTreeMap<String, String>,
-    fields: Vec<FormatField>,
-    subject: &str,
-    registry: Option<Arc<dyn SchemaRegistry>>,
-) -> Result<Box<dyn Encoder>> {
-    Ok(match format {
-        "json" => Box::new(JsonEncoder::new(fields, JsonOptions::parse(options)?)?),
-        "json-registry" => {
-            registry::check_options(options)?;
-            let registry = needed(registry)?;
-            Box::new(RegistryJsonEncoder::new(
-                registry.as_ref(),
-                subject,
+    /// The error for a format that does not exist.
+    fn unknown(&self) -> Error {
+        Error::unsupported(format!(
+            "format '{}'; there are json, json-registry, csv and raw",
+            self.format
+        ))
+    }
+
+    /// A decoder of the asked fields.
+    ///
+    /// # Errors
+    /// `Unsupported` for a format that does not exist or a type that it does not hold; `Invalid` for bad options.
+    pub fn decoder(&self, fields: Vec<FormatField>) -> Result<Box<dyn Decoder>> {
+        Ok(match self.format {
+            "json" => Box::new(json::JsonDecoder::new(
                 fields,
-            )?)
-        }
-        "csv" => Box::new(csv::CsvEncoder::new(fields, options)?),
-        "raw" => Box::new(raw::RawEncoder::new(&fields, options)?),
-        other => return Err(unknown_format(other)),
-    })
-}
+                JsonOptions::parse(self.options)?,
+            )?),
+            "json-registry" => {
+                registry::check_options(self.options)?;
+                let inner = json::JsonDecoder::new(fields, JsonOptions::registry())?;
+                Box::new(registry::RegistryDecoder::new(self.registry()?, inner))
+            }
+            "csv" => Box::new(csv::CsvDecoder::new(self.layout, &fields, self.options)?),
+            "raw" => Box::new(raw::RawDecoder::new(&fields, self.options)?),
+            _ => return Err(self.unknown()),
+        })
+    }
 
-/// The registry, which the format cannot do without.
-fn needed(registry: Option<Arc<dyn SchemaRegistry>>) -> Result<Arc<dyn SchemaRegistry>> {
-    registry.ok_or_else(|| {
-        Error::option("format 'json-registry' needs a Schema Registry, and none is configured; use format 'json'")
-    })
-}
-
-/// A format that does not exist here.
-fn unknown_format(format: &str) -> Error {
-    Error::unsupported(format!("format '{format}' is not one of {FORMATS}"))
+    /// An encoder of all fields of the part.
+    ///
+    /// # Errors
+    /// `Unsupported` for a format that does not exist or a type that it does not hold; `Invalid` for bad options.
+    pub fn encoder(&self, fields: &[FormatField]) -> Result<Box<dyn Encoder>> {
+        Ok(match self.format {
+            "json" => Box::new(json::JsonEncoder::new(
+                fields.to_vec(),
+                JsonOptions::parse(self.options)?,
+            )?),
+            "json-registry" => {
+                registry::check_options(self.options)?;
+                let inner = json::JsonEncoder::new(fields.to_vec(), JsonOptions::registry())?;
+                let schema = registry::json_schema_of(fields)?;
+                Box::new(registry::RegistryEncoder::new(
+                    self.registry()?,
+                    self.subject,
+                    schema,
+                    inner,
+                ))
+            }
+            "csv" => Box::new(csv::CsvEncoder::new(fields.to_vec(), self.options)?),
+            "raw" => Box::new(raw::RawEncoder::new(fields, self.options)?),
+            _ => return Err(self.unknown()),
+        })
+    }
 }
 
 /// A boolean option, false by default.

@@ -74,7 +74,11 @@ fn json(array: &ArrayRef, row: usize, ty: &FlinkType, zone: &Zone) -> Result<Val
         }
         TypeKind::Binary(_) | TypeKind::VarBinary(_) => {
             let bytes = array.as_binary_opt::<i32>().ok_or_else(wrong)?.value(row);
-            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            let digit = |nibble: u8| char::from_digit(nibble.into(), 16);
+            let digits = bytes
+                .iter()
+                .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+            let hex: String = digits.flatten().collect();
             Ok(Value::String(format!("x'{hex}'")))
         }
         _ => Ok(text(array, row, ty, zone)?.map_or(Value::Null, Value::String)),

@@ -40,6 +40,7 @@ pub fn common_type(types: &[&FlinkType]) -> Option<FlinkType> {
 }
 
 /// The common type of two types, nullability apart.
+#[expect(clippy::many_single_char_names, reason = "pairs of types of one shape")]
 fn common_kind(a: &TypeKind, b: &TypeKind) -> Option<TypeKind> {
     use TypeKind as K;
     if a == b || *b == K::Null {
@@ -82,6 +83,7 @@ fn common_kind(a: &TypeKind, b: &TypeKind) -> Option<TypeKind> {
 }
 
 /// The common type of two numeric types.
+#[expect(clippy::match_same_arms, reason = "one arm per rule of Flink")]
 fn common_numeric(a: &TypeKind, b: &TypeKind) -> TypeKind {
     use TypeKind as K;
     match (a, b) {
@@ -152,6 +154,7 @@ pub(crate) fn adjust(precision: u8, scale: u8) -> TypeKind {
 }
 
 /// Whether two types hold the same values, nullability at any depth and field names apart.
+#[expect(clippy::many_single_char_names, reason = "pairs of types of one shape")]
 pub(crate) fn same_values(a: &TypeKind, b: &TypeKind) -> bool {
     use TypeKind as K;
     match (a, b) {
@@ -176,6 +179,7 @@ pub(crate) fn same_values(a: &TypeKind, b: &TypeKind) -> bool {
 ///
 /// # Source
 /// Flink: table of implicit casts (`LogicalTypeCasts`).
+#[expect(clippy::match_same_arms, reason = "one arm per row of Flink's table")]
 fn is_implicit(from: &TypeKind, to: &TypeKind) -> bool {
     use TypeKind as K;
     match (from, to) {
@@ -209,6 +213,7 @@ fn is_implicit(from: &TypeKind, to: &TypeKind) -> bool {
 ///
 /// # Source
 /// Flink: table of explicit casts in the documentation of types.
+#[expect(clippy::match_same_arms, reason = "one arm per row of Flink's table")]
 pub(crate) fn is_explicit(from: &TypeKind, to: &TypeKind) -> bool {
     use TypeKind as K;
     match (from, to) {
@@ -284,7 +289,10 @@ pub fn explicit_cast(expr: Expr, to: FlinkType, lenient: bool, span: Span) -> Re
         .with_span(span));
     }
     let nullable = expr.ty.nullable || lenient || expr.ty.kind == TypeKind::Null;
-    let ty = to.with_nullable(nullable);
+    let ty = FlinkType {
+        kind: to.kind,
+        nullable,
+    };
     if expr.ty.kind == ty.kind && expr.ty.nullable == ty.nullable {
         return Ok(Expr { span, ..expr });
     }

@@ -384,8 +384,12 @@ impl<'a> Deployer<'a> {
                     calls: aggregates.clone(),
                     properties: properties.clone(),
                     input: types.clone(),
-                    retracts,
                 };
+                if retracts {
+                    return Err(Error::unsupported(
+                        "a window aggregation over an updating input",
+                    ));
+                }
                 Box::new(WindowAggregate::new(assigner(window)?, spec)?)
             }
             Operator::GroupAggregate { keys, aggregates } => {

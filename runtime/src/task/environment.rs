@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::connector::blackhole::BlackholeSink;
 use crate::connector::datagen::DatagenSource;
 use crate::connector::faker::FakerSource;
+use crate::connector::filesystem::{FilesystemSink, FilesystemSource};
 use crate::connector::kafka::{KafkaOptions, KafkaSink, KafkaSource};
 use crate::connector::log::{LogSink, LogSource, LogStore};
 use crate::connector::options::ScanOptions;
@@ -97,6 +98,7 @@ impl Environment {
         match connector {
             "datagen" => Ok(Arc::new(DatagenSource::new(table, read)?)),
             "faker" => Ok(Arc::new(FakerSource::new(table, read)?)),
+            "filesystem" => Ok(Arc::new(FilesystemSource::new(table)?)),
             other => Err(Error::unsupported(format!(
                 "reading table {}: connector '{other}' is a sink only",
                 table.name
@@ -126,6 +128,7 @@ impl Environment {
         }
         match connector {
             "blackhole" => Ok(Arc::new(BlackholeSink::new())),
+            "filesystem" => Ok(Arc::new(FilesystemSink::new(table)?)),
             "print" => {
                 let types = columns.iter().map(|column| column.ty.clone()).collect();
                 Ok(Arc::new(PrintSink::new(types, time_zone)))

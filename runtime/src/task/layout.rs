@@ -8,9 +8,11 @@
 //! `all`. Open-source `kafka`: the key holds `key.fields`, the value everything; `upsert-kafka`: the key is the primary key.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::FormatField;
+use crate::format::registry::SchemaRegistry;
+use crate::format::{FormatField, PartSpec};
 use crate::sql::catalog::TableDef;
 
 /// The parts of a table's records.
@@ -31,11 +33,47 @@ pub(super) struct Part {
     pub(super) options: BTreeMap<String, String>,
     /// Columns in order.
     pub(super) columns: Vec<String>,
+    /// Encoded name of each column.
+    pub(super) encoded: Vec<String>,
     /// What column names begin with that encoded names do not.
     pub(super) prefix: String,
 }
 
 impl Part {
+    /// A part of some columns.
+    fn new(
+        format: &str,
+        options: BTreeMap<String, String>,
+        columns: Vec<String>,
+        prefix: &str,
+    ) -> Self {
+        let encoded = columns
+            .iter()
+            .map(|name| name.strip_prefix(prefix).unwrap_or(name).to_owned());
+        Self {
+            format: format.to_owned(),
+            options,
+            encoded: encoded.collect(),
+            columns,
+            prefix: prefix.to_owned(),
+        }
+    }
+
+    /// What the part's decoder or encoder is made from.
+    pub(super) fn spec<'a>(
+        &'a self,
+        subject: &'a str,
+        registry: Option<&Arc<dyn SchemaRegistry>>,
+    ) -> PartSpec<'a> {
+        PartSpec {
+            format: &self.format,
+            options: &self.options,
+            layout: &self.encoded,
+            subject,
+            registry: registry.cloned(),
+        }
+    }
+
     /// The encoded field of a column of this part.
     pub(super) fn field(&self, table: &TableDef, column: &str) -> Result<FormatField> {
         let ty = table.column(column)?.ty.clone();
@@ -66,27 +104,25 @@ impl RecordLayout {
             Some(value) => value.eq_ignore_ascii_case("all"),
         };
         let in_value = |name: &String| includes_key || !key_columns.contains(name);
-        let value = Part {
-            format: value_format.to_owned(),
-            options: part_options(table, "value."),
-            columns: table
+        let value = Part::new(
+            value_format,
+            part_options(table, "value."),
+            table
                 .physical()
                 .map(|column| column.name.clone())
                 .filter(in_value)
                 .collect(),
-            prefix: String::new(),
-        };
-        let key = (!key_columns.is_empty()).then(|| Part {
-            format: table
-                .option("key.format")
-                .unwrap_or(value_format)
-                .to_owned(),
-            options: part_options(table, "key."),
-            columns: key_columns.clone(),
-            prefix: table
-                .option("key.fields-prefix")
-                .unwrap_or_default()
-                .to_owned(),
+            "",
+        );
+        let key = (!key_columns.is_empty()).then(|| {
+            let format = table.option("key.format").unwrap_or(value_format);
+            let prefix = table.option("key.fields-prefix").unwrap_or_default();
+            Part::new(
+                format,
+                part_options(table, "key."),
+                key_columns.clone(),
+                prefix,
+            )
         });
         Ok(Self { key, value })
     }

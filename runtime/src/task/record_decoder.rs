@@ -16,9 +16,10 @@ use crate::connector::source::{RawBatch, SplitInfo};
 use crate::dlq::FailedRecord;
 use crate::error::{Error, Result};
 use crate::format::registry::SchemaRegistry;
-use crate::format::{Decoded, Decoder, Failure, FailureCode, create_decoder};
+use crate::format::{Decoded, Decoder, Failure, FailureCode};
 use crate::plan::{ReadColumn, Scan};
 use crate::task::layout::{Part, RecordLayout};
+use crate::task::record_writer::topic_of;
 
 /// Decodes the records of a table.
 #[derive(Debug)]
@@ -85,18 +86,19 @@ impl RecordDecoder {
             };
             columns.push((column.clone(), origin));
         }
-        let create = |part: &Part, fields| {
-            create_decoder(&part.format, &part.options, fields, registry.cloned())
+        let create = |part: &Part, fields, suffix: &str| {
+            let subject = format!("{}-{suffix}", topic_of(&scan.table));
+            part.spec(&subject, registry).decoder(fields)
         };
         let key = match &layout.key {
             Some(part) if !key_fields.is_empty() => Some(KeyDecoder {
-                decoder: create(part, key_fields)?,
+                decoder: create(part, key_fields, "key")?,
                 missing: (part.format == "json").then_some(b"{}".as_slice()),
             }),
             Some(_) | None => None,
         };
         Ok(Self {
-            value: create(&layout.value, value_fields)?,
+            value: create(&layout.value, value_fields, "value")?,
             key,
             columns,
         })

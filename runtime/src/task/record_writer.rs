@@ -13,8 +13,8 @@ use crate::batch::Batch;
 use crate::connector::sink::{EncodedBatch, SinkWriter};
 use crate::connector::source::Range;
 use crate::error::{Error, Result};
+use crate::format::Encoder;
 use crate::format::registry::SchemaRegistry;
-use crate::format::{Encoder, create_encoder};
 use crate::plan::{ChangelogMode, Column};
 use crate::sql::catalog::{ColumnKind, TableDef};
 use crate::state::KeyCodec;
@@ -72,15 +72,9 @@ impl RecordWriter {
                 .columns
                 .iter()
                 .map(|name| part.field(table, name))
-                .collect::<Result<_>>()?;
+                .collect::<Result<Vec<_>>>()?;
             let subject = format!("{}-{suffix}", topic_of(table));
-            let encoder = create_encoder(
-                &part.format,
-                &part.options,
-                fields,
-                &subject,
-                registry.cloned(),
-            )?;
+            let encoder = part.spec(&subject, registry).encoder(&fields)?;
             Ok(PartEncoder {
                 columns: positions,
                 encoder,

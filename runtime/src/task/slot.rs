@@ -115,10 +115,13 @@ impl Slot {
                 error.context(&format!("operator {name}, subtask {}", self.index))
             })?;
             is_finished &= matches!(progress, Progress::Finished);
+            if matches!(progress, Progress::Ready | Progress::Acknowledge(..)) {
+                is_ready = true;
+                let busy = span(started, self.clock.monotonic());
+                subtask.metrics().busy_ns.add(busy);
+            }
             match progress {
-                Progress::Ready => is_ready = true,
                 Progress::Acknowledge(epoch, state) => {
-                    is_ready = true;
                     let report = Report::Acknowledged {
                         epoch,
                         vertex,
@@ -132,13 +135,7 @@ impl Slot {
                 }
                 Progress::Blocked => is_blocked = true,
                 Progress::Idle(until) => deadline = earlier(deadline, until),
-                Progress::Finished => {}
-            }
-            if is_ready {
-                subtask
-                    .metrics()
-                    .busy_ns
-                    .add(span(started, self.clock.monotonic()));
+                Progress::Ready | Progress::Finished => {}
             }
         }
         Ok(match (is_finished, is_ready, is_blocked) {

@@ -12,7 +12,7 @@ use arrow::array::{
 use arrow::datatypes::DataType;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::connector::generator::Column;
+use crate::connector::generator::{Column, random, uniform, unit};
 use crate::error::{Error, Result};
 use crate::plan::ReadColumn;
 use crate::sql::catalog::TableDef;
@@ -76,37 +76,6 @@ enum Kind {
         /// Milliseconds.
         past_ms_max: i64,
     },
-}
-
-/// A random number of a row: splitmix64.
-///
-/// # Source
-/// Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014.
-fn random(seed: u64, row: u64) -> u64 {
-    let mut z = seed.wrapping_add(row.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
-/// A uniform number in [0, 1).
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "53 bits are kept, which a double holds exactly"
-)]
-fn unit(random: u64) -> f64 {
-    (random >> 11) as f64 / (1u64 << 53) as f64
-}
-
-/// A uniform integer between both, inclusive, by multiply-shift.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the offset is below the span, which fits 65 bits, of an i64 range"
-)]
-fn uniform(random: u64, min: i64, max: i64) -> i64 {
-    let span = (i128::from(max) - i128::from(min) + 1).cast_unsigned();
-    let offset = (u128::from(random) * span) >> 64;
-    (i128::from(min) + offset.cast_signed()) as i64
 }
 
 /// Parses an option of a field.
@@ -346,17 +315,6 @@ impl Column for DatagenColumn {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn uniform_covers_its_range_and_nothing_else() {
-        let values: Vec<i64> = (0..1000)
-            .map(|row| uniform(random(7, row), -1, 1))
-            .collect();
-        assert!(values.iter().all(|value| (-1..=1).contains(value)));
-        assert!([-1, 0, 1].iter().all(|wanted| values.contains(wanted)));
-        assert_eq!(uniform(u64::MAX, i64::MIN, i64::MAX), i64::MAX);
-        assert_eq!(uniform(0, i64::MIN, i64::MAX), i64::MIN);
-    }
 
     #[test]
     fn durations_have_flinks_units() {

@@ -8,7 +8,7 @@ use crate::format::column::{Column, Data, Fault, Names};
 use crate::format::json::convert;
 use crate::format::json::scan::{self, SyntaxError};
 use crate::format::json::{JsonOptions, Maps};
-use crate::format::{Decoded, Decoder, Failure, FormatField};
+use crate::format::{Decoded, Decoder, Failure, FailureCode, FormatField};
 use crate::types::{FlinkType, TypeKind};
 
 /// Bytes of one batch of records; beyond, 32-bit offsets of strings could overflow.
@@ -99,7 +99,10 @@ impl JsonDecoder {
             }));
         }
         if !is_object {
-            return Err(Fault::mismatch("the record is not a JSON object"));
+            return Err(Fault::new(
+                FailureCode::Malformed,
+                "the record is not a JSON object",
+            ));
         }
         convert::append_members(&self.names, &mut self.columns, record, &self.options)?;
         self.layout.learn(&self.names, record, at);

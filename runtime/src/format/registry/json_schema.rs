@@ -23,6 +23,7 @@ pub fn json_schema_of(fields: &[FormatField]) -> Result<String> {
     let members = fields.iter().map(|field| (field.name.as_str(), &field.ty));
     let mut schema = object(members)?;
     schema.insert("title".to_owned(), "Record".into());
+    schema.insert("additionalProperties".to_owned(), false.into());
     Ok(Value::Object(schema).to_string())
 }
 
@@ -182,6 +183,7 @@ mod tests {
         let expected = json!({
             "title": "Record",
             "type": "object",
+            "additionalProperties": false,
             "properties": {
                 "id": {"type": "number", "connect.type": "int64", "connect.index": 0},
                 "name": {"oneOf": [{"type": "null"}, {"type": "string", "maxLength": 20}], "connect.index": 1},

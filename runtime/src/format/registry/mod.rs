@@ -1,47 +1,48 @@
-//! Schema Registry: the client contract, the framing of records and the JSON formats on top of them.
+//! Schema Registry: client, framing and JSON Schemas.
 //!
-//! Enters: framed records or rows. Leaves: columns, or framed records. The registry itself is a component passed in: over HTTP
-//! ([`HttpRegistry`]) or in process (the server's embedded one).
+//! Enters: records framed with a schema id. Leaves: what the inner format makes of the rest. The registry behind the trait is the
+//! embedded one of the server or an external one over HTTP.
 
 mod http;
-mod json;
 mod json_schema;
 
-use std::collections::BTreeMap;
-use std::fmt::Debug;
-
-use serde::{Deserialize, Serialize};
-
-pub use http::{Basic, HttpRegistry};
-pub use json::{RegistryJsonDecoder, RegistryJsonEncoder};
+pub use http::HttpRegistry;
 pub use json_schema::json_schema_of;
 
-use crate::error::{Error, Result, unknown_name};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Debug;
+use std::sync::Arc;
 
-/// The first byte of a framed record.
+use crate::batch::Batch;
+use crate::error::{Error, Result, unknown_name};
+use crate::format::{Decoded, Decoder, Encoder, Failure, FailureCode};
+
+/// The first byte of every framed record.
 ///
 /// # Source
-/// Confluent wire format: a zero, the schema id in four bytes, highest first, then the payload.
-pub const MAGIC: u8 = 0;
+/// Confluent wire format, version 0: this byte, then the schema id as four bytes, big-endian.
+const MAGIC: u8 = 0;
 
-/// Bytes before the payload of a framed record.
-pub const FRAME_BYTES: usize = 5;
+/// Bytes of the frame.
+const FRAME_BYTES: usize = 5;
 
-/// The language of a schema.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
+/// Ids remembered by a decoder, unknown ones included; beyond, all are forgotten and asked for again (a bound against bad input).
+const IDS_MAX: usize = 10_000;
+
+/// The language of a schema, with the registry's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SchemaType {
-    /// Apache Avro, what the registry assumes when nothing is said.
+    /// `AVRO`.
     Avro,
-    /// JSON Schema.
+    /// `JSON`.
     Json,
-    /// Protocol Buffers.
+    /// `PROTOBUF`.
     Protobuf,
 }
 
 impl SchemaType {
-    /// The name in the registry's API.
-    pub fn name(self) -> &'static str {
+    /// The registry's name.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Avro => "AVRO",
             Self::Json => "JSON",
@@ -49,8 +50,8 @@ impl SchemaType {
         }
     }
 
-    /// The type of a name; absent means Avro.
-    pub fn of_name(name: Option<&str>) -> Option<Self> {
+    /// The language of that name; no name means Avro, as in the registry's API.
+    pub fn parse(name: Option<&str>) -> Option<Self> {
         match name {
             None | Some("AVRO") => Some(Self::Avro),
             Some("JSON") => Some(Self::Json),
@@ -60,8 +61,8 @@ impl SchemaType {
     }
 }
 
-/// A schema that has an id.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A schema of the registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegisteredSchema {
     /// Its id.
     pub id: i32,
@@ -71,28 +72,113 @@ pub struct RegisteredSchema {
     pub schema: String,
 }
 
-/// A Schema Registry. Calls may wait for the network, so they must not be made on an asynchronous thread.
+/// A Schema Registry. Calls block, so they must not be made on an asynchronous thread.
 pub trait SchemaRegistry: Send + Sync + Debug {
-    /// Registers a schema under a subject; the id it has, old or new.
+    /// Registers a schema under a subject; the id, also when it was there already. May wait.
     ///
     /// # Errors
-    /// `Invalid` when the registry refuses the schema; `Unavailable` when it does not answer.
+    /// `Unavailable` with the address when it does not answer; `Invalid` when it refuses the schema.
     fn register(&self, subject: &str, schema_type: SchemaType, schema: &str) -> Result<i32>;
 
-    /// The schema of an id.
+    /// The schema of an id; absent when there is none. May wait.
     ///
     /// # Errors
-    /// Code `UnknownName` when there is none; `Unavailable` when the registry does not answer.
-    fn schema(&self, id: i32) -> Result<RegisteredSchema>;
+    /// `Unavailable` with the address when it does not answer.
+    fn schema(&self, id: i32) -> Result<Option<RegisteredSchema>>;
+}
 
-    /// The newest schema of a subject; absent when there is none.
-    ///
-    /// # Errors
-    /// `Unavailable` when the registry does not answer.
-    fn latest(&self, subject: &str) -> Result<Option<RegisteredSchema>>;
+/// Decodes framed records.
+#[derive(Debug)]
+pub struct RegistryDecoder<D> {
+    /// Knows the ids.
+    registry: Arc<dyn SchemaRegistry>,
+    /// Whether each id that was seen is that of a JSON Schema.
+    known: HashMap<i32, bool, foldhash::fast::RandomState>,
+    /// Decodes what follows the frame.
+    inner: D,
+}
+
+impl<D: Decoder> RegistryDecoder<D> {
+    /// A decoder around `inner`.
+    pub fn new(registry: Arc<dyn SchemaRegistry>, inner: D) -> Self {
+        Self {
+            registry,
+            known: HashMap::default(),
+            inner,
+        }
+    }
+
+    /// The record behind its frame, or what is wrong with the frame.
+    fn unframe<'a>(&mut self, record: &'a [u8]) -> Result<Result<&'a [u8], String>> {
+        let Some(([magic, id @ ..], rest)) = record.split_first_chunk::<FRAME_BYTES>() else {
+            return Ok(Err(
+                "the record is shorter than the frame of a schema id".to_owned()
+            ));
+        };
+        if *magic != MAGIC {
+            return Ok(Err(format!(
+                "the record begins with byte {magic} and not with a schema id"
+            )));
+        }
+        let id = i32::from_be_bytes(*id);
+        let is_known = if let Some(known) = self.known.get(&id) {
+            *known
+        } else {
+            let schema = self.registry.schema(id)?;
+            if self.known.len() >= IDS_MAX {
+                self.known.clear();
+            }
+            let is_json = schema.is_some_and(|schema| schema.schema_type == SchemaType::Json);
+            self.known.insert(id, is_json);
+            is_json
+        };
+        Ok(if is_known {
+            Ok(rest)
+        } else {
+            Err(format!(
+                "schema id {id} is not that of a JSON Schema in the registry"
+            ))
+        })
+    }
+}
+
+impl<D: Decoder> Decoder for RegistryDecoder<D> {
+    fn decode(&mut self, records: &[&[u8]]) -> Result<Decoded> {
+        // What was unknown in the last batch may have been registered since.
+        self.known.retain(|_, is_known| *is_known);
+        let mut failures = Vec::new();
+        let mut rows = Vec::with_capacity(records.len());
+        let mut bodies = Vec::with_capacity(records.len());
+        for (row, record) in records.iter().enumerate() {
+            match self.unframe(record)? {
+                Ok(body) => {
+                    rows.push(row);
+                    bodies.push(body);
+                }
+                Err(message) => failures.push(Failure {
+                    row,
+                    code: FailureCode::UnknownSchema,
+                    message,
+                }),
+            }
+        }
+        let mut decoded = self.inner.decode(&bodies)?;
+        failures.extend(decoded.failures.drain(..).map(|failure| Failure {
+            row: rows[failure.row],
+            ..failure
+        }));
+        failures.sort_by_key(|failure| failure.row);
+        Ok(Decoded {
+            columns: decoded.columns,
+            failures,
+        })
+    }
 }
 
 /// Checks the `json-registry.*` options of a table.
+///
+/// # Errors
+/// `Invalid` for an option that does not exist; `Unsupported` for a value other than the default.
 pub(super) fn check_options(options: &BTreeMap<String, String>) -> Result<()> {
     /// Every option of the format.
     ///
@@ -104,10 +190,10 @@ pub(super) fn check_options(options: &BTreeMap<String, String>) -> Result<()> {
         "json-registry.subject-names",
         "json-registry.validate-writes",
     ];
-    for (key, value) in options
+    let own = options
         .iter()
-        .filter(|(key, _)| key.starts_with("json-registry."))
-    {
+        .filter(|(key, _)| key.starts_with("json-registry."));
+    for (key, value) in own {
         if !KNOWN.contains(&key.as_str()) {
             return Err(unknown_name("option", key, KNOWN));
         }
@@ -124,4 +210,130 @@ pub(super) fn check_options(options: &BTreeMap<String, String>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Encodes framed records.
+#[derive(Debug)]
+pub struct RegistryEncoder<E> {
+    /// Gives the id.
+    registry: Arc<dyn SchemaRegistry>,
+    /// Subject that the schema is registered under.
+    subject: String,
+    /// The schema.
+    schema: String,
+    /// The schema's id, once it was registered.
+    id: Option<i32>,
+    /// Encodes what follows the frame.
+    inner: E,
+}
+
+impl<E: Encoder> RegistryEncoder<E> {
+    /// An encoder around `inner` that registers `schema` with its first record.
+    pub fn new(registry: Arc<dyn SchemaRegistry>, subject: &str, schema: String, inner: E) -> Self {
+        Self {
+            registry,
+            subject: subject.to_owned(),
+            schema,
+            id: None,
+            inner,
+        }
+    }
+}
+
+impl<E: Encoder> Encoder for RegistryEncoder<E> {
+    fn encode(&mut self, batch: &Batch, buffer: &mut Vec<u8>, ends: &mut Vec<usize>) -> Result<()> {
+        let id = match self.id {
+            Some(id) => id,
+            None => *self.id.insert(self.registry.register(
+                &self.subject,
+                SchemaType::Json,
+                &self.schema,
+            )?),
+        };
+        let (mut bodies, mut body_ends) = (Vec::new(), Vec::with_capacity(batch.rows));
+        self.inner.encode(batch, &mut bodies, &mut body_ends)?;
+        let mut start = 0;
+        for end in body_ends {
+            buffer.push(MAGIC);
+            buffer.extend_from_slice(&id.to_be_bytes());
+            buffer.extend_from_slice(&bodies[start..end]);
+            ends.push(buffer.len());
+            start = end;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::format::FormatField;
+    use crate::format::json::{JsonDecoder, JsonEncoder, JsonOptions};
+    use crate::types::TypeKind;
+
+    /// A registry that remembers what was registered.
+    #[derive(Debug, Default)]
+    struct Memory(Mutex<Vec<(String, String)>>);
+
+    impl SchemaRegistry for Memory {
+        fn register(&self, subject: &str, _: SchemaType, schema: &str) -> Result<i32> {
+            let mut schemas = self.0.lock().unwrap();
+            schemas.push((subject.to_owned(), schema.to_owned()));
+            Ok(i32::try_from(schemas.len()).unwrap())
+        }
+
+        fn schema(&self, id: i32) -> Result<Option<RegisteredSchema>> {
+            let schemas = self.0.lock().unwrap();
+            let schema = usize::try_from(id - 1)
+                .ok()
+                .and_then(|index| schemas.get(index));
+            Ok(schema.map(|(_, schema)| RegisteredSchema {
+                id,
+                schema_type: SchemaType::Json,
+                schema: schema.clone(),
+            }))
+        }
+    }
+
+    #[test]
+    fn framed_records_are_read_back_and_unknown_ids_fail() {
+        let registry = Arc::new(Memory::default());
+        let fields = vec![FormatField {
+            name: "a".into(),
+            ty: TypeKind::Int.nullable(),
+        }];
+        let ints = arrow::array::Int32Array::from(vec![Some(1), None]);
+        let batch = Batch::inserts(vec![Arc::new(ints)], 2);
+        let (mut buffer, mut ends) = (Vec::new(), Vec::new());
+        let inner = JsonEncoder::new(fields.clone(), JsonOptions::registry()).unwrap();
+        let schema = json_schema_of(&fields).unwrap();
+        RegistryEncoder::new(registry.clone(), "t-value", schema, inner)
+            .encode(&batch, &mut buffer, &mut ends)
+            .unwrap();
+        assert_eq!(&buffer[..FRAME_BYTES], [0, 0, 0, 0, 1]);
+        let inner = JsonDecoder::new(fields, JsonOptions::registry()).unwrap();
+        let mut framed = RegistryDecoder::new(registry, inner);
+        let records: [&[u8]; 4] = [
+            &buffer[..ends[0]],
+            b"\x00\x00\x00\x00\x09{}",
+            b"{}",
+            &buffer[ends[0]..],
+        ];
+        let decoded = framed.decode(&records).unwrap();
+        let codes: Vec<_> = decoded
+            .failures
+            .iter()
+            .map(|failure| (failure.row, failure.code))
+            .collect();
+        assert_eq!(
+            codes,
+            [
+                (1, FailureCode::UnknownSchema),
+                (2, FailureCode::UnknownSchema)
+            ]
+        );
+        assert_eq!(&decoded.columns[0], &batch.columns[0]);
+    }
 }

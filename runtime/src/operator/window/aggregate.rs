@@ -30,8 +30,6 @@ pub struct Spec {
     pub properties: Vec<WindowProperty>,
     /// Column types of the input.
     pub input: Vec<FlinkType>,
-    /// Whether rows can be taken away.
-    pub retracts: bool,
 }
 
 /// Aggregates per window and key.
@@ -69,7 +67,7 @@ impl WindowAggregate {
     /// `Unsupported` for keys or arguments of types that cannot be one.
     pub fn new(assigner: Assigner, spec: Spec) -> Result<Self> {
         let codec = KeyCodec::new(spec.keys.iter().map(|key| &spec.input[*key]))?;
-        Aggregates::new(&spec.calls, &spec.input, spec.retracts)?;
+        Aggregates::new(&spec.calls, &spec.input, false)?;
         Ok(Self {
             assigner,
             spec,
@@ -133,7 +131,7 @@ fn open<'a>(
         Entry::Occupied(entry) => entry.into_mut(),
         Entry::Vacant(entry) => entry.insert(Slice {
             groups: GroupTable::default(),
-            aggregates: Aggregates::new(&spec.calls, &spec.input, spec.retracts)?,
+            aggregates: Aggregates::new(&spec.calls, &spec.input, false)?,
         }),
     })
 }

@@ -97,14 +97,6 @@ impl<'a> Arg<'a, BinaryArray> {
     }
 }
 
-impl Arg<'_, BooleanArray> {
-    /// The value of a row.
-    pub(crate) fn get(&self, row: usize) -> Option<bool> {
-        let at = self.at(row);
-        self.array.is_valid(at).then(|| self.array.value(at))
-    }
-}
-
 impl<T: ArrowPrimitiveType> Arg<'_, PrimitiveArray<T>> {
     /// The value of a row.
     pub(crate) fn get(&self, row: usize) -> Option<T::Native> {

@@ -1,7 +1,7 @@
-//! CAST and TRY_CAST for every pair of types that Flink converts.
+//! CAST and `TRY_CAST` for every pair of types that Flink converts.
 //!
 //! Place in the flow: the evaluator calls [`cast`] with a column or scalar. Invariant: integers narrow by wrapping, numbers
-//! that do not fit a decimal become NULL, text that cannot be read fails (CAST) or becomes NULL (TRY_CAST).
+//! that do not fit a decimal become NULL, text that cannot be read fails (CAST) or becomes NULL (`TRY_CAST`).
 
 use std::sync::Arc;
 
@@ -108,7 +108,7 @@ fn unknown_pair(cast: &Cast<'_>) -> Error {
 }
 
 /// The input as an array type.
-fn input<'a, A: 'static>(array: &'a ArrayRef) -> Result<&'a A> {
+fn input<A: 'static>(array: &ArrayRef) -> Result<&A> {
     array
         .as_any()
         .downcast_ref::<A>()
@@ -439,7 +439,7 @@ fn floating(text: &str) -> Option<&str> {
     }
 }
 
-/// To DATE, TIME, TIMESTAMP or TIMESTAMP_LTZ.
+/// To DATE, TIME, TIMESTAMP or `TIMESTAMP_LTZ`.
 fn to_time(array: &ArrayRef, cast: &Cast<'_>) -> Result<ArrayRef> {
     if cast.from.kind.is_character() {
         return text_to_time(input(array)?, cast);
@@ -489,7 +489,9 @@ pub(crate) fn to_instant(local_us: i64, zone: &Zone) -> i64 {
         local_us.div_euclid(datetime::MICROS),
         local_us.rem_euclid(datetime::MICROS),
     );
-    zone.to_instant(millis) * datetime::MICROS + rest
+    zone.to_instant(millis)
+        .saturating_mul(datetime::MICROS)
+        .saturating_add(rest)
 }
 
 /// The time of day of local microseconds, cut to the precision.
@@ -499,7 +501,7 @@ fn stored_time(micros: i64, precision: u8) -> Result<i32> {
     datetime::in_range(millis - millis % cut)
 }
 
-/// A time as local microseconds since the epoch; an instant stays one when the target is TIMESTAMP_LTZ.
+/// A time as local microseconds since the epoch; an instant stays one when the target is `TIMESTAMP_LTZ`.
 fn local_micros(array: &ArrayRef, row: usize, cast: &Cast<'_>) -> Result<Option<i64>> {
     if array.is_null(row) {
         return Ok(None);

@@ -86,10 +86,12 @@ pub(crate) fn add_months(day: i64, months: i64) -> i64 {
 
 /// A timestamp some months later; `per_day` is the number of units in a day.
 pub(crate) fn add_months_to(value: i64, months: i64, per_day: i64) -> i64 {
-    add_months(value.div_euclid(per_day), months) * per_day + value.rem_euclid(per_day)
+    add_months(value.div_euclid(per_day), months)
+        .wrapping_mul(per_day)
+        .wrapping_add(value.rem_euclid(per_day))
 }
 
-/// Values of a TIMESTAMP or TIMESTAMP_LTZ array in microseconds.
+/// Values of a TIMESTAMP or `TIMESTAMP_LTZ` array in microseconds.
 ///
 /// # Errors
 /// `Internal` when it is none.
@@ -114,7 +116,8 @@ pub(crate) fn micros_at(array: &dyn Array, row: usize) -> Result<Option<i64>> {
 /// A TIMESTAMP array of a precision from microseconds; what the precision does not hold is cut.
 pub(crate) fn timestamps(values: impl Iterator<Item = Option<i64>>, precision: u8) -> ArrayRef {
     let cut = 10_i64.pow(u32::from(6 - precision.min(6)));
-    let values = values.map(|value| value.map(|micros| micros - micros.rem_euclid(cut)));
+    let values =
+        values.map(|value| value.map(|micros| micros.wrapping_sub(micros.rem_euclid(cut))));
     if precision <= 3 {
         let millis = values.map(|value| value.map(|micros| micros.div_euclid(MICROS)));
         Arc::new(millis.collect::<TimestampMillisecondArray>())
@@ -303,7 +306,7 @@ fn parse_fraction(digits: &str) -> Option<i64> {
     padded[..6].parse().ok()
 }
 
-/// Reads a timestamp as CAST and TO_TIMESTAMP do: `yyyy-M-d`, optionally ` H:m:s[.fraction]`; microseconds.
+/// Reads a timestamp as CAST and `TO_TIMESTAMP` do: `yyyy-M-d`, optionally ` H:m:s[.fraction]`; microseconds.
 pub(crate) fn parse_timestamp(text: &str) -> Option<i64> {
     let (date, time) = match text.split_once(' ') {
         Some((date, time)) => (date, Some(time)),

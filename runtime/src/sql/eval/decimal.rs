@@ -1,7 +1,7 @@
 //! Exact arithmetic on unscaled 128-bit decimals.
 //!
 //! Place in the flow: kernels and casts call it per value. Invariant: results equal those of Java's `BigDecimal` rounded
-//! HALF_UP to the result scale; what does not fit the result precision is `None`, which SQL sees as NULL.
+//! `HALF_UP` to the result scale; what does not fit the result precision is `None`, which SQL sees as NULL.
 
 use std::cmp::Ordering;
 
@@ -47,7 +47,7 @@ pub(crate) fn fit(value: i128, precision: u8) -> Option<i128> {
     (value.unsigned_abs() < power_of_ten(precision).unsigned_abs()).then_some(value)
 }
 
-/// `numerator / denominator`, rounded HALF_UP; the denominator is positive.
+/// `numerator / denominator`, rounded `HALF_UP`; the denominator is positive.
 fn divide_half_up(numerator: i128, denominator: i128) -> i128 {
     let (quotient, remainder) = (numerator / denominator, numerator % denominator);
     if remainder.unsigned_abs() >= denominator.unsigned_abs().div_ceil(2) {
@@ -72,7 +72,7 @@ fn wide_half_up(numerator: i256, denominator: i256) -> i256 {
     }
 }
 
-/// The value at another scale, rounded HALF_UP; `None` when it does not fit `precision`.
+/// The value at another scale, rounded `HALF_UP`; `None` when it does not fit `precision`.
 pub(crate) fn rescale(value: i128, from: u8, to: PrecisionScale) -> Option<i128> {
     let (precision, scale) = to;
     let rescaled = match scale.cmp(&from) {

@@ -15,10 +15,13 @@ mod cast;
 pub(crate) mod datetime;
 pub(crate) mod decimal;
 mod node;
+pub(crate) mod pattern;
 pub(crate) mod zone;
 
 #[cfg(test)]
 pub(crate) mod tests;
+
+pub(crate) use cast::to_instant;
 
 /// What an expression may ask for besides its input row.
 #[derive(Debug, Clone, Copy, Default)]

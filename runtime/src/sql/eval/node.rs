@@ -58,7 +58,7 @@ pub(crate) enum Node {
         from: FlinkType,
         /// The type wanted.
         to: FlinkType,
-        /// TRY_CAST.
+        /// `TRY_CAST`.
         lenient: bool,
         /// Place for errors.
         span: Span,
@@ -429,7 +429,6 @@ fn constant(value: &Literal, ty: &FlinkType) -> Result<ArrayRef> {
         (Literal::Integer(v), TypeKind::Int) => Arc::new(Int32Array::from(vec![
             i32::try_from(*v).map_err(|_| wrong())?,
         ])),
-        (Literal::Integer(v), TypeKind::BigInt) => Arc::new(Int64Array::from(vec![*v])),
         #[expect(
             clippy::cast_possible_truncation,
             reason = "a FLOAT literal is its nearest value"
@@ -453,7 +452,9 @@ fn constant(value: &Literal, ty: &FlinkType) -> Result<ArrayRef> {
             datetime::timestamps(std::iter::once(Some(micros)), *p)
         }
         (Literal::Months(v), _) => Arc::new(Int32Array::from(vec![*v])),
-        (Literal::Millis(v), _) => Arc::new(Int64Array::from(vec![*v])),
+        (Literal::Integer(v), TypeKind::BigInt) | (Literal::Millis(v), _) => {
+            Arc::new(Int64Array::from(vec![*v]))
+        }
         (Literal::Integer(_) | Literal::Decimal(_) | Literal::Timestamp(_), _) => {
             return Err(wrong());
         }

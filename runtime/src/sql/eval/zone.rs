@@ -47,9 +47,9 @@ impl Zone {
     }
 
     /// The offset east of UTC at an instant, in milliseconds.
-    pub(crate) fn offset_at(&self, instant_ms: EpochMillis) -> i64 {
+    pub(crate) fn offset_at(self, instant_ms: EpochMillis) -> i64 {
         match self {
-            Self::Fixed(offset) => *offset,
+            Self::Fixed(offset) => offset,
             Self::Named(tz) => DateTime::from_timestamp_millis(instant_ms).map_or(0, |utc| {
                 let offset = tz.offset_from_utc_datetime(&utc.naive_utc());
                 i64::from(offset.fix().local_minus_utc()) * 1000
@@ -58,12 +58,12 @@ impl Zone {
     }
 
     /// Local milliseconds of an instant.
-    pub(crate) fn to_local(&self, instant_ms: EpochMillis) -> i64 {
+    pub(crate) fn to_local(self, instant_ms: EpochMillis) -> i64 {
         instant_ms.saturating_add(self.offset_at(instant_ms))
     }
 
     /// The instant of local milliseconds.
-    pub(crate) fn to_instant(&self, local_ms: i64) -> EpochMillis {
+    pub(crate) fn to_instant(self, local_ms: i64) -> EpochMillis {
         // The offset that held a day before is the one before the nearest transition, if there is any in between.
         let before = self.offset_at(local_ms.saturating_sub(DAY_MS));
         let after = self.offset_at(local_ms.saturating_add(DAY_MS));

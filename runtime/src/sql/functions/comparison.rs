@@ -96,7 +96,7 @@ impl Op {
     }
 
     /// Java's operator on floating point: every comparison with NaN but `<>` is false.
-    fn holds_partial<T: PartialOrd>(self, a: T, b: T) -> bool {
+    fn holds_partial<T: PartialOrd + Copy>(self, a: T, b: T) -> bool {
         match self {
             Self::Eq => a == b,
             Self::Ne => a != b,

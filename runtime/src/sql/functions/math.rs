@@ -20,6 +20,12 @@ use crate::sql::expr::{Expr, ExprKind, Literal};
 use crate::sql::typing::{adjust, convert};
 use crate::types::TypeKind;
 
+/// The digits after the point that ROUND and TRUNCATE of DOUBLE look at.
+///
+/// # Source
+/// The shortest text of a double from 1 up has at most 16 digits after the point.
+const REAL_SCALE: u8 = 17;
+
 /// One DOUBLE.
 const ONE: Resolve = Resolve::Signature(&[&[Param::Double]], Output::Double);
 /// Two DOUBLEs.
@@ -111,7 +117,7 @@ fn same_type(name: &'static str, args: Vec<Expr>, span: Span) -> Result<Expr> {
     Ok(call(name, args, ty, span))
 }
 
-/// UUID().
+/// `UUID()`.
 fn unique(name: &'static str, args: Vec<Expr>, span: Span) -> Result<Expr> {
     count(name, &args, 0..=0)?;
     Ok(call(name, args, TypeKind::Char(36).not_null(), span))
@@ -252,7 +258,7 @@ fn round_decimal(value: i128, scale: u8, digits: i32, up: bool) -> Option<i128> 
     cut.checked_mul(unit)
 }
 
-/// ROUND (HALF_UP) and TRUNCATE.
+/// ROUND (`HALF_UP`) and TRUNCATE.
 fn round(call: &Call<'_>, up: bool) -> Result<ArrayRef> {
     let digits = if call.args.len() > 1 {
         Some(call.int(1)?)
@@ -260,21 +266,6 @@ fn round(call: &Call<'_>, up: bool) -> Result<ArrayRef> {
         None
     };
     let digits = |i: usize| digits.as_ref().map_or(Some(0), |digits| digits.get(i));
-    let real = |x: f64, digits: i32| -> f64 {
-        let text = format!("{x:e}");
-        let scale = u8::try_from(digits.clamp(0, 20)).unwrap_or(0);
-        // Numbers beyond 38 digits have no digit after the point.
-        let Ok(Some(value)) = decimal::parse(&text, (38, 17)) else {
-            return x;
-        };
-        let kept = round_decimal(value, 17, digits.min(17), up);
-        let kept = kept.map(|kept| decimal::to_text(kept, 17));
-        if scale > 17 {
-            x
-        } else {
-            kept.and_then(|text| text.parse().ok()).unwrap_or(x)
-        }
-    };
     /// Rounds integers at negative digits.
     macro_rules! integers {
         ($ty:ty) => {{
@@ -298,35 +289,65 @@ fn round(call: &Call<'_>, up: bool) -> Result<ArrayRef> {
             call.primitives::<Float32Type>(|i| {
                 Ok(x.get(i)
                     .zip(digits(i))
-                    .map(|(x, digits)| real(x.into(), digits) as f32))
+                    .map(|(x, digits)| round_real(x.into(), digits, up) as f32))
             })
         }
         DataType::Float64 => {
             let x = call.double(0)?;
             call.primitives::<Float64Type>(|i| {
-                Ok(x.get(i).zip(digits(i)).map(|(x, digits)| real(x, digits)))
+                Ok(x.get(i)
+                    .zip(digits(i))
+                    .map(|(x, digits)| round_real(x, digits, up)))
             })
         }
-        DataType::Decimal128(_, scale) => {
-            let (scale, x) = (scale.unsigned_abs(), call.primitive::<Decimal128Type>(0)?);
-            let TypeKind::Decimal {
-                precision,
-                scale: to,
-            } = call.ty.kind
-            else {
-                return Err(Error::internal("a decimal is rounded to another type"));
-            };
-            let values: PrimitiveArray<Decimal128Type> = (0..call.rows)
-                .map(|i| {
-                    let (x, digits) = x.get(i).zip(digits(i))?;
-                    let kept = round_decimal(x, scale, digits, up)?;
-                    decimal::rescale(kept, scale, (precision, to))
-                })
-                .collect();
-            Ok(Arc::new(
-                values.with_precision_and_scale(precision, to.cast_signed())?,
-            ))
-        }
+        DataType::Decimal128(_, scale) => round_decimals(call, scale.unsigned_abs(), &digits, up),
         other => Err(Error::internal(format!("ROUND of {other}"))),
     }
+}
+
+/// A DOUBLE rounded as its shortest decimal text is.
+fn round_real(x: f64, digits: i32, up: bool) -> f64 {
+    // A number that does not fit has no digit after the point that a double could hold.
+    let text = format!("{x:e}");
+    let (value, scale) = match u8::try_from(digits) {
+        Ok(scale) if up && scale <= REAL_SCALE => (decimal::parse(&text, (38, scale)), scale),
+        Ok(scale) if scale > REAL_SCALE => return x,
+        _ => {
+            let value = decimal::parse(&text, (38, REAL_SCALE));
+            let kept = value.map(|value| round_decimal(value?, REAL_SCALE, digits, up));
+            (kept, REAL_SCALE)
+        }
+    };
+    let rounded = value
+        .ok()
+        .flatten()
+        .map(|value| decimal::to_text(value, scale));
+    rounded.and_then(|text| text.parse().ok()).unwrap_or(x)
+}
+
+/// ROUND and TRUNCATE of decimals.
+fn round_decimals(
+    call: &Call<'_>,
+    scale: u8,
+    digits: &dyn Fn(usize) -> Option<i32>,
+    up: bool,
+) -> Result<ArrayRef> {
+    let x = call.primitive::<Decimal128Type>(0)?;
+    let TypeKind::Decimal {
+        precision,
+        scale: to,
+    } = call.ty.kind
+    else {
+        return Err(Error::internal("a decimal is rounded to another type"));
+    };
+    let values: PrimitiveArray<Decimal128Type> = (0..call.rows)
+        .map(|i| {
+            let (x, digits) = x.get(i).zip(digits(i))?;
+            let kept = round_decimal(x, scale, digits, up)?;
+            decimal::rescale(kept, scale, (precision, to))
+        })
+        .collect();
+    Ok(Arc::new(
+        values.with_precision_and_scale(precision, to.cast_signed())?,
+    ))
 }

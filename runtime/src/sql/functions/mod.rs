@@ -23,6 +23,7 @@ mod math;
 mod pattern;
 mod rules;
 mod string;
+mod time;
 
 pub(crate) use rules::{Output, Param};
 
@@ -103,6 +104,7 @@ static TABLE: LazyLock<BTreeMap<&'static str, Function>> = LazyLock::new(|| {
         pattern::functions(),
         math::functions(),
         collection::functions(),
+        time::functions(),
     ];
     families
         .into_iter()
@@ -124,7 +126,7 @@ pub fn resolve(name: &str, args: Vec<Expr>, span: Span) -> Result<Expr> {
     };
     match function.resolve {
         Resolve::Signature(overloads, output) => {
-            rules::by_signature(function.name, args, overloads, output)
+            rules::by_signature(function.name, &args, overloads, output)
                 .map(|(args, ty)| call(function.name, args, ty, span))
         }
         Resolve::Custom(custom) => custom(function.name, args, span),

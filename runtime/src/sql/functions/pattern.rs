@@ -49,11 +49,11 @@ pub(super) fn functions() -> Vec<Function> {
             let cache = Cache::default();
             call.booleans(|i| {
                 let args = s.get(i).zip(pattern.get(i));
-                Ok(args.map(|(s, pattern)| {
-                    cache
-                        .with(pattern, |regex| regex.is_match(s))
-                        .unwrap_or(false)
-                }))
+                let Some((s, pattern)) = args else {
+                    return Ok(None);
+                };
+                let found = cache.with(pattern, |regex| regex.is_match(s))?;
+                Ok(Some(found.unwrap_or(false)))
             })
         }),
         Function::new(
@@ -84,16 +84,59 @@ struct Cache(RefCell<Option<(String, Option<Regex>)>>);
 
 impl Cache {
     /// Uses the compiled pattern; `None` when it does not compile.
-    fn with<T>(&self, pattern: &str, f: impl FnOnce(&Regex) -> T) -> Option<T> {
+    ///
+    /// # Errors
+    /// `Unsupported` for what Java's patterns have and ours do not.
+    fn with<T>(&self, pattern: &str, f: impl FnOnce(&Regex) -> T) -> Result<Option<T>> {
         let mut slot = self.0.borrow_mut();
         if slot.as_ref().is_none_or(|(known, _)| known != pattern) {
-            let regex = RegexBuilder::new(pattern)
+            let regex = RegexBuilder::new(&java_pattern(pattern)?)
                 .size_limit(MAX_PATTERN_BYTES)
                 .build();
             *slot = Some((pattern.to_owned(), regex.ok()));
         }
-        slot.as_ref().and_then(|(_, regex)| regex.as_ref()).map(f)
+        let compiled = slot.as_ref().and_then(|(_, regex)| regex.as_ref());
+        Ok(compiled.map(f))
     }
+}
+
+/// A Java regular expression in the syntax of the regex crate: character classes are those of ASCII.
+///
+/// # Errors
+/// `Unsupported` for look-around, back references, possessive quantifiers, atomic groups and quotation, which would
+/// otherwise match something else.
+fn java_pattern(pattern: &str) -> Result<String> {
+    let refuse = |what: &str| {
+        Err(Error::unsupported(format!(
+            "{what} in the regular expression \"{pattern}\""
+        )))
+    };
+    let special = ["(?=", "(?!", "(?<=", "(?<!", "(?>", "++", "*+", "?+", "}+"];
+    if let Some(found) = special.iter().find(|part| pattern.contains(**part)) {
+        return refuse(found);
+    }
+    let mut out = String::with_capacity(pattern.len() + 16);
+    let mut characters = pattern.chars();
+    while let Some(c) = characters.next() {
+        if c != '\\' {
+            out.push(c);
+            continue;
+        }
+        match characters.next() {
+            Some('d') => out.push_str("[0-9]"),
+            Some('D') => out.push_str("[^0-9]"),
+            Some('w') => out.push_str("[a-zA-Z0-9_]"),
+            Some('W') => out.push_str("[^a-zA-Z0-9_]"),
+            Some('s') => out.push_str(r"[ \t\n\x0B\f\r]"),
+            Some('S') => out.push_str(r"[^ \t\n\x0B\f\r]"),
+            Some(c @ ('0'..='9' | 'Q' | 'E' | 'k' | 'G' | 'Z' | 'R' | 'h' | 'H' | 'X' | 'c')) => {
+                return refuse(&format!("\\{c}"));
+            }
+            Some(next) => out.extend(['\\', next]),
+            None => out.push('\\'),
+        }
+    }
+    Ok(out)
 }
 
 /// LIKE and SIMILAR TO with an optional escape character.
@@ -231,7 +274,7 @@ fn similar_pattern(pattern: &str, escape: Option<char>) -> Result<String> {
     Ok(out)
 }
 
-/// REGEXP_REPLACE: all occurrences; `$1` in the replacement is a group.
+/// `REGEXP_REPLACE`: all occurrences; `$1` in the replacement is a group.
 fn replace(call: &Call<'_>) -> Result<ArrayRef> {
     let (s, pattern, by) = (call.text(0)?, call.text(1)?, call.text(2)?);
     let cache = Cache::default();
@@ -243,7 +286,7 @@ fn replace(call: &Call<'_>) -> Result<ArrayRef> {
             let template = java_replacement(by)?;
             Some(regex.replace_all(s, template.as_str()).into_owned())
         });
-        Ok(replaced.flatten())
+        Ok(replaced?.flatten())
     })
 }
 
@@ -269,7 +312,7 @@ fn java_replacement(by: &str) -> Option<String> {
     Some(out)
 }
 
-/// REGEXP_EXTRACT: a group of the first match, the whole match by default.
+/// `REGEXP_EXTRACT`: a group of the first match, the whole match by default.
 fn extract(call: &Call<'_>) -> Result<ArrayRef> {
     let (s, pattern) = (call.text(0)?, call.text(1)?);
     let group = if call.args.len() > 2 {
@@ -293,6 +336,6 @@ fn extract(call: &Call<'_>) -> Result<ArrayRef> {
             let captures = regex.captures(s)?;
             captures.get(group).map(|found| found.as_str())
         });
-        Ok(found.flatten())
+        Ok(found?.flatten())
     })
 }

@@ -20,16 +20,8 @@ pub(crate) enum Param {
     Long,
     /// Numbers, as DOUBLE.
     Double,
-    /// BOOLEAN.
-    Boolean,
     /// Byte strings, as BYTES.
     Bytes,
-    /// DATE, or TIMESTAMP as DATE.
-    Date,
-    /// TIMESTAMP as it is.
-    Timestamp,
-    /// TIMESTAMP_LTZ as it is.
-    Ltz,
     /// Any number of character strings from here on.
     Texts,
 }
@@ -42,11 +34,7 @@ impl Param {
             Self::Int => "INT",
             Self::Long => "BIGINT",
             Self::Double => "DOUBLE",
-            Self::Boolean => "BOOLEAN",
             Self::Bytes => "BYTES",
-            Self::Date => "DATE",
-            Self::Timestamp => "TIMESTAMP",
-            Self::Ltz => "TIMESTAMP_LTZ",
             Self::Texts => "STRING...",
         }
     }
@@ -69,18 +57,6 @@ impl Param {
             Self::Int => TypeKind::Int,
             Self::Long => TypeKind::BigInt,
             Self::Double => TypeKind::Double,
-            Self::Boolean => TypeKind::Boolean,
-            Self::Date => TypeKind::Date,
-            Self::Timestamp => match kind {
-                TypeKind::Timestamp(_) => return Some(arg.clone()),
-                TypeKind::Null | TypeKind::Date => TypeKind::Timestamp(3),
-                _ => return None,
-            },
-            Self::Ltz => match kind {
-                TypeKind::TimestampLtz(_) => return Some(arg.clone()),
-                TypeKind::Null => TypeKind::TimestampLtz(3),
-                _ => return None,
-            },
             Self::Text | Self::Texts | Self::Bytes => return None,
         };
         implicit_cast(arg.clone(), &target.nullable()).ok()
@@ -96,16 +72,12 @@ pub(crate) enum Output {
     MaybeText,
     /// INT.
     Int,
-    /// INT, NULL also for arguments that are not.
-    MaybeInt,
     /// BIGINT.
     Long,
     /// DOUBLE.
     Double,
     /// BOOLEAN.
     Boolean,
-    /// BYTES, NULL also for arguments that are not.
-    MaybeBytes,
     /// DATE, NULL also for arguments that are not.
     MaybeDate,
     /// TIMESTAMP(3), NULL also for arguments that are not.
@@ -119,11 +91,9 @@ impl Output {
             Self::Text => (TypeKind::string(), false),
             Self::MaybeText => (TypeKind::string(), true),
             Self::Int => (TypeKind::Int, false),
-            Self::MaybeInt => (TypeKind::Int, true),
             Self::Long => (TypeKind::BigInt, false),
             Self::Double => (TypeKind::Double, false),
             Self::Boolean => (TypeKind::Boolean, false),
-            Self::MaybeBytes => (TypeKind::bytes(), true),
             Self::MaybeDate => (TypeKind::Date, true),
             Self::MaybeTimestamp => (TypeKind::Timestamp(3), true),
         };
@@ -140,13 +110,11 @@ impl Output {
 /// `Invalid` naming every overload.
 pub(crate) fn by_signature(
     name: &str,
-    args: Vec<Expr>,
+    args: &[Expr],
     overloads: &[&[Param]],
     output: Output,
 ) -> Result<(Vec<Expr>, FlinkType)> {
-    let accepted = overloads
-        .iter()
-        .find_map(|params| accept_all(params, &args));
+    let accepted = overloads.iter().find_map(|params| accept_all(params, args));
     let Some(args) = accepted else {
         let listed: Vec<String> = overloads
             .iter()
@@ -155,7 +123,7 @@ pub(crate) fn by_signature(
                 format!("({})", words.join(", "))
             })
             .collect();
-        return Err(mismatch(name, &args, &listed.join(" or ")));
+        return Err(mismatch(name, args, &listed.join(" or ")));
     };
     let ty = output.ty(&args);
     Ok((args, ty))

@@ -1,7 +1,7 @@
 //! Functions on character strings.
 //!
 //! Place in the flow: rows of the function table. Invariant: positions count characters (code points) from 1, and any NULL
-//! argument gives NULL, CONCAT_WS's strings apart.
+//! argument gives NULL, `CONCAT_WS`'s strings apart.
 
 use std::sync::Arc;
 

@@ -37,7 +37,6 @@ fn operator() -> WindowAggregate {
         calls: vec![count],
         properties: vec![WindowProperty::Start],
         input,
-        retracts: false,
     };
     WindowAggregate::new(assigner, spec).unwrap()
 }

@@ -1,0 +1,361 @@
+//! What is typed on the command line.
+//!
+//! Place in the flow: parsed once in `main`, then handed to one file of `command/` each. Invariant: every option documents its
+//! meaning, unit and default here, and help shows examples.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Serverless-style Flink SQL that knows what it costs.
+#[derive(Debug, Parser)]
+#[command(
+    name = "weir",
+    version,
+    about,
+    after_help = "Examples:\n  weir demo\n  weir up\n  weir sql -e \"SHOW TABLES\"\n  weir estimate --rate 50000 --record-bytes 512 --class window-aggregate --keys 100000"
+)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a server: SQL, compute pools, metrics and the Schema Registry on one address.
+    Up(Up),
+    /// Run SQL statements against a server.
+    Sql(Sql),
+    /// List, describe, stop, resume or delete statements.
+    #[command(subcommand)]
+    Statement(Statement),
+    /// List or describe compute pools.
+    #[command(subcommand)]
+    Pool(Pool),
+    /// Size a statement from five numbers: cores, memory, CFUs and dollars, with intervals.
+    Estimate(Box<Estimate>),
+    /// Learn the estimator's costs from a running server's meter.
+    Calibrate(Calibrate),
+    /// CFU-minutes and cost from the server's ledger.
+    Usage(Usage),
+    /// A live stream from feeder to bill: windows, updates, dead letters, metering, an estimate.
+    Demo(Demo),
+    /// Print a completion script for a shell.
+    #[command(after_help = "Example:\n  weir completion bash > /etc/bash_completion.d/weir")]
+    Completion {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where the server is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Server {
+    /// Address of the server.
+    #[arg(long, env = "WEIR_URL", default_value = "http://127.0.0.1:8088", value_name = "URL")]
+    pub(crate) url: String,
+}
+
+/// How a list is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Aligned columns.
+    Table,
+    /// JSON: an array for lists, one object per line for results of SQL.
+    Json,
+    /// Comma-separated values with a header.
+    Csv,
+}
+
+/// How output is printed.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Output {
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// Short for `--format json`.
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+}
+
+impl Output {
+    /// The format asked for.
+    pub(crate) fn format(self) -> Format {
+        if self.json { Format::Json } else { self.format }
+    }
+}
+
+/// Options of `weir up`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  weir up\n  weir up --listen 127.0.0.1:9090 --data-dir /var/lib/weir\n  weir up --kafka 127.0.0.1:9092 --schema-registry http://127.0.0.1:8081"
+)]
+pub(crate) struct Up {
+    /// Address to listen on. Only loopback addresses are allowed, as there is no access control yet.
+    #[arg(long, default_value = "127.0.0.1:8088", value_name = "ADDRESS")]
+    pub(crate) listen: SocketAddr,
+    /// Where topics, schemas, statements, checkpoints and the ledger are kept.
+    #[arg(long, default_value = "weir-data", value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// Bootstrap servers of a Kafka cluster that tables live in, instead of the embedded log.
+    #[arg(long, value_name = "BOOTSTRAP")]
+    pub(crate) kafka: Option<String>,
+    /// An external Schema Registry, instead of the embedded one.
+    #[arg(long, value_name = "URL")]
+    pub(crate) schema_registry: Option<String>,
+    /// CFUs that the default compute pool may hold at a time: 50 at first, and kept from then on.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_cfu: Option<u32>,
+}
+
+/// Options of `weir sql`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  weir sql -e \"SHOW TABLES\"\n  weir sql -f pipeline.sql\n  weir sql -e \"SELECT * FROM orders\" --format json\n  echo \"DESCRIBE orders\" | weir sql"
+)]
+pub(crate) struct Sql {
+    /// The server.
+    #[command(flatten)]
+    pub(crate) server: Server,
+    /// SQL text: statements separated by semicolons.
+    #[arg(short = 'e', long, value_name = "SQL", conflicts_with = "file")]
+    pub(crate) execute: Option<String>,
+    /// A file of SQL text. Without `-e` and `-f` the text is read from standard input.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// How to print.
+    #[command(flatten)]
+    pub(crate) output: Output,
+    /// A property of the statements, such as `parallelism.default=3`. May be given several times.
+    #[arg(short, long = "property", value_name = "KEY=VALUE")]
+    pub(crate) properties: Vec<String>,
+}
+
+/// What to do with statements.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Statement {
+    /// List statements, newest first.
+    List {
+        /// The server.
+        #[command(flatten)]
+        server: Server,
+        /// How to print.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Everything about one statement, as JSON.
+    Describe {
+        /// Its name.
+        name: String,
+        /// The server.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Stop a statement after a last checkpoint; it can be resumed.
+    Stop {
+        /// Its name.
+        name: String,
+        /// Read what is there now, flush every window and complete, instead of stopping in the middle.
+        #[arg(long)]
+        drain: bool,
+        /// The server.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Resume a stopped or failed statement where it was.
+    Resume {
+        /// Its name.
+        name: String,
+        /// The server.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Delete a statement and its checkpoints.
+    Delete {
+        /// Its name.
+        name: String,
+        /// The server.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// The latest exceptions of a statement.
+    Exceptions {
+        /// Its name.
+        name: String,
+        /// The server.
+        #[command(flatten)]
+        server: Server,
+        /// How to print.
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+/// What to do with compute pools.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Pool {
+    /// List compute pools.
+    List {
+        /// The server.
+        #[command(flatten)]
+        server: Server,
+        /// How to print.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Everything about one compute pool, as JSON.
+    Describe {
+        /// Its id, `lfcp-...`.
+        id: String,
+        /// The server.
+        #[command(flatten)]
+        server: Server,
+    },
+}
+
+/// Options of `weir estimate`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  weir estimate --rate 50000 --record-bytes 512 --class window-aggregate --keys 100000 --latency-tier sub-1s\n  weir estimate --rate 50000 --record-bytes 512 --class stateless --preset guide --explain\n  weir estimate --rate 50000 --record-bytes 512 --class group-aggregate --keys 1000000 --profile weir-profile.json --json"
+)]
+pub(crate) struct Estimate {
+    /// Records a second at peak.
+    #[arg(long, value_name = "RECORDS_PER_SECOND")]
+    pub(crate) rate: f64,
+    /// Bytes of an average record.
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) record_bytes: f64,
+    /// What the statement does: stateless, window-aggregate, group-aggregate, rank or join.
+    #[arg(long, value_name = "CLASS")]
+    pub(crate) class: String,
+    /// Distinct keys alive at a time.
+    #[arg(long, default_value_t = 1, value_name = "COUNT")]
+    pub(crate) keys: u64,
+    /// How soon results must be there: sub-500ms, sub-1s, sub-5s or relaxed.
+    #[arg(long, default_value = "relaxed", value_name = "TIER")]
+    pub(crate) latency_tier: String,
+    /// A profile that `weir calibrate` has written, instead of the built-in prior.
+    #[arg(long, value_name = "FILE", conflicts_with = "preset")]
+    pub(crate) profile: Option<PathBuf>,
+    /// A named set of assumptions: `guide` is the rules of the published sizing guides.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) preset: Option<String>,
+    /// Seed of the Monte-Carlo draws: the same seed gives the same figures.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Print every formula with its numbers.
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Options of `weir calibrate`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  weir calibrate --seconds 60 --out weir-profile.json\n  weir estimate --profile weir-profile.json --rate 50000 --record-bytes 512 --class stateless"
+)]
+pub(crate) struct Calibrate {
+    /// The server.
+    #[command(flatten)]
+    pub(crate) server: Server,
+    /// Time between the two readings of the meter, seconds.
+    #[arg(long, default_value_t = 30, value_name = "N")]
+    pub(crate) seconds: u64,
+    /// A profile to go on from, instead of the built-in prior.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) profile: Option<PathBuf>,
+    /// Where the profile is written.
+    #[arg(long, default_value = "weir-profile.json", value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Options of `weir usage`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  weir usage\n  weir usage --by pool --json")]
+pub(crate) struct Usage {
+    /// The server.
+    #[command(flatten)]
+    pub(crate) server: Server,
+    /// What one line stands for.
+    #[arg(long, value_enum, default_value_t = UsageBy::Statement)]
+    pub(crate) by: UsageBy,
+    /// How to print.
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// What one line of usage stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum UsageBy {
+    /// A statement.
+    Statement,
+    /// A compute pool.
+    Pool,
+    /// A minute of a statement.
+    Minute,
+}
+
+impl UsageBy {
+    /// The name in the API.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Statement => "statement",
+            Self::Pool => "pool",
+            Self::Minute => "minute",
+        }
+    }
+}
+
+/// Options of `weir demo`.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Examples:\n  weir demo\n  weir demo --seconds 20 --json\n  weir demo --kafka 127.0.0.1:9092 --keep"
+)]
+pub(crate) struct Demo {
+    /// How long the feeder runs, seconds.
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub(crate) seconds: u64,
+    /// Records a second that the feeder produces.
+    #[arg(long, default_value_t = 20_000, value_name = "N")]
+    pub(crate) rate: u64,
+    /// Print one JSON object at the end and nothing else.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Use a Kafka cluster instead of the embedded log.
+    #[arg(long, value_name = "BOOTSTRAP")]
+    pub(crate) kafka: Option<String>,
+    /// Leave the server running at the end, until Ctrl-C.
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Where data is kept; a temporary directory otherwise.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn json_is_short_for_the_format() {
+        let cli = Cli::try_parse_from(["weir", "usage", "--json"]).unwrap();
+        let Command::Usage(usage) = cli.command else { panic!("usage was asked for") };
+        assert_eq!(usage.output.format(), Format::Json);
+        assert!(Cli::try_parse_from(["weir", "usage", "--json", "--format", "csv"]).is_err());
+    }
+}

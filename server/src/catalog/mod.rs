@@ -1,0 +1,12 @@
+//! Tables and views, and the topics behind them.
+//!
+//! Enters: definitions the binder has checked. Leaves: the same definitions to the binder, topics in the embedded log or in Kafka.
+//! Invariant: a table is in the catalog only when its topic is there, and a topic is deleted only by the table that made it.
+
+mod error_table;
+mod options;
+mod service;
+mod topics;
+
+pub use service::CatalogService;
+pub use topics::Topics;

@@ -1,0 +1,316 @@
+//! The catalog as a service.
+//!
+//! Place in the flow: the binder reads it, immediate statements change it, jobs ask it for error tables. Invariant: definitions in
+//! memory are those in the database; one change happens at a time.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use weir_runtime::connector::kafka::topic_of;
+use weir_runtime::error::unknown_name;
+use weir_runtime::sql::catalog::{Catalog, ObjectName, TableDef, ViewDef};
+
+use super::options::topic_settings;
+use super::{Topics, error_table};
+use crate::error::Result;
+use crate::names::{CLUSTER_NAME, ENVIRONMENT_NAME, catalog_name, database_name};
+use crate::store::{ObjectKind, Store, StoredObject};
+
+/// A table or a view.
+#[derive(Debug, Clone)]
+enum Object {
+    /// A table, and whether its topic goes with it.
+    Table(Arc<TableDef>, bool),
+    /// A view.
+    View(Arc<ViewDef>),
+}
+
+/// Tables and views, kept in the database.
+#[derive(Debug)]
+pub struct CatalogService {
+    /// Where definitions last.
+    store: Arc<Store>,
+    /// Where topics are.
+    topics: Topics,
+    /// Definitions by name.
+    objects: RwLock<BTreeMap<ObjectName, Object>>,
+    /// Held while a definition and its topic change.
+    changing: Mutex<()>,
+}
+
+impl CatalogService {
+    /// The catalog of a database.
+    ///
+    /// # Errors
+    /// `Storage` when the database refuses.
+    pub(crate) fn open(store: Arc<Store>, topics: Topics) -> Result<Self> {
+        let mut objects = BTreeMap::new();
+        for stored in store.objects()? {
+            let object = match stored.kind {
+                ObjectKind::Table => Object::Table(
+                    Arc::new(serde_json::from_str(&stored.definition)?),
+                    stored.owns_topic,
+                ),
+                ObjectKind::View => {
+                    Object::View(Arc::new(serde_json::from_str(&stored.definition)?))
+                }
+            };
+            objects.insert(stored.name, object);
+        }
+        Ok(Self {
+            store,
+            topics,
+            objects: RwLock::new(objects),
+            changing: Mutex::default(),
+        })
+    }
+
+    /// Where topics are.
+    pub fn topics(&self) -> &Topics {
+        &self.topics
+    }
+
+    /// Adds a table and makes its topic and its error table.
+    ///
+    /// # Errors
+    /// `AlreadyExists` unless `if_not_exists`; whatever keeps the topic from being made.
+    pub(crate) fn create_table(&self, table: TableDef, if_not_exists: bool) -> Result<()> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = canonical_table(table);
+        if self.read().contains_key(&table.name) {
+            return exists(&table.name, if_not_exists);
+        }
+        self.make_error_table(&table)?;
+        self.add_table(table)
+    }
+
+    /// Changes a table to a new definition.
+    ///
+    /// # Errors
+    /// `Invalid` when there is none of that name; `Storage` when the database refuses.
+    pub(crate) fn alter_table(&self, table: TableDef) -> Result<()> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = canonical_table(table);
+        let found = self.read().get(&table.name).cloned();
+        let Some(Object::Table(_, owns_topic)) = found else {
+            return Err(self.unknown("table", &table.name));
+        };
+        self.make_error_table(&table)?;
+        self.put_table(table, owns_topic)
+    }
+
+    /// Removes a table, and its topic when the table made it.
+    ///
+    /// # Errors
+    /// `Invalid` when there is none of that name, unless `if_exists`; whatever keeps the topic from being deleted.
+    pub(crate) fn drop_table(&self, name: &ObjectName, if_exists: bool) -> Result<()> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = canonical(name);
+        let found = self.read().get(&name).cloned();
+        let Some(Object::Table(table, owns_topic)) = found else {
+            return if if_exists {
+                Ok(())
+            } else {
+                Err(self.unknown("table", &name))
+            };
+        };
+        let topic = topic_of(&table);
+        if owns_topic && self.topics.partitions(topic)?.is_some() {
+            self.topics.delete(topic)?;
+        }
+        self.store.remove_object(&name)?;
+        self.write().remove(&name);
+        Ok(())
+    }
+
+    /// Adds a view.
+    ///
+    /// # Errors
+    /// `AlreadyExists` unless `if_not_exists`; `Storage` when the database refuses.
+    pub(crate) fn create_view(&self, mut view: ViewDef, if_not_exists: bool) -> Result<()> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        view.name = canonical(&view.name);
+        if self.read().contains_key(&view.name) {
+            return exists(&view.name, if_not_exists);
+        }
+        self.store.put_object(&StoredObject {
+            name: view.name.clone(),
+            kind: ObjectKind::View,
+            definition: serde_json::to_string(&view)?,
+            owns_topic: false,
+        })?;
+        self.write()
+            .insert(view.name.clone(), Object::View(Arc::new(view)));
+        Ok(())
+    }
+
+    /// Removes a view.
+    ///
+    /// # Errors
+    /// `Invalid` when there is none of that name, unless `if_exists`; `Storage` when the database refuses.
+    pub(crate) fn drop_view(&self, name: &ObjectName, if_exists: bool) -> Result<()> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = canonical(name);
+        let found = self.read().get(&name).cloned();
+        if !matches!(found, Some(Object::View(_))) {
+            return if if_exists {
+                Ok(())
+            } else {
+                Err(self.unknown("view", &name))
+            };
+        }
+        self.store.remove_object(&name)?;
+        self.write().remove(&name);
+        Ok(())
+    }
+
+    /// The error table of that name, made when it is missing.
+    ///
+    /// # Errors
+    /// `Invalid` when the name is taken by a view; whatever keeps the table from being made.
+    pub(crate) fn error_table(&self, name: &ObjectName) -> Result<TableDef> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.find_or_make_error_table(name)
+    }
+
+    /// Makes the error table that a table asks for.
+    fn make_error_table(&self, table: &TableDef) -> Result<()> {
+        match error_table::target_of(table) {
+            Some(target) => self.find_or_make_error_table(&target).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    /// The error table of that name, made when it is missing. The caller holds the lock for changes.
+    fn find_or_make_error_table(&self, name: &ObjectName) -> Result<TableDef> {
+        let name = canonical(name);
+        let found = self.read().get(&name).cloned();
+        match found {
+            Some(Object::Table(table, _)) => Ok((*table).clone()),
+            Some(Object::View(_)) => Err(weir_runtime::Error::validation(format!(
+                "dead letters cannot be written to {name}, which is a view"
+            ))
+            .into()),
+            None => {
+                let table = error_table::definition(name);
+                self.add_table(table.clone())?;
+                Ok(table)
+            }
+        }
+    }
+
+    /// Makes the topic of a table and stores the table; the topic goes again when the table cannot be stored.
+    fn add_table(&self, table: TableDef) -> Result<()> {
+        let topic = topic_of(&table).to_owned();
+        let is_topic = table.option("connector").unwrap_or("confluent") == "confluent";
+        let owns_topic = is_topic
+            && self
+                .topics
+                .create(&topic, topic_settings(&table)?, table.buckets)?;
+        let added = self.put_table(table, owns_topic);
+        if added.is_err()
+            && owns_topic
+            && let Err(error) = self.topics.delete(&topic)
+        {
+            tracing::warn!(topic, %error, "a topic without a table is left");
+        }
+        added
+    }
+
+    /// Stores a table.
+    fn put_table(&self, table: TableDef, owns_topic: bool) -> Result<()> {
+        self.store.put_object(&StoredObject {
+            name: table.name.clone(),
+            kind: ObjectKind::Table,
+            definition: serde_json::to_string(&table)?,
+            owns_topic,
+        })?;
+        self.write().insert(
+            table.name.clone(),
+            Object::Table(Arc::new(table), owns_topic),
+        );
+        Ok(())
+    }
+
+    /// An unknown object with the nearest name.
+    fn unknown(&self, what: &str, name: &ObjectName) -> crate::Error {
+        let names = self.table_names(&name.catalog, &name.database);
+        unknown_name(what, &name.name, names.iter().map(String::as_str)).into()
+    }
+
+    /// Definitions, for reading.
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<ObjectName, Object>> {
+        self.objects.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Definitions, for writing.
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<ObjectName, Object>> {
+        self.objects.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Catalog for CatalogService {
+    fn table(&self, name: &ObjectName) -> Option<Arc<TableDef>> {
+        match self.read().get(&canonical(name)) {
+            Some(Object::Table(table, _)) => Some(Arc::clone(table)),
+            Some(Object::View(_)) | None => None,
+        }
+    }
+
+    fn view(&self, name: &ObjectName) -> Option<Arc<ViewDef>> {
+        match self.read().get(&canonical(name)) {
+            Some(Object::View(view)) => Some(Arc::clone(view)),
+            Some(Object::Table(..)) | None => None,
+        }
+    }
+
+    fn table_names(&self, catalog: &str, database: &str) -> Vec<String> {
+        let (catalog, database) = (catalog_name(catalog), database_name(database));
+        self.read()
+            .keys()
+            .filter(|name| name.catalog == catalog && name.database == database)
+            .map(|name| name.name.clone())
+            .collect()
+    }
+
+    fn database_names(&self, catalog: &str) -> Vec<String> {
+        if catalog_name(catalog) == ENVIRONMENT_NAME {
+            vec![CLUSTER_NAME.to_owned()]
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn catalog_names(&self) -> Vec<String> {
+        vec![ENVIRONMENT_NAME.to_owned()]
+    }
+}
+
+/// A name with display names in place of ids.
+fn canonical(name: &ObjectName) -> ObjectName {
+    ObjectName {
+        catalog: catalog_name(&name.catalog).to_owned(),
+        database: database_name(&name.database).to_owned(),
+        name: name.name.clone(),
+    }
+}
+
+/// A table under its canonical name.
+fn canonical_table(mut table: TableDef) -> TableDef {
+    table.name = canonical(&table.name);
+    table
+}
+
+/// The answer to making what is there already.
+fn exists(name: &ObjectName, is_fine: bool) -> Result<()> {
+    if is_fine {
+        return Ok(());
+    }
+    Err(weir_runtime::Error::exists(format!(
+        "{name} exists already: drop it first or say IF NOT EXISTS"
+    ))
+    .into())
+}
+
+#[cfg(test)]
+mod tests;

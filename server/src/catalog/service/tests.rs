@@ -1,0 +1,132 @@
+//! The catalog over a real database and a real embedded log.
+
+use std::path::Path;
+
+use weir_runtime::connector::log::{LogOptions, LogStore};
+use weir_runtime::sql::catalog::{ColumnKind, TableColumn};
+use weir_runtime::time::SystemClock;
+use weir_runtime::types::TypeKind;
+
+use super::*;
+
+/// A catalog in a directory.
+fn open(dir: &Path) -> CatalogService {
+    let store = Arc::new(Store::open(dir).unwrap());
+    let log = LogStore::open(
+        &dir.join("log"),
+        LogOptions::default(),
+        SystemClock::shared(),
+    )
+    .unwrap();
+    CatalogService::open(store, Topics::Log(log)).unwrap()
+}
+
+/// A name, by ids or by display names.
+fn name(catalog: &str, database: &str, name: &str) -> ObjectName {
+    ObjectName {
+        catalog: catalog.into(),
+        database: database.into(),
+        name: name.into(),
+    }
+}
+
+/// A table of one column.
+fn table(table: &str, options: &[(&str, &str)]) -> TableDef {
+    TableDef {
+        name: name("default", "cluster_0", table),
+        columns: vec![TableColumn {
+            name: "a".into(),
+            ty: TypeKind::Int.nullable(),
+            kind: ColumnKind::Physical,
+            comment: None,
+        }],
+        watermark: None,
+        primary_key: vec![],
+        distributed_by: vec![],
+        buckets: None,
+        options: options
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect(),
+        comment: None,
+    }
+}
+
+/// The log behind a catalog.
+fn log(catalog: &CatalogService) -> &LogStore {
+    catalog.topics().log().unwrap()
+}
+
+#[test]
+fn a_table_its_topic_and_its_error_table_survive_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalog = open(dir.path());
+    let orders = table("orders", &[("error-handling.mode", "log")]);
+    catalog.create_table(orders.clone(), false).unwrap();
+    assert_eq!(log(&catalog).topic("orders").unwrap().partitions, 6);
+    assert_eq!(
+        log(&catalog).topics(),
+        vec!["error_log".to_owned(), "orders".to_owned()]
+    );
+    drop(catalog);
+
+    let catalog = open(dir.path());
+    let found = catalog.table(&name("env-local", "lkc-local", "orders"));
+    assert_eq!(found.as_deref(), Some(&orders));
+    assert_eq!(
+        catalog.table_names("default", "cluster_0"),
+        vec!["error_log".to_owned(), "orders".to_owned()]
+    );
+    catalog
+        .drop_table(&name("env-local", "lkc-local", "orders"), false)
+        .unwrap();
+    assert_eq!(log(&catalog).topics(), vec!["error_log".to_owned()]);
+}
+
+#[test]
+fn making_a_table_twice_is_an_error_unless_told_otherwise() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalog = open(dir.path());
+    catalog.create_table(table("t", &[]), false).unwrap();
+    let error = catalog.create_table(table("t", &[]), false).unwrap_err();
+    assert_eq!(error.status().0, 409, "{error}");
+    catalog.create_table(table("t", &[]), true).unwrap();
+    let error = catalog
+        .drop_table(&name("default", "cluster_0", "tt"), false)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("did you mean \"t\""), "{error}");
+    catalog
+        .drop_table(&name("default", "cluster_0", "tt"), true)
+        .unwrap();
+}
+
+#[test]
+fn a_topic_that_was_there_before_stays_when_its_table_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalog = open(dir.path());
+    let config = weir_runtime::connector::log::TopicConfig {
+        partitions: 2,
+        retention_ms: None,
+        compacted: false,
+    };
+    log(&catalog).create_topic("old", config).unwrap();
+    let mut wrong = table("old", &[]);
+    wrong.buckets = Some(3);
+    assert!(catalog.create_table(wrong, false).is_err());
+    catalog.create_table(table("old", &[]), false).unwrap();
+    catalog
+        .drop_table(&name("default", "cluster_0", "old"), false)
+        .unwrap();
+    assert!(log(&catalog).topic("old").is_some());
+}
+
+#[test]
+fn tables_of_other_connectors_have_no_topic() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalog = open(dir.path());
+    catalog
+        .create_table(table("gen", &[("connector", "datagen")]), false)
+        .unwrap();
+    assert!(log(&catalog).topics().is_empty());
+}

@@ -1,0 +1,94 @@
+//! What a server is started with.
+//!
+//! Place in the flow: the binary fills [`ServerConfig`], [`crate::Server::start`] reads it. Invariant: a server that is not
+//! protected listens on the loopback interface only.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use weir_runtime::task::JobConfig;
+
+use crate::error::{Error, Result};
+
+/// The port of `weir up`: unassigned, beside the 8081 to 8083 of Flink, Schema Registry and Connect (own choice).
+pub const DEFAULT_PORT: u16 = 8088;
+
+/// Largest `max_cfu` of the default pool.
+///
+/// # Source
+/// Confluent: default compute pools have a limit of 50 CFU.
+pub const DEFAULT_MAX_CFU: u32 = 50;
+
+/// What a server is started with.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Where every API is served; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// Bootstrap servers of the Kafka cluster that topics live in; absent means the embedded log.
+    pub kafka: Option<String>,
+    /// URL of an external Schema Registry; absent means the embedded one.
+    pub schema_registry: Option<String>,
+    /// New cap of the default pool; absent keeps the stored one, which is [`DEFAULT_MAX_CFU`] at first.
+    pub max_cfu: Option<u32>,
+    /// Settings of every job.
+    pub job: JobConfig,
+}
+
+impl ServerConfig {
+    /// A server on a free loopback port, everything embedded.
+    pub fn embedded(data_dir: PathBuf) -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            data_dir,
+            kafka: None,
+            schema_registry: None,
+            max_cfu: None,
+            job: JobConfig::default(),
+        }
+    }
+
+    /// Checks what can be checked without touching anything.
+    ///
+    /// # Errors
+    /// `Start` for an address other machines can reach, since there is neither TLS nor a key to protect it, and for a pool of
+    /// no CFU.
+    pub fn validate(&self) -> Result<()> {
+        if !self.listen.ip().is_loopback() {
+            return Err(Error::Start(format!(
+                "cannot listen on {}: other machines would reach it without TLS and API keys, which this version does not have; \
+                 listen on 127.0.0.1 and put a protecting proxy before it",
+                self.listen
+            )));
+        }
+        if self.max_cfu == Some(0) {
+            return Err(Error::Start(
+                "a compute pool needs at least 1 CFU: raise --max-cfu".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_is_served_without_protection() {
+        let mut config = ServerConfig::embedded(PathBuf::from("data"));
+        assert!(config.validate().is_ok());
+        config.listen = SocketAddr::from(([0, 0, 0, 0], 8088));
+        let error = config.validate().unwrap_err().to_string();
+        assert!(error.contains("0.0.0.0:8088"), "{error}");
+        assert!(error.contains("TLS"), "{error}");
+    }
+
+    #[test]
+    fn an_empty_pool_is_refused() {
+        let mut config = ServerConfig::embedded(PathBuf::from("data"));
+        config.max_cfu = Some(0);
+        assert!(config.validate().is_err());
+    }
+}

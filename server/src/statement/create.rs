@@ -1,0 +1,118 @@
+//! Making a statement: its record and its plan, before anything runs.
+//!
+//! Place in the flow: called by the service outside of its lock, since planning takes time. Changes nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use uuid::Uuid;
+use weir_model::statement::Phase;
+
+use super::entry::Entry;
+use super::executor::session_of;
+use super::prepare::prepare;
+use super::record::{Kind, Record, Scaling, Wanted};
+use super::service::{CreateStatement, Statements};
+use crate::error::{Error, Result};
+use crate::names::{DEFAULT_POOL_ID, PRINCIPAL, is_statement_name};
+
+/// Most bytes of a statement's text.
+///
+/// # Source
+/// Confluent: "exceeds 4194304 bytes".
+const SQL_BYTES_MAX: usize = 4 << 20;
+
+impl Statements {
+    /// The record of a new statement, before it is planned.
+    pub(super) fn new_record(&self, request: CreateStatement) -> Result<Record> {
+        let uid = Uuid::new_v4().to_string();
+        let name = request.name.unwrap_or_else(|| format!("statement-{uid}"));
+        if !is_statement_name(&name) {
+            return Err(Error::Invalid(format!(
+                "statement name \"{name}\" is not allowed: at most 100 lower-case letters, digits and inner hyphens"
+            )));
+        }
+        if request.sql.len() > SQL_BYTES_MAX {
+            return Err(Error::Invalid(format!(
+                "This query is too large to process (exceeds {SQL_BYTES_MAX} bytes)."
+            )));
+        }
+        let pool_id = request
+            .pool_id
+            .unwrap_or_else(|| DEFAULT_POOL_ID.to_owned());
+        self.pool(&pool_id)?;
+        let now_ms = self.core.clock.now_ms();
+        Ok(Record {
+            uid,
+            name,
+            organization: request.organization,
+            environment: request.environment,
+            sql: request.sql,
+            properties: request.properties,
+            labels: request.labels,
+            pool_id,
+            principal: request.principal.unwrap_or_else(|| PRINCIPAL.to_owned()),
+            kind: Kind::Immediate,
+            wanted: if request.stopped {
+                Wanted::Stop
+            } else {
+                Wanted::Run
+            },
+            phase: Phase::Pending,
+            detail: String::new(),
+            scaling: Scaling::Ok,
+            traits: None,
+            parallelism: 0,
+            draining: false,
+            resource_version: 1,
+            created_at_ms: now_ms,
+            updated_at_ms: now_ms,
+            run: 0,
+            restarts_total: 0,
+            latest_offsets: BTreeMap::new(),
+            latest_offsets_at_ms: None,
+        })
+    }
+
+    /// Plans a new statement; one that cannot be planned is FAILED.
+    pub(super) fn prepared(&self, mut record: Record) -> Result<Entry> {
+        let now = self.core.clock.monotonic();
+        let cap = self.pool(&record.pool_id)?.max_cfu;
+        let prepared = prepare(
+            &record.sql,
+            &session_of(&record),
+            self.core.catalog.as_ref(),
+        )
+        .and_then(|prepared| {
+            if prepared.parallelism <= cap {
+                return Ok(prepared);
+            }
+            Err(weir_runtime::Error::option(format!(
+                "the statement asks for {} CFU and its pool has {cap}",
+                prepared.parallelism
+            )))
+        });
+        let prepared = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                record.phase = Phase::Failed;
+                record.detail = format!("{}: {error}", error.code);
+                return Ok(Entry::new(0, record, now));
+            }
+        };
+        record.kind = prepared.kind;
+        record.parallelism = prepared.parallelism;
+        record.traits = Some(prepared.traits);
+        let is_done = record.is_dry_run() || prepared.rows.is_some();
+        if is_done {
+            record.phase = Phase::Completed;
+        }
+        let mut entry = Entry::new(0, record, now);
+        entry.rows = prepared.rows.map(Arc::new);
+        if !is_done {
+            entry.plan = prepared.plan.map(Arc::new);
+            entry.bound = prepared.bound;
+        }
+        Ok(entry)
+    }
+}

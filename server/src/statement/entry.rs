@@ -1,0 +1,300 @@
+//! A statement in memory: its record, its job, and what `state` wants to know of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use weir_model::meter;
+use weir_model::statement::Phase;
+use weir_runtime::connector::results::Results;
+use weir_runtime::error::Kind as ErrorKind;
+use weir_runtime::plan::StreamPlan;
+use weir_runtime::sql::Bound;
+use weir_runtime::task::{Job, JobEvent};
+
+use super::record::{Kind, Record, Rows};
+use super::state::{self, End, Facts, HEALTHY_AFTER, JobFact};
+use crate::ledger::{Charge, split_minutes};
+
+/// A statement in memory.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// Order of creation.
+    pub(super) seq: i64,
+    /// What is stored.
+    pub(super) record: Record,
+    /// What runs.
+    pub(super) plan: Option<Arc<StreamPlan>>,
+    /// The answer that was known at once.
+    pub(super) rows: Option<Arc<Rows>>,
+    /// What an immediate statement does, until it is done or the server was started anew.
+    pub(super) bound: Option<Bound>,
+    /// The job.
+    pub(super) job: JobState,
+    /// Rows of a query.
+    pub(super) results: Option<Arc<Results>>,
+    /// Counters of the run that has ended last.
+    pub(super) final_meter: Option<meter::Job>,
+    /// Monotonic times.
+    pub(super) times: Times,
+    /// Failures in a row.
+    pub(super) failures: u32,
+    /// Whether its user asked to resume it since it ended.
+    pub(super) resume: bool,
+    /// Whether the job was asked to stop.
+    pub(super) stop_asked: bool,
+    /// Told of every stored change.
+    pub(super) changed: watch::Sender<u64>,
+}
+
+/// Monotonic times of a statement.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    /// It entered its phase.
+    pub(super) phase_since: Duration,
+    /// Its job began to run.
+    pub(super) active_since: Duration,
+    /// Its results were asked for last.
+    pub(super) consumed_at: Duration,
+    /// Slot time is in the ledger up to here.
+    pub(super) charged_at: Duration,
+    /// The next attempt may be made.
+    pub(super) retry_at: Duration,
+}
+
+impl Times {
+    /// Everything at one time.
+    pub(super) fn all(now: Duration) -> Self {
+        Self {
+            phase_since: now,
+            active_since: now,
+            consumed_at: now,
+            charged_at: now,
+            retry_at: now,
+        }
+    }
+}
+
+/// The job of a statement.
+#[derive(Debug)]
+pub(super) enum JobState {
+    /// There is none.
+    None,
+    /// It is being started; it may end before its starter returns.
+    Starting {
+        /// Its end, when it was so quick.
+        ended: Option<JobEvent>,
+    },
+    /// It runs.
+    Active(Arc<Job>),
+    /// It has ended.
+    Ended(End),
+}
+
+impl Entry {
+    /// A statement without a job.
+    pub(super) fn new(seq: i64, record: Record, now: Duration) -> Self {
+        let changed = watch::Sender::new(record.resource_version);
+        Self {
+            seq,
+            record,
+            plan: None,
+            rows: None,
+            bound: None,
+            job: JobState::None,
+            results: None,
+            final_meter: None,
+            times: Times::all(now),
+            failures: 0,
+            resume: false,
+            stop_asked: false,
+            changed,
+        }
+    }
+
+    /// What `state` decides over.
+    pub(super) fn facts(&self, now: Duration, wall_ms: i64, has_room: bool) -> Facts {
+        let since = |then: Duration| now.saturating_sub(then);
+        // Across restarts only the wall clock remembers, and only the retention is so long.
+        let stored_for = Duration::from_millis(
+            wall_ms
+                .saturating_sub(self.record.updated_at_ms)
+                .max(0)
+                .cast_unsigned(),
+        );
+        let in_phase_for = if self.record.phase.is_terminal() {
+            stored_for
+        } else {
+            since(self.times.phase_since)
+        };
+        Facts {
+            kind: self.record.kind,
+            wanted: self.record.wanted,
+            job: match &self.job {
+                JobState::None => JobFact::None,
+                JobState::Starting { .. } => JobFact::Starting,
+                JobState::Active(_) => JobFact::Active,
+                JobState::Ended(end) => JobFact::Ended(end.clone()),
+            },
+            has_room,
+            failures: self.failures,
+            may_retry: now >= self.times.retry_at,
+            resume: self.resume,
+            has_detail: !self.record.detail.is_empty(),
+            active_for: match self.job {
+                JobState::Active(_) => since(self.times.active_since),
+                JobState::None | JobState::Starting { .. } | JobState::Ended(_) => Duration::ZERO,
+            },
+            unconsumed_for: since(self.times.consumed_at),
+            in_phase_for,
+            stop_asked: self.stop_asked,
+        }
+    }
+
+    /// Slots it holds in its pool.
+    ///
+    /// A statement that is RUNNING keeps them between two attempts, so that a restart never waits behind others.
+    pub(super) fn slots_held(&self) -> u32 {
+        let holds = self.has_slots() || self.record.phase.is_billed();
+        if holds { self.record.parallelism } else { 0 }
+    }
+
+    /// Whether slot threads run or are being started for it.
+    fn has_slots(&self) -> bool {
+        self.record.kind != Kind::Immediate
+            && matches!(self.job, JobState::Starting { .. } | JobState::Active(_))
+    }
+
+    /// Slot time since it was last charged; nothing outside billed phases.
+    pub(super) fn charges(&self, now: Duration, wall_ms: i64) -> Vec<Charge> {
+        if !self.record.phase.is_billed() {
+            return Vec::new();
+        }
+        let slots = if self.has_slots() {
+            self.record.parallelism
+        } else {
+            0
+        };
+        let elapsed = now.saturating_sub(self.times.charged_at);
+        split_minutes(wall_ms, elapsed, slots)
+            .into_iter()
+            .map(|(minute, slot_ms)| Charge {
+                uid: self.record.uid.clone(),
+                name: self.record.name.clone(),
+                pool_id: self.record.pool_id.clone(),
+                minute,
+                slot_ms,
+            })
+            .collect()
+    }
+
+    /// Counters of its present or last run.
+    pub(super) fn meter(&self) -> Option<meter::Job> {
+        match &self.job {
+            JobState::Active(job) => Some(job.meter()),
+            JobState::None | JobState::Starting { .. } | JobState::Ended(_) => {
+                self.final_meter.clone()
+            }
+        }
+    }
+
+    /// Takes in the end of a job; what to note as an exception, if it failed.
+    pub(super) fn job_ended(&mut self, event: JobEvent, now: Duration) -> Option<String> {
+        let end = match event {
+            JobEvent::Finished => End::Finished,
+            JobEvent::Stopped { positions } => {
+                self.record.latest_offsets = super::results::offsets_by_topic(&positions);
+                End::Stopped
+            }
+            JobEvent::Cancelled => End::Stopped,
+            JobEvent::Failed(error) => End::Failed {
+                is_recoverable: error.kind == ErrorKind::Unavailable,
+                message: format!("{}: {error}", error.code),
+            },
+        };
+        if let JobState::Active(job) = &self.job {
+            self.final_meter = Some(job.meter());
+        }
+        let was_healthy = matches!(self.job, JobState::Active(_))
+            && now.saturating_sub(self.times.active_since) >= HEALTHY_AFTER;
+        let exception = match &end {
+            End::Failed { message, .. } => Some(message.clone()),
+            End::Finished | End::Stopped => None,
+        };
+        if exception.is_some() {
+            self.failures = if was_healthy { 1 } else { self.failures + 1 };
+            self.times.retry_at = now + state::backoff(self.failures);
+        }
+        self.job = JobState::Ended(end);
+        exception
+    }
+
+    /// Makes a changed record the present one.
+    pub(super) fn adopt(&mut self, record: Record, now: Duration) {
+        if record.phase != self.record.phase {
+            self.times.phase_since = now;
+            self.stop_asked = false;
+            self.resume = false;
+            if record.phase == Phase::Pending {
+                // A new life: earlier failures do not count.
+                self.job = JobState::None;
+                self.failures = 0;
+                self.times.retry_at = now;
+            }
+        }
+        self.times.charged_at = now;
+        self.changed.send_replace(record.resource_version);
+        self.record = record;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statement::testing::record;
+
+    /// A running statement of three slots whose job is being started.
+    fn running() -> Entry {
+        let mut record = record("a");
+        record.phase = Phase::Running;
+        record.parallelism = 3;
+        let mut entry = Entry::new(1, record, Duration::from_secs(100));
+        entry.job = JobState::Starting { ended: None };
+        entry
+    }
+
+    #[test]
+    fn only_running_minutes_with_slots_cost_slot_time() {
+        let mut entry = running();
+        let charges = entry.charges(Duration::from_secs(102), 65_000);
+        assert_eq!(charges.len(), 1);
+        assert_eq!((charges[0].minute, charges[0].slot_ms), (1, 6000));
+        entry.job = JobState::None;
+        let charges = entry.charges(Duration::from_secs(102), 65_000);
+        assert_eq!(charges[0].slot_ms, 0, "the minute is marked");
+        assert_eq!(entry.slots_held(), 3, "slots are kept between attempts");
+        entry.record.phase = Phase::Stopped;
+        assert!(entry.charges(Duration::from_secs(102), 65_000).is_empty());
+        assert_eq!(entry.slots_held(), 0);
+    }
+
+    #[test]
+    fn failures_in_a_row_are_counted_and_back_off() {
+        let mut entry = running();
+        let now = Duration::from_secs(200);
+        for expected in 1..=3 {
+            let lost = weir_runtime::Error::unavailable("broker a:1");
+            let said = entry.job_ended(JobEvent::Failed(lost), now).unwrap();
+            assert!(said.contains("WEIR-2001: broker a:1"), "{said}");
+            assert_eq!(entry.failures, expected);
+        }
+        assert_eq!(entry.times.retry_at, now + Duration::from_secs(4));
+        assert!(!entry.facts(now, 0, true).may_retry);
+        assert!(entry.facts(now + Duration::from_secs(4), 0, true).may_retry);
+        let mut again = entry.record.clone();
+        again.phase = Phase::Pending;
+        entry.adopt(again, now);
+        assert_eq!(entry.failures, 0);
+        assert_eq!(entry.facts(now, 0, true).job, JobFact::None);
+    }
+}

@@ -1,0 +1,60 @@
+//! What immediate statements do.
+
+use std::sync::Arc;
+
+use weir_runtime::error::Error;
+use weir_runtime::sql::session::Session;
+use weir_runtime::sql::{Bound, analyze, parse};
+use weir_runtime::task::JobEvent;
+
+use crate::catalog::CatalogService;
+use crate::error::{Error as ServerError, Result};
+
+/// Carries out an immediate statement and tells its end as a job would. Waits for brokers and disks.
+///
+/// `bound` is absent when the server was started anew since the statement was made; the text is bound again then.
+pub(super) fn run(
+    bound: Option<Bound>,
+    sql: &str,
+    session: &Session,
+    catalog: &Arc<CatalogService>,
+) -> JobEvent {
+    let bound = match bound {
+        Some(bound) => Ok(bound),
+        None => bind(sql, session, catalog),
+    };
+    match bound.and_then(|bound| carry_out(bound, catalog)) {
+        Ok(()) => JobEvent::Finished,
+        Err(ServerError::Runtime(error)) => JobEvent::Failed(error),
+        Err(other) => JobEvent::Failed(Error::storage(other.to_string())),
+    }
+}
+
+/// Binds the text of one statement.
+fn bind(sql: &str, session: &Session, catalog: &Arc<CatalogService>) -> Result<Bound> {
+    let statement = parse(sql)?
+        .pop()
+        .ok_or_else(|| Error::syntax("there is no statement in this text"))?;
+    Ok(analyze(&statement, catalog.as_ref(), session)?)
+}
+
+/// Changes the catalog as the statement says.
+fn carry_out(bound: Bound, catalog: &CatalogService) -> Result<()> {
+    match bound {
+        Bound::CreateTable {
+            table,
+            if_not_exists,
+        } => catalog.create_table(table, if_not_exists),
+        Bound::AlterTable { table } => catalog.alter_table(table),
+        Bound::DropTable { name, if_exists } => catalog.drop_table(&name, if_exists),
+        Bound::CreateView {
+            view,
+            if_not_exists,
+        } => catalog.create_view(view, if_not_exists),
+        Bound::DropView { name, if_exists } => catalog.drop_view(&name, if_exists),
+        Bound::Rows { .. } | Bound::Set { .. } | Bound::Reset { .. } => Ok(()),
+        Bound::Query(..) | Bound::Insert(..) => {
+            Err(Error::internal("a statement with a plan was taken for an immediate one").into())
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! What is stored of a statement.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use weir_model::statement::Phase;
+use weir_runtime::plan::Column;
+
+/// How a statement runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Done at once without a job: DDL, SHOW, DESCRIBE, EXPLAIN, SET.
+    Immediate,
+    /// A query whose rows its client fetches.
+    Foreground,
+    /// Writes tables until it is stopped or its input ends.
+    Background,
+}
+
+/// What its user wants of a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Wanted {
+    /// It runs.
+    Run,
+    /// It does not run, and can be resumed.
+    Stop,
+    /// It is gone.
+    Delete,
+}
+
+/// Whether a statement has the slots it wants, with Confluent's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Scaling {
+    /// It has.
+    #[default]
+    Ok,
+    /// Its pool has none left.
+    PoolExhausted,
+}
+
+impl Scaling {
+    /// The name in APIs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::PoolExhausted => "POOL_EXHAUSTED",
+        }
+    }
+}
+
+/// What clients are told about a statement's shape.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traits {
+    /// Kind of SQL, such as `SELECT` or `CREATE_TABLE`.
+    pub sql_kind: String,
+    /// Whether it ends by itself.
+    pub is_bounded: bool,
+    /// Whether its results are inserts only.
+    pub is_append_only: bool,
+    /// Columns that identify a row of its results.
+    pub upsert_columns: Option<Vec<usize>>,
+    /// Columns of its results; absent for statements without results.
+    pub columns: Option<Vec<Column>>,
+}
+
+/// The answer of a statement whose answer is known at once: rows of text, NULL as absence.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Rows(pub Vec<Vec<Option<String>>>);
+
+/// Everything stored of a statement but its plan and its rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Unique id, never used again.
+    pub uid: String,
+    /// Name, unique among statements that are not being deleted.
+    pub name: String,
+    /// Organization it was made under.
+    pub organization: String,
+    /// Environment it was made under.
+    pub environment: String,
+    /// SQL text.
+    pub sql: String,
+    /// Properties as they were given.
+    pub properties: BTreeMap<String, String>,
+    /// Labels as they were given.
+    pub labels: BTreeMap<String, String>,
+    /// Pool it runs in.
+    pub pool_id: String,
+    /// Who it runs as.
+    pub principal: String,
+    /// How it runs.
+    pub kind: Kind,
+    /// What its user wants.
+    pub wanted: Wanted,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// Why it is there, for people; empty when there is nothing to say.
+    pub detail: String,
+    /// Whether it has its slots.
+    pub scaling: Scaling,
+    /// Its shape; absent when it could not be planned.
+    pub traits: Option<Traits>,
+    /// Slots it runs with.
+    pub parallelism: u32,
+    /// Whether its sources are to end where they are.
+    pub draining: bool,
+    /// Grows with every change.
+    pub resource_version: u64,
+    /// Epoch milliseconds.
+    pub created_at_ms: i64,
+    /// Epoch milliseconds.
+    pub updated_at_ms: i64,
+    /// Number of the present run.
+    pub run: u64,
+    /// Restarts after failures.
+    pub restarts_total: u64,
+    /// Next offsets by topic, as `partition:0,offset:12;...`, of its last stop.
+    pub latest_offsets: BTreeMap<String, String>,
+    /// When that stop was, epoch milliseconds.
+    pub latest_offsets_at_ms: Option<i64>,
+}
+
+impl Record {
+    /// The time zone of its session.
+    pub fn time_zone(&self) -> &str {
+        self.properties
+            .get("sql.local-time-zone")
+            .or_else(|| self.properties.get("table.local-time-zone"))
+            .map_or("UTC", String::as_str)
+    }
+
+    /// Whether its SQL is only checked, not run.
+    pub fn is_dry_run(&self) -> bool {
+        self.properties
+            .get("sql.dry-run")
+            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+}
