@@ -55,7 +55,12 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Server {
     /// Address of the server.
-    #[arg(long, env = "WEIR_URL", default_value = "http://127.0.0.1:8088", value_name = "URL")]
+    #[arg(
+        long,
+        env = "WEIR_URL",
+        default_value = "http://127.0.0.1:8088",
+        value_name = "URL"
+    )]
     pub(crate) url: String,
 }
 
@@ -354,7 +359,9 @@ mod tests {
     #[test]
     fn json_is_short_for_the_format() {
         let cli = Cli::try_parse_from(["weir", "usage", "--json"]).unwrap();
-        let Command::Usage(usage) = cli.command else { panic!("usage was asked for") };
+        let Command::Usage(usage) = cli.command else {
+            panic!("usage was asked for")
+        };
         assert_eq!(usage.output.format(), Format::Json);
         assert!(Cli::try_parse_from(["weir", "usage", "--json", "--format", "csv"]).is_err());
     }

@@ -16,7 +16,7 @@ const ORGANIZATION: &str = "00000000-0000-0000-0000-000000000000";
 const ENVIRONMENT: &str = "env-local";
 
 /// Longest wait for an answer: starting a statement waits for brokers, which give up after half of it.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Statements of a page; the most that the API gives.
 const PAGE_SIZE: usize = 100;
@@ -37,23 +37,44 @@ impl Client {
     /// When the TLS set-up fails.
     pub(crate) fn new(url: &str) -> Result<Self> {
         let http = reqwest::Client::builder().timeout(TIMEOUT).build()?;
-        Ok(Self { http, url: url.trim_end_matches('/').to_owned() })
+        Ok(Self {
+            http,
+            url: url.trim_end_matches('/').to_owned(),
+        })
     }
 
     /// Sends a request and reads its JSON; null for an empty answer.
     ///
     /// # Errors
     /// What the server refuses, or that it does not answer.
-    pub(crate) async fn request(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value> {
-        let url = if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.url) };
+    pub(crate) async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Value> {
+        let url = if path.starts_with("http") {
+            path.to_owned()
+        } else {
+            format!("{}{path}", self.url)
+        };
         let mut request = self.http.request(method.clone(), &url);
         if let Some(body) = body {
-            let content = if method == Method::PATCH { "application/json-patch+json" } else { "application/json" };
-            request = request.header("content-type", content).body(body.to_string());
+            let content = if method == Method::PATCH {
+                "application/json-patch+json"
+            } else {
+                "application/json"
+            };
+            request = request
+                .header("content-type", content)
+                .body(body.to_string());
         }
         let response = request.send().await.map_err(|error| {
             if error.is_connect() {
-                anyhow!("no server answers at {}; start one with \"weir up\" or name it with --url", self.url)
+                anyhow!(
+                    "no server answers at {}; start one with \"weir up\" or name it with --url",
+                    self.url
+                )
             } else {
                 anyhow!(error).context(format!("request to {url}"))
             }
@@ -97,7 +118,8 @@ impl Client {
             "environment_id": ENVIRONMENT,
             "spec": { "statement": sql, "properties": properties },
         });
-        self.request(Method::POST, &Self::statements_path(), Some(body)).await
+        self.request(Method::POST, &Self::statements_path(), Some(body))
+            .await
     }
 
     /// A statement.
@@ -113,7 +135,11 @@ impl Client {
     /// # Errors
     /// As [`Self::request`].
     pub(crate) async fn statements(&self) -> Result<Vec<Value>> {
-        self.pages(&format!("{}?page_size={PAGE_SIZE}", Self::statements_path())).await
+        self.pages(&format!(
+            "{}?page_size={PAGE_SIZE}",
+            Self::statements_path()
+        ))
+        .await
     }
 
     /// All items of a paged list.
@@ -139,7 +165,9 @@ impl Client {
     /// As [`Self::request`].
     pub(crate) async fn set_stopped(&self, name: &str, stopped: bool) -> Result<()> {
         let patch = json!([{ "op": "replace", "path": "/spec/stopped", "value": stopped }]);
-        self.request(Method::PATCH, &Self::statement_path(name), Some(patch)).await.map(drop)
+        self.request(Method::PATCH, &Self::statement_path(name), Some(patch))
+            .await
+            .map(drop)
     }
 
     /// Deletes a statement.
@@ -147,7 +175,9 @@ impl Client {
     /// # Errors
     /// As [`Self::request`].
     pub(crate) async fn delete(&self, name: &str) -> Result<()> {
-        self.request(Method::DELETE, &Self::statement_path(name), None).await.map(drop)
+        self.request(Method::DELETE, &Self::statement_path(name), None)
+            .await
+            .map(drop)
     }
 
     /// Ends a statement's sources at their present ends.
@@ -155,14 +185,22 @@ impl Client {
     /// # Errors
     /// As [`Self::request`].
     pub(crate) async fn drain(&self, name: &str) -> Result<()> {
-        self.request(Method::POST, &format!("/weir/v1/statements/{name}:drain"), None).await.map(drop)
+        self.request(
+            Method::POST,
+            &format!("/weir/v1/statements/{name}:drain"),
+            None,
+        )
+        .await
+        .map(drop)
     }
 }
 
 /// What a server says when it refuses.
 fn refusal(status: StatusCode, text: &str) -> String {
     let answer: Value = serde_json::from_str(text).unwrap_or_default();
-    let detail = answer["errors"][0]["detail"].as_str().or_else(|| answer["message"].as_str());
+    let detail = answer["errors"][0]["detail"]
+        .as_str()
+        .or_else(|| answer["message"].as_str());
     detail.map_or_else(|| format!("the server answered {status}"), str::to_owned)
 }
 
@@ -178,7 +216,13 @@ mod tests {
     #[test]
     fn the_servers_own_words_are_passed_on() {
         let body = r#"{"errors":[{"status":"404","detail":"statement x does not exist"}]}"#;
-        assert_eq!(refusal(StatusCode::NOT_FOUND, body), "statement x does not exist");
-        assert_eq!(refusal(StatusCode::BAD_GATEWAY, "oops"), "the server answered 502 Bad Gateway");
+        assert_eq!(
+            refusal(StatusCode::NOT_FOUND, body),
+            "statement x does not exist"
+        );
+        assert_eq!(
+            refusal(StatusCode::BAD_GATEWAY, "oops"),
+            "the server answered 502 Bad Gateway"
+        );
     }
 }

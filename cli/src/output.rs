@@ -32,7 +32,12 @@ pub(crate) fn json(value: &impl serde::Serialize) -> Result<()> {
 /// # Errors
 /// When a value cannot be written as JSON or CSV.
 pub(crate) fn list(items: &[Value], columns: &[(&str, &str)], format: Format) -> Result<()> {
-    let cells = |item: &Value| columns.iter().map(|(_, pointer)| cell(item.pointer(pointer))).collect();
+    let cells = |item: &Value| {
+        columns
+            .iter()
+            .map(|(_, pointer)| cell(item.pointer(pointer)))
+            .collect()
+    };
     match format {
         Format::Json => json(&items)?,
         Format::Csv => {
@@ -43,7 +48,10 @@ pub(crate) fn list(items: &[Value], columns: &[(&str, &str)], format: Format) ->
             }
         }
         Format::Table => {
-            let headings = columns.iter().map(|(heading, _)| (*heading).to_owned()).collect();
+            let headings = columns
+                .iter()
+                .map(|(heading, _)| (*heading).to_owned())
+                .collect();
             line(table(headings, items.iter().map(cells)));
         }
     }
@@ -53,7 +61,9 @@ pub(crate) fn list(items: &[Value], columns: &[(&str, &str)], format: Format) ->
 /// A table as text.
 pub(crate) fn table(headings: Vec<String>, rows: impl IntoIterator<Item = Vec<String>>) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table
+        .load_style(presets::UTF8_BORDERS_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(headings);
     for row in rows {
         table.add_row(row);

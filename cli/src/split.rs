@@ -6,7 +6,13 @@
 /// The statements of a text, without the semicolons between them; pieces of only white space and comments are left out.
 pub(crate) fn split(text: &str) -> Vec<String> {
     let mut statements = Vec::new();
-    let mut scanner = Scanner { text, at: 0, in_set: false, has_content: false, words: Vec::new() };
+    let mut scanner = Scanner {
+        text,
+        at: 0,
+        in_set: false,
+        has_content: false,
+        words: Vec::new(),
+    };
     let mut start = 0;
     while scanner.at < text.len() {
         if scanner.step() {
@@ -42,14 +48,18 @@ impl Scanner<'_> {
     /// Moves over the next token; true when it was a semicolon that ends a statement.
     fn step(&mut self) -> bool {
         let rest = &self.text[self.at..];
-        let Some(first) = rest.chars().next() else { return false };
+        let Some(first) = rest.chars().next() else {
+            return false;
+        };
         match first {
             '\'' | '"' | '`' => {
                 self.has_content = true;
                 self.at += quoted_length(rest, first);
             }
             '-' if rest.starts_with("--") => self.at += rest.find('\n').unwrap_or(rest.len()),
-            '/' if rest.starts_with("/*") => self.at += rest.find("*/").map_or(rest.len(), |end| end + 2),
+            '/' if rest.starts_with("/*") => {
+                self.at += rest.find("*/").map_or(rest.len(), |end| end + 2);
+            }
             ';' => {
                 self.at += 1;
                 return !self.in_set;
@@ -65,7 +75,9 @@ impl Scanner<'_> {
 
     /// Moves over a word and notices where a statement set begins and ends.
     fn word(&mut self, rest: &str) {
-        let length = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        let length = rest
+            .find(|c: char| !c.is_alphanumeric() && c != '_')
+            .unwrap_or(rest.len());
         let word = rest[..length].to_uppercase();
         self.has_content = true;
         self.at += length;
@@ -78,7 +90,10 @@ impl Scanner<'_> {
         } else if self.words.len() < 4 {
             self.words.push(word);
             let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
-            self.in_set = matches!(words[..], ["EXECUTE", "STATEMENT", "SET", "BEGIN"] | ["BEGIN", "STATEMENT", "SET"]);
+            self.in_set = matches!(
+                words[..],
+                ["EXECUTE", "STATEMENT", "SET", "BEGIN"] | ["BEGIN", "STATEMENT", "SET"]
+            );
         }
     }
 }
@@ -101,7 +116,13 @@ mod tests {
     #[test]
     fn semicolons_separate_only_between_statements() {
         let text = "SELECT ';' AS a; -- one; two\nSELECT `x;y` /* ; */ FROM t;;\n";
-        assert_eq!(split(text), ["SELECT ';' AS a", "-- one; two\nSELECT `x;y` /* ; */ FROM t"]);
+        assert_eq!(
+            split(text),
+            [
+                "SELECT ';' AS a",
+                "-- one; two\nSELECT `x;y` /* ; */ FROM t"
+            ]
+        );
         assert_eq!(split("SELECT 'it''s; fine'"), ["SELECT 'it''s; fine'"]);
         assert_eq!(split("  -- nothing\n ; "), [""; 0]);
     }

@@ -15,8 +15,8 @@ use crate::statement::Statements;
 /// Milliseconds between two snapshots.
 const INTERVAL_MS: i64 = INTERVAL_SECONDS.cast_signed() * 1000;
 
-/// Snapshots that are kept: two minutes, of which one-minute deltas need one.
-const SNAPSHOTS_KEPT: usize = 2 * 60 / INTERVAL_SECONDS as usize + 1;
+/// Snapshots that are kept: two minutes at [`INTERVAL_SECONDS`], of which one-minute deltas need one.
+const SNAPSHOTS_KEPT: usize = 25;
 
 /// How far from a minute a delta may be: three intervals, since a machine under load ticks late.
 const TOLERANCE_MS: u64 = 3 * INTERVAL_SECONDS * 1000;

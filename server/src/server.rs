@@ -169,8 +169,12 @@ fn open(
     std::fs::create_dir_all(&checkpoints).map_err(|error| unwritable(&checkpoints, &error))?;
     let store = Arc::new(Store::open(data_dir)?);
     let topics = environment::open_topics(config, clock)?;
-    let catalog = Arc::new(CatalogService::open(Arc::clone(&store), topics)?);
     let (registry, schema_registry) = environment::open_registry(config)?;
+    let catalog = Arc::new(CatalogService::open(
+        Arc::clone(&store),
+        topics,
+        Arc::clone(&registry),
+    )?);
     let environment = environment::build(config, clock, &catalog, registry);
     let statements = Statements::open(
         Components {

@@ -24,7 +24,9 @@ const COLUMNS: [(&str, &str); 5] = [
 pub(crate) async fn run(command: Pool) -> Result<()> {
     match command {
         Pool::List { server, output } => {
-            let pools = Client::new(&server.url)?.pages("/fcpm/v2/compute-pools?environment=env-local").await?;
+            let pools = Client::new(&server.url)?
+                .pages("/fcpm/v2/compute-pools?environment=env-local")
+                .await?;
             output::list(&pools, &COLUMNS, output.format())
         }
         Pool::Describe { id, server } => {

@@ -29,8 +29,9 @@ pub(crate) async fn run(args: Sql) -> Result<()> {
     let client = Client::new(&args.server.url)?;
     let mut properties = Map::new();
     for property in &args.properties {
-        let (key, value) =
-            property.split_once('=').ok_or_else(|| anyhow!("--property \"{property}\" is not like KEY=VALUE"))?;
+        let (key, value) = property
+            .split_once('=')
+            .ok_or_else(|| anyhow!("--property \"{property}\" is not like KEY=VALUE"))?;
         properties.insert(key.to_owned(), Value::from(value));
     }
     for statement in split(&text) {
@@ -45,19 +46,29 @@ fn text(args: &Sql) -> Result<String> {
         return Ok(text.clone());
     }
     if let Some(file) = &args.file {
-        return std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()));
+        return std::fs::read_to_string(file)
+            .with_context(|| format!("reading {}", file.display()));
     }
     if std::io::stdin().is_terminal() {
         bail!("no SQL: give it with -e SQL, -f FILE or on standard input");
     }
     let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).context("reading standard input")?;
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .context("reading standard input")?;
     Ok(text)
 }
 
 /// Runs one statement to its start, completion or last result.
-async fn execute(client: &Client, sql: &str, properties: &mut Map<String, Value>, format: Format) -> Result<()> {
-    let mut statement = client.submit(sql, &Value::Object(properties.clone())).await?;
+async fn execute(
+    client: &Client,
+    sql: &str,
+    properties: &mut Map<String, Value>,
+    format: Format,
+) -> Result<()> {
+    let mut statement = client
+        .submit(sql, &Value::Object(properties.clone()))
+        .await?;
     let name = statement["name"].as_str().unwrap_or_default().to_owned();
     let mut ticks = tokio::time::interval(POLL);
     let mut told = String::new();
@@ -71,10 +82,18 @@ async fn execute(client: &Client, sql: &str, properties: &mut Map<String, Value>
         statement = client.statement(&name).await?;
     }
     if phase(&statement) == "FAILED" {
-        bail!("{}", statement["status"]["detail"].as_str().unwrap_or("the statement failed"));
+        bail!(
+            "{}",
+            statement["status"]["detail"]
+                .as_str()
+                .unwrap_or("the statement failed")
+        );
     }
     remember(sql, properties);
-    if statement["status"]["traits"]["schema"]["columns"].as_array().is_none_or(Vec::is_empty) {
+    if statement["status"]["traits"]["schema"]["columns"]
+        .as_array()
+        .is_none_or(Vec::is_empty)
+    {
         if format == Format::Json {
             let answer = serde_json::json!({ "statement": name, "phase": phase(&statement) });
             output::line(answer);
@@ -97,10 +116,16 @@ async fn execute(client: &Client, sql: &str, properties: &mut Map<String, Value>
 
 /// Keeps what SET, RESET and USE change, for the statements that follow.
 fn remember(sql: &str, properties: &mut Map<String, Value>) {
-    let Ok(statements) = weir_runtime::sql::parse(sql) else { return };
+    let Ok(statements) = weir_runtime::sql::parse(sql) else {
+        return;
+    };
     let catalog = weir_runtime::sql::catalog::MemoryCatalog::default();
     for statement in &statements {
-        match weir_runtime::sql::analyze(statement, &catalog, &weir_runtime::sql::session::Session::default()) {
+        match weir_runtime::sql::analyze(
+            statement,
+            &catalog,
+            &weir_runtime::sql::session::Session::default(),
+        ) {
             Ok(weir_runtime::sql::Bound::Set { key, value }) => {
                 properties.insert(key, Value::from(value));
             }
@@ -124,12 +149,23 @@ async fn print_results(client: &Client, statement: &Value, format: Format) -> Re
         .collect();
     let shows_op = traits["is_append_only"] == Value::Bool(false);
     let name = statement["name"].as_str().unwrap_or_default();
-    let mut printer = Printer { columns, shows_op, format, widths: None };
+    let mut printer = Printer {
+        columns,
+        shows_op,
+        format,
+        widths: None,
+    };
     let mut next = format!("{}/results", Client::statement_path(name));
     loop {
         let page = client.get(&next).await?;
-        let rows = page["results"]["data"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let is_last = page["metadata"]["next"].as_str().unwrap_or_default().is_empty();
+        let rows = page["results"]["data"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let is_last = page["metadata"]["next"]
+            .as_str()
+            .unwrap_or_default()
+            .is_empty();
         printer.print(rows, is_last);
         if is_last {
             break;
@@ -138,7 +174,12 @@ async fn print_results(client: &Client, statement: &Value, format: Format) -> Re
     }
     let end = client.statement(name).await?;
     if phase(&end) == "FAILED" {
-        bail!("{}", end["status"]["detail"].as_str().unwrap_or("the statement failed"));
+        bail!(
+            "{}",
+            end["status"]["detail"]
+                .as_str()
+                .unwrap_or("the statement failed")
+        );
     }
     Ok(())
 }
@@ -193,15 +234,27 @@ impl Printer {
         if self.widths.is_none() {
             let widths = (0..headings.len()).map(|column| {
                 let lengths = cells.iter().map(|row| row[column].chars().count());
-                lengths.chain([headings[column].chars().count()]).max().unwrap_or(0).clamp(WIDTHS.0, WIDTHS.1)
+                lengths
+                    .chain([headings[column].chars().count()])
+                    .max()
+                    .unwrap_or(0)
+                    .clamp(WIDTHS.0, WIDTHS.1)
             });
             let widths: Vec<usize> = widths.collect();
             output::line(padded(&headings, &widths));
-            output::line(widths.iter().map(|width| "-".repeat(*width)).collect::<Vec<_>>().join("-+-"));
+            output::line(
+                widths
+                    .iter()
+                    .map(|width| "-".repeat(*width))
+                    .collect::<Vec<_>>()
+                    .join("-+-"),
+            );
             self.widths = Some(widths);
         }
         if let Some(widths) = &self.widths {
-            cells.iter().for_each(|row| output::line(padded(row, widths)));
+            for row in &cells {
+                output::line(padded(row, widths));
+            }
         }
     }
 
@@ -215,7 +268,13 @@ impl Printer {
     fn cells(&self, row: &Value) -> Vec<String> {
         let op = self.shows_op.then(|| op(row).to_owned());
         let values = row["row"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let text = |value: &Value| if value.is_null() { "NULL".to_owned() } else { output::cell(Some(value)) };
+        let text = |value: &Value| {
+            if value.is_null() {
+                "NULL".to_owned()
+            } else {
+                output::cell(Some(value))
+            }
+        };
         op.into_iter().chain(values.iter().map(text)).collect()
     }
 
@@ -242,6 +301,10 @@ fn op(row: &Value) -> &'static str {
 
 /// Cells padded to widths; longer ones keep their length.
 fn padded(cells: &[String], widths: &[usize]) -> String {
-    let padded: Vec<String> = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+    let padded: Vec<String> = cells
+        .iter()
+        .zip(widths)
+        .map(|(cell, width)| format!("{cell:<width$}"))
+        .collect();
     padded.join(" | ").trim_end().to_owned()
 }

@@ -34,10 +34,20 @@ pub(crate) async fn run(command: Statement) -> Result<()> {
             let items: Vec<Value> = statements.iter().map(summary).collect();
             output::list(&items, &COLUMNS, output.format())
         }
-        Statement::Describe { name, server } => output::json(&Client::new(&server.url)?.statement(&name).await?),
-        Statement::Stop { name, drain, server } => {
+        Statement::Describe { name, server } => {
+            output::json(&Client::new(&server.url)?.statement(&name).await?)
+        }
+        Statement::Stop {
+            name,
+            drain,
+            server,
+        } => {
             let client = Client::new(&server.url)?;
-            if drain { client.drain(&name).await? } else { client.set_stopped(&name, true).await? }
+            if drain {
+                client.drain(&name).await?;
+            } else {
+                client.set_stopped(&name, true).await?;
+            }
             output::line(format!("{name} {}", if drain { "drains" } else { "stops" }));
             Ok(())
         }
@@ -51,10 +61,18 @@ pub(crate) async fn run(command: Statement) -> Result<()> {
             output::line(format!("{name} is deleted"));
             Ok(())
         }
-        Statement::Exceptions { name, server, output } => {
+        Statement::Exceptions {
+            name,
+            server,
+            output,
+        } => {
             let path = format!("{}/exceptions", Client::statement_path(&name));
             let exceptions = Client::new(&server.url)?.pages(&path).await?;
-            let columns = [("Time", "/timestamp"), ("Name", "/name"), ("Message", "/message")];
+            let columns = [
+                ("Time", "/timestamp"),
+                ("Name", "/name"),
+                ("Message", "/message"),
+            ];
             output::list(&exceptions, &columns, output.format())
         }
     }

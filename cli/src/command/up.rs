@@ -21,7 +21,11 @@ pub(crate) async fn run(args: Up) -> Result<()> {
         ..ServerConfig::embedded(args.data_dir.clone())
     };
     let server = Server::start(config).await?;
-    eprintln!("weir listens on http://{}, data in {}", server.local_addr(), args.data_dir.display());
+    eprintln!(
+        "weir listens on http://{}, data in {}",
+        server.local_addr(),
+        args.data_dir.display()
+    );
     signal().await?;
     eprintln!("stopping: statements take a last checkpoint; press Ctrl-C again to end at once");
     tokio::select! {

@@ -27,11 +27,28 @@ pub(crate) const FLINK_TYPE: &str = "FLINK TYPE";
 /// Calcite: `SqlStdOperatorTable` gives them 32, comparisons 30 and `+` 40; here they lie between sqlparser's 20 and 30.
 const PRECEDENCE_OF_LIKE: u8 = 25;
 
+/// Words that no expression starts with: sqlparser would take some for columns and name the wrong place.
+///
+/// # Source
+/// Flink: reserved keywords.
+const RESERVED: [Keyword; 10] = [
+    Keyword::SELECT,
+    Keyword::FROM,
+    Keyword::WHERE,
+    Keyword::GROUP,
+    Keyword::HAVING,
+    Keyword::UNION,
+    Keyword::AND,
+    Keyword::OR,
+    Keyword::AS,
+    Keyword::THEN,
+];
+
 /// sqlparser's numbers for the other operators.
 ///
 /// # Source
 /// sqlparser 0.63, default of `Dialect::prec_value`.
-fn default_precedence(precedence: &Precedence) -> u8 {
+fn default_precedence(precedence: Precedence) -> u8 {
     match precedence {
         Precedence::Period => 100,
         Precedence::DoubleColon => 50,
@@ -106,7 +123,7 @@ impl Dialect for FlinkDialect {
     }
 
     fn prec_value(&self, precedence: Precedence) -> u8 {
-        default_precedence(&precedence)
+        default_precedence(precedence)
     }
 
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
@@ -123,6 +140,9 @@ impl Dialect for FlinkDialect {
             Keyword::TRY_CAST if is_call => Some(parse_cast(parser, CastKind::TryCast)),
             Keyword::MAP if next.token == Token::LBracket => Some(parse_map(parser)),
             Keyword::TABLE => Some(parse_table_argument(parser)),
+            keyword if RESERVED.contains(&keyword) => {
+                Some(parser.expected("an expression", name.clone()))
+            }
             _ => None,
         }
     }

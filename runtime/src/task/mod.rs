@@ -13,6 +13,7 @@ mod job;
 mod layout;
 mod record_decoder;
 mod record_writer;
+mod schemas;
 mod sink;
 mod slot;
 mod source;
@@ -23,5 +24,6 @@ mod watermark;
 
 pub use environment::{Environment, ErrorTables};
 pub use job::{Job, JobConfig, JobEvent, JobSpec};
+pub use schemas::{TableSchema, table_schemas};
 pub use waker::{Waker, WakerSet};
 pub use watermark::IdleTimeout;

@@ -2,6 +2,7 @@
 
 use weir_runtime::error::{Error, Result};
 use weir_runtime::sql::catalog::TableDef;
+use weir_runtime::sql::session::parse_duration;
 
 /// Partitions of a topic whose table does not say.
 ///
@@ -29,7 +30,7 @@ pub(super) struct TopicSettings {
 pub(super) fn topic_settings(table: &TableDef) -> Result<TopicSettings> {
     let retention_ms = match table.option("kafka.retention.time") {
         None => None,
-        Some(text) => Some(duration_ms(text).ok_or_else(|| {
+        Some(text) => Some(parse_duration(text).and_then(|age| i64::try_from(age.as_millis()).ok()).ok_or_else(|| {
             Error::option(format!(
                 "option 'kafka.retention.time' is '{text}', a duration such as '7 d', '12 h' or '30 min' is needed"
             ))
@@ -51,35 +52,4 @@ pub(super) fn topic_settings(table: &TableDef) -> Result<TopicSettings> {
         retention_ms,
         compacted,
     })
-}
-
-/// A duration as Flink writes it: a number and a unit; without a unit, milliseconds.
-fn duration_ms(text: &str) -> Option<i64> {
-    let text = text.trim();
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let factor = match unit.trim() {
-        "" | "ms" | "milli" | "millis" => 1,
-        "s" | "sec" | "second" | "seconds" => 1000,
-        "m" | "min" | "minute" | "minutes" => 60_000,
-        "h" | "hour" | "hours" => 3_600_000,
-        "d" | "day" | "days" => 86_400_000,
-        _ => return None,
-    };
-    number.parse::<i64>().ok()?.checked_mul(factor)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_read_as_flink_writes_them() {
-        assert_eq!(duration_ms("7 d"), Some(604_800_000));
-        assert_eq!(duration_ms("10min"), Some(600_000));
-        assert_eq!(duration_ms("250"), Some(250));
-        for wrong in ["", "d", "7 weeks", "-1 d", "99999999999999 d"] {
-            assert_eq!(duration_ms(wrong), None, "{wrong}");
-        }
-    }
 }

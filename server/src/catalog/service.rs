@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 
 use weir_runtime::connector::kafka::topic_of;
 use weir_runtime::error::unknown_name;
+use weir_runtime::format::registry::{SchemaRegistry, SchemaType};
 use weir_runtime::sql::catalog::{Catalog, ObjectName, TableDef, ViewDef};
+use weir_runtime::task::table_schemas;
 
 use super::options::topic_settings;
 use super::{Topics, error_table};
@@ -32,6 +34,8 @@ pub struct CatalogService {
     store: Arc<Store>,
     /// Where topics are.
     topics: Topics,
+    /// Where schemas of tables are registered.
+    registry: Arc<dyn SchemaRegistry>,
     /// Definitions by name.
     objects: RwLock<BTreeMap<ObjectName, Object>>,
     /// Held while a definition and its topic change.
@@ -43,7 +47,11 @@ impl CatalogService {
     ///
     /// # Errors
     /// `Storage` when the database refuses.
-    pub(crate) fn open(store: Arc<Store>, topics: Topics) -> Result<Self> {
+    pub(crate) fn open(
+        store: Arc<Store>,
+        topics: Topics,
+        registry: Arc<dyn SchemaRegistry>,
+    ) -> Result<Self> {
         let mut objects = BTreeMap::new();
         for stored in store.objects()? {
             let object = match stored.kind {
@@ -60,6 +68,7 @@ impl CatalogService {
         Ok(Self {
             store,
             topics,
+            registry,
             objects: RwLock::new(objects),
             changing: Mutex::default(),
         })
@@ -96,6 +105,7 @@ impl CatalogService {
             return Err(self.unknown("table", &table.name));
         };
         self.make_error_table(&table)?;
+        self.register_schemas(&table)?;
         self.put_table(table, owns_topic)
     }
 
@@ -175,7 +185,7 @@ impl CatalogService {
 
     /// Makes the error table that a table asks for.
     fn make_error_table(&self, table: &TableDef) -> Result<()> {
-        match error_table::target_of(table) {
+        match error_table::target_of(table)? {
             Some(target) => self.find_or_make_error_table(&target).map(|_| ()),
             None => Ok(()),
         }
@@ -207,7 +217,8 @@ impl CatalogService {
             && self
                 .topics
                 .create(&topic, topic_settings(&table)?, table.buckets)?;
-        let added = self.put_table(table, owns_topic);
+        let registered = self.register_schemas(&table);
+        let added = registered.and_then(|()| self.put_table(table, owns_topic));
         if added.is_err()
             && owns_topic
             && let Err(error) = self.topics.delete(&topic)
@@ -215,6 +226,18 @@ impl CatalogService {
             tracing::warn!(topic, %error, "a topic without a table is left");
         }
         added
+    }
+
+    /// Registers the schemas of a table whose topic is ours, so that they are there before the first record.
+    fn register_schemas(&self, table: &TableDef) -> Result<()> {
+        if table.option("connector").unwrap_or("confluent") != "confluent" {
+            return Ok(());
+        }
+        for schema in table_schemas(table)? {
+            self.registry
+                .register(&schema.subject, SchemaType::Json, &schema.schema)?;
+        }
+        Ok(())
     }
 
     /// Stores a table.

@@ -120,8 +120,8 @@ impl Body {
 /// A schema as JSON; Avro is not named, as in the real registry.
 fn schema_json(schema: &Schema) -> Value {
     let mut json = json!({ "schema": schema.text });
-    if schema.schema_type != "AVRO" {
-        json["schemaType"] = Value::from(schema.schema_type.as_str());
+    if schema.language != "AVRO" {
+        json["schemaType"] = Value::from(schema.language.as_str());
     }
     let references: Value = serde_json::from_str(&schema.references).unwrap_or_default();
     if references
@@ -137,7 +137,7 @@ fn schema_json(schema: &Schema) -> Value {
 fn version_json(version: &Version) -> Value {
     let mut json = schema_json(&version.schema);
     json["subject"] = Value::from(version.subject.as_str());
-    json["version"] = Value::from(version.version);
+    json["version"] = Value::from(version.number);
     json["id"] = Value::from(version.schema.id);
     json
 }
@@ -196,7 +196,7 @@ async fn version_schema(
     Path((subject, version)): Path<(String, String)>,
 ) -> Response {
     blocking(store, move |store| {
-        raw_schema(&store.version(&subject, &version)?.schema)
+        Ok(raw_schema(&store.version(&subject, &version)?.schema))
     })
     .await
 }
@@ -219,7 +219,7 @@ async fn schema(State(store): Store, Path(id): Path<i64>) -> Response {
 
 /// `GET /schemas/ids/{id}/schema`.
 async fn schema_text(State(store): Store, Path(id): Path<i64>) -> Response {
-    blocking(store, move |store| raw_schema(&store.by_id(id)?.0)).await
+    blocking(store, move |store| Ok(raw_schema(&store.by_id(id)?.0))).await
 }
 
 /// `GET /schemas/ids/{id}/versions`.
@@ -244,24 +244,27 @@ async fn schema_subjects(State(store): Store, Path(id): Path<i64>) -> Response {
 }
 
 /// The text of a schema; a schema that is no JSON is a JSON string.
-fn raw_schema(schema: &Schema) -> Result<Value, Refusal> {
-    Ok(serde_json::from_str(&schema.text).unwrap_or_else(|_| Value::from(schema.text.as_str())))
+fn raw_schema(schema: &Schema) -> Value {
+    serde_json::from_str(&schema.text).unwrap_or_else(|_| Value::from(schema.text.as_str()))
 }
 
 /// A level as JSON.
-fn level_json(level: String) -> Value {
+fn level_json(level: &str) -> Value {
     json!({ "compatibilityLevel": level })
 }
 
 /// `GET /config`.
 async fn global_level(State(store): Store) -> Response {
-    blocking(store, |store| store.level(None).map(level_json)).await
+    blocking(store, |store| {
+        store.level(None).map(|level| level_json(&level))
+    })
+    .await
 }
 
 /// `GET /config/{subject}`.
 async fn level(State(store): Store, Path(subject): Path<String>) -> Response {
     blocking(store, move |store| {
-        store.level(Some(&subject)).map(level_json)
+        store.level(Some(&subject)).map(|level| level_json(&level))
     })
     .await
 }

@@ -65,8 +65,8 @@ impl From<rusqlite::Error> for Refusal {
 pub(crate) struct Version {
     /// Subject.
     pub(crate) subject: String,
-    /// Number, from 1.
-    pub(crate) version: i64,
+    /// From 1.
+    pub(crate) number: i64,
     /// The schema.
     pub(crate) schema: Schema,
 }
@@ -77,7 +77,7 @@ pub(crate) struct Schema {
     /// Id, from 1.
     pub(crate) id: i64,
     /// `AVRO`, `JSON` or `PROTOBUF`.
-    pub(crate) schema_type: String,
+    pub(crate) language: String,
     /// Text.
     pub(crate) text: String,
     /// References as they were given: a JSON array.
@@ -109,13 +109,13 @@ const COLUMNS: &str = "v.subject, v.version, s.id, s.type, s.text, s.refs FROM v
 fn read_version(row: &rusqlite::Row<'_>) -> rusqlite::Result<Version> {
     let schema = Schema {
         id: row.get(2)?,
-        schema_type: row.get(3)?,
+        language: row.get(3)?,
         text: row.get(4)?,
         references: row.get(5)?,
     };
     Ok(Version {
         subject: row.get(0)?,
-        version: row.get(1)?,
+        number: row.get(1)?,
         schema,
     })
 }
@@ -195,13 +195,13 @@ impl SchemaStore {
         transaction.commit()?;
         let schema = Schema {
             id,
-            schema_type: new.schema_type.to_owned(),
+            language: new.schema_type.to_owned(),
             text: new.text.to_owned(),
             references: new.references.to_owned(),
         };
         Ok(Version {
             subject: subject.to_owned(),
-            version,
+            number: version,
             schema,
         })
     }
@@ -275,7 +275,7 @@ impl SchemaStore {
                 |row| {
                     Ok(Schema {
                         id: row.get(0)?,
-                        schema_type: row.get(1)?,
+                        language: row.get(1)?,
                         text: row.get(2)?,
                         references: row.get(3)?,
                     })
@@ -294,7 +294,7 @@ impl SchemaStore {
     /// Deletes a version, or all versions of a subject; which ones. Ids stay readable, as records refer to them.
     pub(crate) fn delete(&self, subject: &str, version: Option<&str>) -> Result<Vec<i64>, Refusal> {
         let versions = match version {
-            Some(version) => vec![self.version(subject, version)?.version],
+            Some(version) => vec![self.version(subject, version)?.number],
             None => self.versions(subject)?,
         };
         let connection = self.lock();
@@ -387,28 +387,30 @@ impl SchemaRegistry for SchemaStore {
             text: schema,
             references: "[]",
         };
-        let version = self.add(subject, &new).map_err(into_runtime)?;
+        let version = self
+            .add(subject, &new)
+            .map_err(|refusal| into_runtime(&refusal))?;
         i32::try_from(version.schema.id)
             .map_err(|_| weir_runtime::Error::internal("schema ids are used up"))
     }
 
     fn schema(&self, id: i32) -> weir_runtime::Result<Option<RegisteredSchema>> {
         match self.by_id(i64::from(id)) {
-            Ok((schema, _)) => Ok(SchemaType::parse(Some(&schema.schema_type)).map(
-                |schema_type| RegisteredSchema {
+            Ok((schema, _)) => Ok(
+                SchemaType::parse(Some(&schema.language)).map(|schema_type| RegisteredSchema {
                     id,
                     schema_type,
                     schema: schema.text,
-                },
-            )),
+                }),
+            ),
             Err(Refusal::Schema) => Ok(None),
-            Err(other) => Err(into_runtime(other)),
+            Err(other) => Err(into_runtime(&other)),
         }
     }
 }
 
 /// A refusal as an error of the runtime.
-fn into_runtime(refusal: Refusal) -> weir_runtime::Error {
+fn into_runtime(refusal: &Refusal) -> weir_runtime::Error {
     let message = format!("embedded Schema Registry: {refusal}");
     match refusal {
         Refusal::Store(_) => weir_runtime::Error::storage(message),

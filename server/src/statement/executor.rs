@@ -16,9 +16,9 @@ use weir_runtime::task::{Environment, Job, JobConfig, JobEvent, JobSpec};
 use weir_runtime::time::SharedClock;
 
 use super::entry::{Entry, JobState};
-use super::immediate;
 use super::record::{Kind, Record, Scaling, Wanted};
 use super::state::{self, Decision};
+use super::{immediate, properties};
 use crate::catalog::CatalogService;
 use crate::error::Result;
 use crate::ledger::{Charge, Totals};
@@ -316,7 +316,7 @@ impl Core {
             parallelism: record.parallelism as usize,
             checkpoint_dir: (record.kind == Kind::Background)
                 .then(|| self.checkpoints.join(&record.uid)),
-            config: self.job.clone(),
+            config: properties::job_config(&session_of(record), &self.job),
         })
     }
 

@@ -9,6 +9,7 @@ mod executor;
 mod immediate;
 mod pools;
 mod prepare;
+mod properties;
 mod record;
 mod results;
 mod service;

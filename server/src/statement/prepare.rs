@@ -9,10 +9,8 @@ use weir_runtime::sql::session::Session;
 use weir_runtime::sql::{Bound, QueryInfo, analyze, parse};
 use weir_runtime::types::TypeKind;
 
+use super::properties;
 use super::record::{Kind, Rows, Traits};
-
-/// The property that sets the slots of a background statement; Flink's name.
-const PARALLELISM: &str = "parallelism.default";
 
 /// What a statement is and runs.
 #[derive(Debug)]
@@ -47,8 +45,9 @@ pub(super) fn prepare(sql: &str, session: &Session, catalog: &dyn Catalog) -> Re
         }
         (None, _) => return Err(Error::syntax("there is no statement in this text")),
     };
-    let parallelism = parallelism(session)?;
-    Ok(match analyze(&statement, catalog, session)? {
+    properties::check(session)?;
+    let parallelism = properties::parallelism(session)?;
+    let mut prepared = match analyze(&statement, catalog, session)? {
         Bound::Query(plan, info) => Prepared {
             traits: query_traits(&info, Some(info.columns.clone())),
             ..running(Kind::Foreground, plan, 1)
@@ -77,23 +76,11 @@ pub(super) fn prepare(sql: &str, session: &Session, catalog: &dyn Catalog) -> Re
         bound @ Bound::DropTable { .. } => to_do("DROP_TABLE", bound),
         bound @ Bound::CreateView { .. } => to_do("CREATE_VIEW", bound),
         bound @ Bound::DropView { .. } => to_do("DROP_VIEW", bound),
-    })
-}
-
-/// The slots asked for.
-fn parallelism(session: &Session) -> Result<u32> {
-    let Some(text) = session.get(PARALLELISM) else {
-        return Ok(1);
     };
-    text.trim()
-        .parse()
-        .ok()
-        .filter(|slots| *slots > 0)
-        .ok_or_else(|| {
-            Error::option(format!(
-                "property '{PARALLELISM}' is '{text}', a number of at least 1 is needed"
-            ))
-        })
+    if let Some(plan) = &mut prepared.plan {
+        properties::apply(session, prepared.kind, plan, &mut prepared.traits)?;
+    }
+    Ok(prepared)
 }
 
 /// A statement with a job; its traits are filled in by the caller.
@@ -170,28 +157,5 @@ fn query_traits(info: &QueryInfo, columns: Option<Vec<Column>>) -> Traits {
         is_append_only: info.is_append_only,
         upsert_columns: info.upsert_columns.clone(),
         columns,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slots_are_a_positive_number() {
-        let mut session = Session::default();
-        assert_eq!(parallelism(&session).unwrap(), 1);
-        let set = |session: &mut Session, value: &str| {
-            session
-                .properties
-                .insert(PARALLELISM.to_owned(), value.to_owned());
-        };
-        set(&mut session, " 3 ");
-        assert_eq!(parallelism(&session).unwrap(), 3);
-        for wrong in ["0", "-1", "many", "1.5"] {
-            set(&mut session, wrong);
-            let error = parallelism(&session).unwrap_err().to_string();
-            assert!(error.contains(PARALLELISM), "{error}");
-        }
     }
 }

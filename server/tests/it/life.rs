@@ -179,3 +179,80 @@ async fn a_bad_record_fails_the_statement_with_its_place() {
     assert_eq!(exceptions["data"][0]["message"], detail);
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_records_go_to_the_error_table() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::start(dir.path()).await;
+    server
+        .complete(
+            "create-source",
+            "CREATE TABLE source (id INT) DISTRIBUTED INTO 1 BUCKETS WITH ('value.format' = 'json', 'error-handling.mode' = 'log')",
+        )
+        .await;
+    server
+        .complete(
+            "create-sink",
+            "CREATE TABLE sink (id INT) DISTRIBUTED INTO 1 BUCKETS",
+        )
+        .await;
+    server
+        .submit("copy", "INSERT INTO sink SELECT id FROM source", json!({}))
+        .await;
+    let bad = json!({ "value": { "type": "STRING", "data": "{\"id\":" } });
+    let path = "/kafka/v3/clusters/lkc-local/topics/source/records";
+    server.send(Method::POST, path, Some(bad)).await;
+    write(&server, 1).await;
+    wait_for_records(&server, 1).await;
+    server
+        .submit(
+            "dead",
+            "SELECT error_reason, statement_name, affected_name FROM error_log",
+            json!({}),
+        )
+        .await;
+    let rows = server.rows_until("dead", 1).await;
+    assert_eq!(
+        rows[0]["row"],
+        json!(["MALFORMED_RECORD", "copy", "source"])
+    );
+    let subjects = server.get("/subjects").await;
+    assert_eq!(subjects, json!(["sink-value"]), "the default format");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_does_not_answer_is_named_and_tried_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::start(dir.path()).await;
+    server
+        .complete(
+            "create",
+            "CREATE TABLE far (id INT) WITH ('connector' = 'kafka', 'topic' = 't', 'format' = 'json', \
+             'properties.bootstrap.servers' = '127.0.0.1:1', 'weir.kafka.connect-timeout' = '200 ms')",
+        )
+        .await;
+    server
+        .complete("create-sink", "CREATE TABLE sink (id INT)")
+        .await;
+    server
+        .submit("copy", "INSERT INTO sink SELECT id FROM far", json!({}))
+        .await;
+    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(100));
+    let mut detail = String::new();
+    for _ in 0..300 {
+        ticks.tick().await;
+        let copy = server.on_statement(Method::GET, "copy", None).await.1;
+        assert_eq!(copy["status"]["phase"], "PENDING", "{copy}");
+        copy["status"]["detail"]
+            .as_str()
+            .unwrap()
+            .clone_into(&mut detail);
+        if detail.contains("attempt 2") {
+            break;
+        }
+    }
+    assert!(detail.contains("attempt 2"), "{detail}");
+    assert!(detail.contains("127.0.0.1:1"), "{detail}");
+    server.stop().await;
+}

@@ -135,3 +135,52 @@ async fn names_are_unique_and_lists_are_paged() {
     assert_eq!(second["metadata"]["next"], "");
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_ends_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::start(dir.path()).await;
+    with_rows(&server).await;
+    let now = json!({ "sql.snapshot.mode": "now" });
+    let select = server.submit("snapshot", "SELECT id FROM t", now).await;
+    assert_eq!(select["status"]["traits"]["is_bounded"], true, "{select}");
+    let rows = server.rows("snapshot").await;
+    assert_eq!(rows.len(), 3, "{rows:?}");
+    server.wait_for("snapshot", "COMPLETED").await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_tells_the_schema_and_runs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::start(dir.path()).await;
+    with_rows(&server).await;
+    let dry = json!({ "sql.dry-run": "true" });
+    let select = server.submit("dry", "SELECT id FROM t", dry.clone()).await;
+    assert_eq!(select["status"]["phase"], "COMPLETED");
+    let columns = &select["status"]["traits"]["schema"]["columns"];
+    assert_eq!(columns[0]["name"], "id");
+    let create = "CREATE TABLE other (id INT)";
+    server.submit("dry-create", create, dry).await;
+    server.complete("show", "SHOW TABLES").await;
+    assert_eq!(values(&server.rows("show").await), vec![r#"["t"]"#]);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_are_answered_with_what_the_client_is_to_remember() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::start(dir.path()).await;
+    server
+        .complete("set", "SET 'sql.local-time-zone' = 'Europe/Berlin'")
+        .await;
+    assert_eq!(
+        values(&server.rows("set").await),
+        vec![r#"["sql.local-time-zone","Europe/Berlin"]"#]
+    );
+    let wrong = server
+        .submit("wrong", "SHOW TABLES", json!({ "sql.state-tll": "1 h" }))
+        .await;
+    assert_eq!(wrong["status"]["phase"], "FAILED", "{wrong}");
+    server.stop().await;
+}

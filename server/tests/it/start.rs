@@ -111,3 +111,39 @@ async fn the_default_pool_is_there_and_its_cap_can_be_set() {
     assert_eq!(status.as_u16(), 404);
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_schema_registry_gives_ids_and_keeps_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::start(dir.path()).await;
+    let schema = serde_json::json!({ "schemaType": "JSON", "schema": "{\"type\":\"object\"}" });
+    let versions = "/subjects/orders-value/versions";
+    let (status, registered) = server
+        .send(Method::POST, versions, Some(schema.clone()))
+        .await;
+    assert_eq!(status.as_u16(), 200, "{registered}");
+    server.stop().await;
+
+    let server = TestServer::start(dir.path()).await;
+    let (_, again) = server.send(Method::POST, versions, Some(schema)).await;
+    assert_eq!(again["id"], registered["id"]);
+    let id = format!("/schemas/ids/{}", registered["id"]);
+    assert_eq!(server.get(&id).await["schemaType"], "JSON");
+    let latest = server.get("/subjects/orders-value/versions/latest").await;
+    assert_eq!(latest["version"], 1);
+    for (path, status, code) in [
+        ("/subjects/none/versions", 404, 40401),
+        ("/subjects/orders-value/versions/7", 404, 40402),
+        ("/schemas/ids/999", 404, 40403),
+    ] {
+        let (found, json) = server.send(Method::GET, path, None).await;
+        assert_eq!(found.as_u16(), status, "{path}");
+        assert_eq!(json["error_code"], code, "{path}");
+    }
+    let (_, deleted) = server
+        .send(Method::DELETE, "/subjects/orders-value", None)
+        .await;
+    assert_eq!(deleted, serde_json::json!([1]));
+    assert_eq!(server.get("/subjects").await, serde_json::json!([]));
+    server.stop().await;
+}

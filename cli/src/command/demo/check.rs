@@ -1,7 +1,7 @@
 //! What the demo's report is checked against: the topics themselves, read apart from the statement.
 //!
 //! Place in the flow: after the statement has completed. Invariant: nothing here uses a counter of the engine or its decoder; records are
-//! read with serde_json.
+//! read with `serde_json`.
 
 use std::sync::Arc;
 
@@ -31,11 +31,21 @@ impl Topics {
     ///
     /// # Errors
     /// When the topic cannot be read.
-    pub(super) fn scan(&self, topic: &str, clock: &SharedClock, mut f: impl FnMut(&[u8])) -> Result<()> {
-        let scan = ScanOptions { startup: StartupMode::EarliestOffset, bounded: BoundedMode::LatestOffset };
+    pub(super) fn scan(
+        &self,
+        topic: &str,
+        clock: &SharedClock,
+        mut f: impl FnMut(&[u8]),
+    ) -> Result<()> {
+        let scan = ScanOptions {
+            startup: StartupMode::EarliestOffset,
+            bounded: BoundedMode::LatestOffset,
+        };
         let source: Box<dyn Source> = match self {
             Self::Log(log) => Box::new(LogSource::new(log, topic, &scan)?),
-            Self::Kafka(bootstrap) => Box::new(KafkaSource::new(KafkaOptions::new(bootstrap), topic, scan)?),
+            Self::Kafka(bootstrap) => {
+                Box::new(KafkaSource::new(KafkaOptions::new(bootstrap), topic, scan)?)
+            }
         };
         let waker = Waker::default();
         let context = ReaderContext {
@@ -48,11 +58,15 @@ impl Topics {
         let mut reader: Box<dyn SourceReader> = source.reader(context)?;
         loop {
             match reader.poll(POLL_ROWS_MAX)? {
-                Poll::Raw(batch) => (0..batch.rows()).filter_map(|row| batch.value(row)).for_each(&mut f),
+                Poll::Raw(batch) => (0..batch.rows())
+                    .filter_map(|row| batch.value(row))
+                    .for_each(&mut f),
                 Poll::SplitFinished { .. } => {}
                 Poll::Pending => waker.park(None),
                 Poll::EndOfInput => return Ok(()),
-                Poll::Rows { .. } | Poll::Later(_) => bail!("topic {topic} gave rows instead of records"),
+                Poll::Rows { .. } | Poll::Later(_) => {
+                    bail!("topic {topic} gave rows instead of records")
+                }
             }
         }
     }
@@ -70,7 +84,10 @@ pub(super) fn parse_order(value: &[u8]) -> Option<(i64, i64)> {
         || (amount.to_string(), "0".to_owned()),
         |(whole, cents)| (whole.to_owned(), format!("{cents:0<2}")),
     );
-    Some((id, whole.parse::<i64>().ok()? * 100 + cents.parse::<i64>().ok()?))
+    Some((
+        id,
+        whole.parse::<i64>().ok()? * 100 + cents.parse::<i64>().ok()?,
+    ))
 }
 
 /// A number in an encoded row.
@@ -79,5 +96,7 @@ pub(super) fn parse_order(value: &[u8]) -> Option<(i64, i64)> {
 /// When the row is not JSON or lacks the number.
 pub(super) fn number(value: &[u8], field: &str) -> Result<u64> {
     let row: Value = serde_json::from_slice(value).context("a result row is not JSON")?;
-    row.get(field).and_then(Value::as_u64).with_context(|| format!("a result row lacks \"{field}\": {row}"))
+    row.get(field)
+        .and_then(Value::as_u64)
+        .with_context(|| format!("a result row lacks \"{field}\": {row}"))
 }

@@ -18,10 +18,12 @@ use weir_runtime::time::SharedClock;
 const TICK: Duration = Duration::from_millis(10);
 
 /// Longest wait for the topic to acknowledge.
-const FLUSH_MAX: Duration = Duration::from_secs(60);
+const FLUSH_MAX: Duration = Duration::from_mins(1);
 
 /// Products that are ordered.
-const PRODUCTS: [&str; 8] = ["anchor", "buoy", "compass", "dinghy", "ensign", "fender", "grapnel", "halyard"];
+const PRODUCTS: [&str; 8] = [
+    "anchor", "buoy", "compass", "dinghy", "ensign", "fender", "grapnel", "halyard",
+];
 
 /// Event times are up to this much before the wall time, milliseconds: less than the watermark's delay of a second.
 const DISORDER_MS: u64 = 400;
@@ -63,7 +65,11 @@ impl Feeder {
         let started = self.clock.monotonic();
         let mut written = 0;
         loop {
-            let elapsed = self.clock.monotonic().saturating_sub(started).min(self.duration);
+            let elapsed = self
+                .clock
+                .monotonic()
+                .saturating_sub(started)
+                .min(self.duration);
             let is_over = elapsed >= self.duration || self.stop.load(Ordering::Relaxed);
             let due = u64::try_from(elapsed.as_micros() * u128::from(self.rate) / 1_000_000)?;
             while written < due && self.writer.ready() {
@@ -116,7 +122,11 @@ fn record(buffer: &mut Vec<u8>, id: u64, now_ms: i64, random: &mut Random) -> Re
         malformed(buffer, id, random);
         return Ok(());
     }
-    let before_ms = if random.below(LATE_ONE_IN) == 0 { LATE_MS } else { i64::try_from(random.below(DISORDER_MS))? };
+    let before_ms = if random.below(LATE_ONE_IN) == 0 {
+        LATE_MS
+    } else {
+        i64::try_from(random.below(DISORDER_MS))?
+    };
     let mut text = String::with_capacity(160);
     let cents = random.below(100_000);
     write!(
@@ -152,7 +162,10 @@ fn malformed(buffer: &mut Vec<u8>, id: u64, random: &mut Random) {
 /// # Source
 /// Days to civil date: Howard Hinnant, chrono-compatible low-level date algorithms.
 fn timestamp(epoch_ms: i64) -> String {
-    let (days, ms) = (epoch_ms.div_euclid(86_400_000), epoch_ms.rem_euclid(86_400_000));
+    let (days, ms) = (
+        epoch_ms.div_euclid(86_400_000),
+        epoch_ms.rem_euclid(86_400_000),
+    );
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let of_era = shifted.rem_euclid(146_097);
@@ -160,7 +173,11 @@ fn timestamp(epoch_ms: i64) -> String {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * of_year + 2) / 153;
     let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     format!(
         "{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}.{:03}",

@@ -6,8 +6,7 @@
 use weir_model::meter::{Direction, Job};
 
 /// Heading of the table.
-pub(super) const HEADING: &str =
-    "  time   produced    decoded   records/s    pending      state   keys  CFU  CPU s  dead letters   watermark lag";
+pub(super) const HEADING: &str = "  time   produced    decoded   records/s    pending      state   keys  CFU  CPU s  dead letters   watermark lag";
 
 /// What the last line showed.
 #[derive(Debug, Default)]
@@ -19,12 +18,24 @@ pub(super) struct Live {
 impl Live {
     /// A line of the table, a second after the last.
     pub(super) fn line(&mut self, second: u64, produced: u64, job: &Job, now_ms: i64) -> String {
-        let reads = || job.tables.iter().filter(|table| table.direction == Direction::Read);
+        let reads = || {
+            job.tables
+                .iter()
+                .filter(|table| table.direction == Direction::Read)
+        };
         let decoded: u64 = reads().map(|table| table.records_total).sum();
         let dead_letters: u64 = reads().map(|table| table.dead_letters_total).sum();
         let pending: Option<u64> = job.splits.iter().map(|split| split.pending_records).sum();
-        let state_bytes: u64 = job.operators.iter().map(|operator| operator.state_bytes).sum();
-        let state_keys: u64 = job.operators.iter().map(|operator| operator.state_keys).sum();
+        let state_bytes: u64 = job
+            .operators
+            .iter()
+            .map(|operator| operator.state_bytes)
+            .sum();
+        let state_keys: u64 = job
+            .operators
+            .iter()
+            .map(|operator| operator.state_keys)
+            .sum();
         let cpu_ms: u64 = job.slots.iter().map(|slot| slot.cpu_ns / 1_000_000).sum();
         let watermark = reads().filter_map(|table| table.watermark_ms).min();
         let per_second = decoded.saturating_sub(self.decoded);
@@ -35,7 +46,10 @@ impl Live {
             bytes(state_bytes),
             job.slots.len(),
             format!("{}.{:02}", cpu_ms / 1000, cpu_ms % 1000 / 10),
-            watermark.map_or_else(|| "-".to_owned(), |watermark| format!("{} ms", now_ms - watermark)),
+            watermark.map_or_else(
+                || "-".to_owned(),
+                |watermark| format!("{} ms", now_ms - watermark)
+            ),
         )
     }
 }

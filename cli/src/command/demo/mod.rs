@@ -83,7 +83,10 @@ struct Stage {
 pub(crate) async fn run(args: Demo) -> Result<()> {
     let temporary = std::env::temp_dir().join(format!("weir-demo-{}", std::process::id()));
     let data_dir = args.data_dir.clone().unwrap_or_else(|| temporary.clone());
-    let config = ServerConfig { kafka: args.kafka.clone(), ..ServerConfig::embedded(data_dir) };
+    let config = ServerConfig {
+        kafka: args.kafka.clone(),
+        ..ServerConfig::embedded(data_dir)
+    };
     let server = Server::start(config).await?;
     let client = Client::new(&format!("http://{}", server.local_addr()))?;
     let topics = match (&args.kafka, server.log()) {
@@ -91,15 +94,26 @@ pub(crate) async fn run(args: Demo) -> Result<()> {
         (None, Some(log)) => Topics::Log(log),
         (None, None) => bail!("the server has neither an embedded log nor a Kafka cluster"),
     };
-    let stage = Stage { args, server, client, topics, clock: SystemClock::shared() };
+    let stage = Stage {
+        args,
+        server,
+        client,
+        topics,
+        clock: SystemClock::shared(),
+    };
     let result = stage.play().await;
     if result.is_ok() && stage.args.keep {
-        eprintln!("the server goes on at http://{} until Ctrl-C", stage.server.local_addr());
+        eprintln!(
+            "the server goes on at http://{} until Ctrl-C",
+            stage.server.local_addr()
+        );
         super::up::signal().await?;
     }
+    let is_temporary = stage.args.data_dir.is_none();
     stage.server.shutdown().await;
-    if stage.args.data_dir.is_none() {
-        std::fs::remove_dir_all(&temporary).with_context(|| format!("removing {}", temporary.display()))?;
+    if is_temporary {
+        std::fs::remove_dir_all(&temporary)
+            .with_context(|| format!("removing {}", temporary.display()))?;
     }
     result
 }
@@ -120,20 +134,32 @@ impl Stage {
         let feeding = self.feed(&produced, &stop)?;
         let earlier = self.watch(&name, &produced, &feeding).await;
         stop.store(earlier.is_err(), Ordering::Relaxed);
-        let produced = feeding.join().map_err(|_| anyhow!("the feeder panicked"))??;
+        let produced = feeding
+            .join()
+            .map_err(|_| anyhow!("the feeder panicked"))??;
         let earlier = earlier?;
         self.end_input(&name).await?;
         let later = self.completed(&name).await?;
         let report = self.report(&name, produced, &earlier, &later).await?;
-        if self.args.json { output::json(&report)? } else { self.print(&report) }
+        if self.args.json {
+            output::json(&report)?;
+        } else {
+            Self::print(&report);
+        }
         verify(&report)
     }
 
     /// Starts the feeder's thread.
-    fn feed(&self, produced: &Arc<AtomicU64>, stop: &Arc<AtomicBool>) -> Result<std::thread::JoinHandle<Result<u64>>> {
+    fn feed(
+        &self,
+        produced: &Arc<AtomicU64>,
+        stop: &Arc<AtomicBool>,
+    ) -> Result<std::thread::JoinHandle<Result<u64>>> {
         let sink: Box<dyn Sink> = match &self.topics {
             Topics::Log(log) => Box::new(LogSink::new(log, "orders")?),
-            Topics::Kafka(bootstrap) => Box::new(KafkaSink::new(KafkaOptions::new(bootstrap), "orders")?),
+            Topics::Kafka(bootstrap) => {
+                Box::new(KafkaSink::new(KafkaOptions::new(bootstrap), "orders")?)
+            }
         };
         let waker = Waker::default();
         let context = WriterContext {
@@ -176,20 +202,29 @@ impl Stage {
                     eprintln!("{}", live::HEADING);
                 }
                 if is_live {
-                    eprintln!("{}", live.line(second, produced.load(Ordering::Relaxed), job, at_ms));
+                    eprintln!(
+                        "{}",
+                        live.line(second, produced.load(Ordering::Relaxed), job, at_ms)
+                    );
                 }
                 if job.tables.iter().any(|table| table.records_total > 0) && earlier.is_none() {
                     earlier = Some((at_ms, statement.clone()));
                 }
             }
             if statement.phase.is_terminal() {
-                bail!("statement {name} is {} while it should run: {}", statement.phase, self.detail(name).await);
+                bail!(
+                    "statement {name} is {} while it should run: {}",
+                    statement.phase,
+                    self.detail(name).await
+                );
             }
             if feeding.is_finished() {
                 break;
             }
         }
-        earlier.ok_or_else(|| anyhow!("statement {name} has not read anything; feed it longer with --seconds"))
+        earlier.ok_or_else(|| {
+            anyhow!("statement {name} has not read anything; feed it longer with --seconds")
+        })
     }
 
     /// Ends the input: a sealed topic of the embedded log ends by itself; of a Kafka topic the present end is taken.
@@ -209,9 +244,13 @@ impl Stage {
             let (at_ms, statement) = self.meter(name).await?;
             match statement.phase {
                 weir_model::statement::Phase::Completed => return Ok((at_ms, statement)),
-                other if other.is_terminal() => bail!("statement {name} is {other}: {}", self.detail(name).await),
+                other if other.is_terminal() => {
+                    bail!("statement {name} is {other}: {}", self.detail(name).await)
+                }
                 other if self.clock.monotonic().saturating_sub(started) > COMPLETE_MAX => {
-                    bail!("statement {name} is still {other} {COMPLETE_MAX:?} after the end of its input");
+                    bail!(
+                        "statement {name} is still {other} {COMPLETE_MAX:?} after the end of its input"
+                    );
                 }
                 _ => {}
             }
@@ -221,8 +260,14 @@ impl Stage {
     /// The statement in the meter, and when.
     async fn meter(&self, name: &str) -> Result<(i64, Statement)> {
         let snapshot: Snapshot = serde_json::from_value(self.client.get("/weir/v1/meter").await?)?;
-        let statement = snapshot.statements.into_iter().find(|statement| statement.name == name);
-        Ok((snapshot.at_ms, statement.with_context(|| format!("the meter does not know statement {name}"))?))
+        let statement = snapshot
+            .statements
+            .into_iter()
+            .find(|statement| statement.name == name);
+        Ok((
+            snapshot.at_ms,
+            statement.with_context(|| format!("the meter does not know statement {name}"))?,
+        ))
     }
 
     /// Why a statement is in its phase.
@@ -242,11 +287,21 @@ impl Stage {
         let topics = self.topics.clone();
         let clock = self.clock.clone();
         let read = tokio::task::spawn_blocking(move || Read::all(&topics, &clock)).await??;
-        let job = later.1.job.as_ref().context("the meter forgot the statement's last run")?;
+        let job = later
+            .1
+            .job
+            .as_ref()
+            .context("the meter forgot the statement's last run")?;
         let decoded = records(job);
         let usage = self.client.get("/weir/v1/usage?by=minute").await?;
-        let minutes = usage["data"].as_array().into_iter().flatten().filter(|minute| minute["statement"] == name);
-        let ledger_sum: f64 = minutes.filter_map(|minute| minute["cfu_minutes"].as_f64()).sum();
+        let minutes = usage["data"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|minute| minute["statement"] == name);
+        let ledger_sum: f64 = minutes
+            .filter_map(|minute| minute["cfu_minutes"].as_f64())
+            .sum();
         let billed = weir_model::cfu::CfuMillis(later.1.cfu_millis_total);
         let forecast = forecast::forecast(earlier, later, decoded, read.order_bytes)?;
         Ok(json!({
@@ -266,7 +321,7 @@ impl Stage {
     }
 
     /// Prints the report for a person.
-    fn print(&self, report: &Value) {
+    fn print(report: &Value) {
         let rows = [
             ("records in (feeder)", "/produced"),
             ("decoded (source)", "/decoded"),
@@ -278,8 +333,13 @@ impl Stage {
             ("cost, US$", "/cost"),
             ("records per CPU-second", "/records_per_cpu_second"),
         ];
-        let rows = rows.iter().map(|(name, pointer)| vec![(*name).to_owned(), output::cell(report.pointer(pointer))]);
-        output::line(output::table(vec!["What".to_owned(), "Figure".to_owned()], rows));
+        let rows = rows
+            .iter()
+            .map(|(name, pointer)| vec![(*name).to_owned(), output::cell(report.pointer(pointer))]);
+        output::line(output::table(
+            vec!["What".to_owned(), "Figure".to_owned()],
+            rows,
+        ));
         output::line("\nTen times this load, calibrated by this run:");
         output::line(forecast::summary(&report["estimate"]));
     }
@@ -305,13 +365,16 @@ impl Read {
         topics.scan("error_log", clock, |_| read.dead_letters += 1)?;
         topics.scan("orders", clock, |value| {
             read.order_bytes += value.len() as u64;
-            read.filtered_in += u64::from(check::parse_order(value).is_some_and(|(_, cents)| cents > FILTER_CENTS));
+            read.filtered_in +=
+                u64::from(check::parse_order(value).is_some_and(|(_, cents)| cents > FILTER_CENTS));
         })?;
         let mut failure = None;
         let mut sum = 0;
-        topics.scan("product_windows", clock, |value| match check::number(value, "orders") {
-            Ok(count) => sum += count,
-            Err(error) => failure = Some(error),
+        topics.scan("product_windows", clock, |value| {
+            match check::number(value, "orders") {
+                Ok(count) => sum += count,
+                Err(error) => failure = Some(error),
+            }
         })?;
         read.window_count_sum = sum;
         failure.map_or(Ok(read), Err)
@@ -320,22 +383,39 @@ impl Read {
 
 /// Records that the sources of a job have decoded.
 fn records(job: &Job) -> u64 {
-    let reads = job.tables.iter().filter(|table| table.direction == Direction::Read);
+    let reads = job
+        .tables
+        .iter()
+        .filter(|table| table.direction == Direction::Read);
     reads.map(|table| table.records_total).sum()
 }
 
 /// Checks that the figures of the report agree.
 fn verify(report: &Value) -> Result<()> {
-    let get = |name: &str| report[name].as_u64().with_context(|| format!("the report lacks {name}"));
-    let (produced, decoded, dead_letters) = (get("produced")?, get("decoded")?, get("dead_letters")?);
+    let get = |name: &str| {
+        report[name]
+            .as_u64()
+            .with_context(|| format!("the report lacks {name}"))
+    };
+    let (produced, decoded, dead_letters) =
+        (get("produced")?, get("decoded")?, get("dead_letters")?);
     if produced != decoded + dead_letters {
-        bail!("{produced} records were produced, but {decoded} decoded and {dead_letters} are dead letters");
+        bail!(
+            "{produced} records were produced, but {decoded} decoded and {dead_letters} are dead letters"
+        );
     }
-    let (filtered_in, counted, late) = (get("filtered_in")?, get("window_count_sum")?, get("late")?);
+    let (filtered_in, counted, late) =
+        (get("filtered_in")?, get("window_count_sum")?, get("late")?);
     if filtered_in != counted + late {
-        bail!("{filtered_in} rows pass the filter, but windows counted {counted} and {late} were late");
+        bail!(
+            "{filtered_in} rows pass the filter, but windows counted {counted} and {late} were late"
+        );
     }
-    let minutes = |name: &str| report[name].as_f64().with_context(|| format!("the report lacks {name}"));
+    let minutes = |name: &str| {
+        report[name]
+            .as_f64()
+            .with_context(|| format!("the report lacks {name}"))
+    };
     let (billed, ledger) = (minutes("cfu_minutes")?, minutes("ledger_cfu_minutes")?);
     if (billed - ledger).abs() > 1e-9 {
         bail!("{billed} CFU-minutes are billed, but the ledger's minutes sum to {ledger}");

@@ -8,15 +8,16 @@ use sqlparser::ast::{
     ObjectName,
 };
 
-use super::expression::{ExprBinder, function_name};
+use super::call::function_name;
+use super::expression::ExprBinder;
 use super::relation::{
     Draft, Field, PlanBuilder, Relation, WINDOW_END, WINDOW_START, WINDOW_TIME, forward,
     without_spans,
 };
 use crate::error::{Error, Result, Span};
 use crate::plan::{
-    AggregateCall, AggregateFunction, ChangelogMode, Column, Exchange, Input, Operator, Window,
-    WindowProperty,
+    AggregateCall, AggregateFunction, ChangelogMode, Column, Exchange, Input, NodeId, Operator,
+    Window, WindowProperty,
 };
 use crate::sql::expr::{Expr, Literal};
 use crate::types::{FlinkType, TypeKind};
@@ -329,14 +330,7 @@ impl PlanBuilder {
             let time = keys.window.time;
             arguments.column(&Expr::column(time, base.schema[time].ty.clone()))
         });
-        if arguments.exprs.is_empty() {
-            arguments.exprs.push(Expr::literal(
-                Literal::Boolean(true),
-                TypeKind::Boolean.not_null(),
-            ));
-        }
-        let schema = columns("f", arguments.exprs.iter().map(|expr| &expr.ty));
-        let input = self.calc(relation.base, relation.condition, arguments.exprs, schema);
+        let input = self.arguments(relation, arguments.exprs);
         let exchange = if keys.is_empty() {
             Exchange::Single
         } else {
@@ -357,6 +351,22 @@ impl PlanBuilder {
             }
             None => Ok(self.group_aggregate(input, keys, calls)),
         }
+    }
+
+    /// Computes what an aggregation reads; a batch has at least one column.
+    fn arguments(&mut self, relation: Relation, mut exprs: Vec<Expr>) -> NodeId {
+        if exprs.is_empty() {
+            let one = Literal::Boolean(true);
+            exprs.push(Expr::literal(one, TypeKind::Boolean.not_null()));
+        }
+        let mut schema = columns("f", exprs.iter().map(|expr| &expr.ty));
+        let base = &self.node(relation.base).schema;
+        for (column, expr) in schema.iter_mut().zip(&exprs) {
+            if let Some(own) = expr.as_column().and_then(|index| base.get(index)) {
+                column.name.clone_from(&own.name);
+            }
+        }
+        self.calc(relation.base, relation.condition, exprs, schema)
     }
 
     /// The window columns among the keys, when both start and end are grouped and nothing else reads them.
@@ -439,12 +449,14 @@ impl PlanBuilder {
         let mut order: Vec<usize> = window_keys
             .properties
             .iter()
-            .map(|property| match property {
-                Some(property) => property_column(*property),
-                None => {
-                    next += 1;
-                    next - 1
-                }
+            .map(|property| {
+                property.map_or_else(
+                    || {
+                        next += 1;
+                        next - 1
+                    },
+                    property_column,
+                )
             })
             .collect();
         order.extend(keys.len()..keys.len() + aggregates.len());

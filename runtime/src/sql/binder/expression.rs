@@ -5,16 +5,15 @@
 //! knows its place, and all its casts are explicit.
 
 use sqlparser::ast::{
-    AccessExpr, BinaryOperator, CaseWhen, CastKind, CeilFloorKind, DataType, Expr as Ast, Function,
-    FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart, Spanned,
-    Subscript, TimezoneInfo, TrimWhereField, UnaryOperator, Value,
+    AccessExpr, BinaryOperator, CaseWhen, CastKind, DataType, Expr as Ast, Ident, ObjectName,
+    ObjectNamePart, Spanned, Subscript, TimezoneInfo, UnaryOperator, Value,
 };
 
 use super::aggregate::{Grouping, is_aggregate};
 use super::literal;
 use super::relation::Field;
 use crate::error::{Error, Result, Span, unknown_name};
-use crate::sql::dialect::{FLINK_TYPE, TABLE_ARGUMENT};
+use crate::sql::dialect::FLINK_TYPE;
 use crate::sql::expr::Expr;
 use crate::sql::functions::{is_function, resolve};
 use crate::sql::parser::tokens::span_of;
@@ -47,9 +46,17 @@ pub(super) struct ExprBinder<'a> {
     pub(super) depth: usize,
 }
 
-/// The place of a tree.
+/// The place of a tree; chains of operators are walked without recursion, since sqlparser's own look-up recurses.
 pub(super) fn place(ast: &Ast) -> Span {
-    span_of(ast.span())
+    let mut first = ast;
+    while let Ast::BinaryOp { left, .. } = first {
+        first = left;
+    }
+    let start = span_of(first.span());
+    match ast {
+        Ast::BinaryOp { right, .. } => start.union(place(right)),
+        _ => start,
+    }
 }
 
 impl<'a> ExprBinder<'a> {
@@ -165,6 +172,35 @@ impl<'a> ExprBinder<'a> {
             Ast::TypedString(typed) => typed_string(typed),
             Ast::BinaryOp { .. } => self.binary(ast),
             Ast::UnaryOp { op, expr } => self.prefix(*op, expr, span),
+            Ast::IsDistinctFrom(a, b) => self.call("IS DISTINCT FROM", &[a, b], span),
+            Ast::IsNotDistinctFrom(a, b) => self.call("IS NOT DISTINCT FROM", &[a, b], span),
+            Ast::Cast {
+                kind,
+                expr,
+                data_type,
+                ..
+            } => self.cast(kind, expr, data_type),
+            Ast::Case {
+                operand,
+                conditions,
+                else_result,
+                ..
+            } => self.case(operand.as_deref(), conditions, else_result.as_deref(), span),
+            Ast::Function(function) => self.function(function, span),
+            Ast::Array(array) if array.named => {
+                self.call("ARRAY", &array.elem.iter().collect::<Vec<_>>(), span)
+            }
+            Ast::Tuple(items) => self.call("ROW", &items.iter().collect::<Vec<_>>(), span),
+            Ast::CompoundFieldAccess { root, access_chain } => {
+                self.access(root, access_chain, span)
+            }
+            _ => self.test(ast, span),
+        }
+    }
+
+    /// Binds tests: of NULL and truth, of lists, ranges and patterns.
+    fn test(&mut self, ast: &Ast, span: Span) -> Result<Expr> {
+        match ast {
             Ast::IsNull(e) => self.unary("IS NULL", e, span),
             Ast::IsNotNull(e) => self.unary("IS NOT NULL", e, span),
             Ast::IsTrue(e) => self.unary("IS TRUE", e, span),
@@ -173,8 +209,6 @@ impl<'a> ExprBinder<'a> {
             Ast::IsNotFalse(e) => self.unary("IS NOT FALSE", e, span),
             Ast::IsUnknown(e) => self.unary("IS UNKNOWN", e, span),
             Ast::IsNotUnknown(e) => self.unary("IS NOT UNKNOWN", e, span),
-            Ast::IsDistinctFrom(a, b) => self.call("IS DISTINCT FROM", &[a, b], span),
-            Ast::IsNotDistinctFrom(a, b) => self.call("IS NOT DISTINCT FROM", &[a, b], span),
             Ast::InList {
                 expr,
                 list,
@@ -219,113 +253,13 @@ impl<'a> ExprBinder<'a> {
                     .collect();
                 negate(self.call("SIMILAR TO", &args, span)?, *negated, span)
             }
-            Ast::Cast {
-                kind,
-                expr,
-                data_type,
-                ..
-            } => self.cast(kind, expr, data_type),
-            Ast::Case {
-                operand,
-                conditions,
-                else_result,
-                ..
-            } => self.case(operand.as_deref(), conditions, else_result.as_deref(), span),
-            Ast::Function(function) => self.function(function, span),
-            Ast::Array(array) if array.named => {
-                self.call("ARRAY", &array.elem.iter().collect::<Vec<_>>(), span)
-            }
-            Ast::Tuple(items) => self.call("ROW", &items.iter().collect::<Vec<_>>(), span),
-            Ast::CompoundFieldAccess { root, access_chain } => {
-                self.access(root, access_chain, span)
-            }
             _ => self.special(ast, span),
         }
     }
 
-    /// Binds the functions that have a grammar of their own.
-    fn special(&mut self, ast: &Ast, span: Span) -> Result<Expr> {
-        match ast {
-            Ast::Extract { field, expr, .. } => {
-                let arg = self.bind(expr)?;
-                resolve("EXTRACT", vec![unit(&field.to_string()), arg], span)
-            }
-            Ast::Ceil { expr, field } => self.round("CEIL", expr, field, span),
-            Ast::Floor { expr, field } => self.round("FLOOR", expr, field, span),
-            Ast::Position { expr, r#in } => self.call("POSITION", &[expr, r#in], span),
-            Ast::Substring {
-                expr,
-                substring_from: Some(from),
-                substring_for,
-                ..
-            } => {
-                let args: Vec<&Ast> = [expr, from]
-                    .into_iter()
-                    .chain(substring_for)
-                    .map(|arg| &**arg)
-                    .collect();
-                self.call("SUBSTRING", &args, span)
-            }
-            Ast::Overlay {
-                expr,
-                overlay_what,
-                overlay_from,
-                overlay_for,
-            } => {
-                let args: Vec<&Ast> = [expr, overlay_what, overlay_from]
-                    .into_iter()
-                    .chain(overlay_for)
-                    .map(|arg| &**arg)
-                    .collect();
-                self.call("OVERLAY", &args, span)
-            }
-            Ast::Trim {
-                trim_where,
-                trim_what,
-                expr,
-                trim_characters: None,
-            } => {
-                let value = self.bind(expr)?;
-                if trim_where.is_none() && trim_what.is_none() {
-                    return resolve("TRIM", vec![value], span);
-                }
-                let mode = match trim_where {
-                    Some(TrimWhereField::Leading) => "LEADING",
-                    Some(TrimWhereField::Trailing) => "TRAILING",
-                    Some(TrimWhereField::Both) | None => "BOTH",
-                };
-                let what = trim_what
-                    .as_deref()
-                    .map(|what| self.bind(what))
-                    .transpose()?;
-                let what = what.unwrap_or_else(|| literal::word(" "));
-                resolve("TRIM", vec![literal::word(mode), what, value], span)
-            }
-            Ast::Subquery(_) | Ast::Exists { .. } | Ast::InSubquery { .. } => {
-                Err(Error::unsupported("sub-queries in expressions"))
-            }
-            Ast::AtTimeZone { .. } => Err(Error::unsupported("AT TIME ZONE")),
-            Ast::IsJson { .. } => Err(Error::unsupported("IS JSON")),
-            _ => Err(Error::unsupported(format!("the expression {ast}"))),
-        }
-    }
-
     /// Binds the operands of a call and resolves it.
-    fn call(&mut self, name: &str, args: &[&Ast], span: Span) -> Result<Expr> {
+    pub(super) fn call(&mut self, name: &str, args: &[&Ast], span: Span) -> Result<Expr> {
         let args = self.bind_all(args.iter().copied())?;
-        resolve(name, args, span)
-    }
-
-    /// Binds `FLOOR` and `CEIL`, of numbers or to a unit.
-    fn round(&mut self, name: &str, ast: &Ast, field: &CeilFloorKind, span: Span) -> Result<Expr> {
-        let mut args = vec![self.bind(ast)?];
-        match field {
-            CeilFloorKind::DateTimeField(sqlparser::ast::DateTimeField::NoDateTime) => {}
-            CeilFloorKind::DateTimeField(field) => args.push(unit(&field.to_string())),
-            CeilFloorKind::Scale(_) => {
-                return Err(Error::unsupported(format!("{name} with a scale")));
-            }
-        }
         resolve(name, args, span)
     }
 
@@ -431,40 +365,6 @@ impl<'a> ExprBinder<'a> {
         case(branches, otherwise, span)
     }
 
-    /// Binds a function call.
-    fn function(&mut self, function: &Function, span: Span) -> Result<Expr> {
-        let name = function_name(&function.name)?;
-        if is_aggregate(function) {
-            return Err(Error::validation(format!(
-                "the aggregate {name} is not allowed here; it belongs in SELECT or HAVING"
-            )));
-        }
-        if function.over.is_some() {
-            return Err(Error::unsupported(format!("{name} with OVER")));
-        }
-        if let Some(message) = reserved(&name) {
-            return Err(message);
-        }
-        if function.filter.is_some()
-            || !function.within_group.is_empty()
-            || function.null_treatment.is_some()
-        {
-            return Err(Error::unsupported(format!(
-                "FILTER, WITHIN GROUP and NULLS of {name}"
-            )));
-        }
-        let args = positional(function)?;
-        let is_unit = name == "TIMESTAMPADD" || name == "TIMESTAMPDIFF";
-        let mut bound = Vec::with_capacity(args.len());
-        for (index, arg) in args.into_iter().enumerate() {
-            match arg {
-                Ast::Identifier(ident) if is_unit && index == 0 => bound.push(unit(&ident.value)),
-                arg => bound.push(self.bind(arg)?),
-            }
-        }
-        resolve(&name, bound, span)
-    }
-
     /// Binds `a[b]` and `f(x).field`.
     fn access(&mut self, root: &Ast, chain: &[AccessExpr], span: Span) -> Result<Expr> {
         let mut value = self.bind(root)?;
@@ -488,19 +388,16 @@ impl<'a> ExprBinder<'a> {
         let Some(first) = idents.first() else {
             return Err(Error::internal("an empty name"));
         };
-        let own = self.find(None, first)?;
-        let (mut value, fields) = match own {
-            Some(field) => (field.expr.clone(), &idents[1..]),
-            None => {
-                let qualified = match idents.get(1) {
-                    Some(second) => self.find(Some(first), second)?,
-                    None => None,
-                };
-                match qualified {
-                    Some(field) => (field.expr.clone(), &idents[2..]),
-                    None => return self.function_or_unknown(idents),
-                }
-            }
+        let qualified = match idents.get(1) {
+            Some(second) => self.find(Some(first), second)?,
+            None => None,
+        };
+        let (mut value, fields) = if let Some(field) = qualified {
+            (field.expr.clone(), &idents[2..])
+        } else if let Some(field) = self.find(None, first)? {
+            (field.expr.clone(), &idents[1..])
+        } else {
+            return self.function_or_unknown(idents);
         };
         value.span = Span::default();
         for ident in fields {
@@ -581,11 +478,6 @@ impl<'a> ExprBinder<'a> {
     }
 }
 
-/// A unit of time as an argument.
-fn unit(text: &str) -> Expr {
-    literal::word(&text.to_uppercase())
-}
-
 /// `NOT` when negated.
 fn negate(expr: Expr, negated: bool, span: Span) -> Result<Expr> {
     if negated {
@@ -627,73 +519,6 @@ fn operator(op: &BinaryOperator) -> Result<&'static str> {
         BinaryOperator::Overlaps => return Err(Error::unsupported("OVERLAPS")),
         other => return Err(Error::syntax(format!("Flink SQL has no operator {other}"))),
     })
-}
-
-/// The upper-case name of a function.
-pub(super) fn function_name(name: &ObjectName) -> Result<String> {
-    match name.0.as_slice() {
-        [ObjectNamePart::Identifier(ident)] if ident.value == TABLE_ARGUMENT => {
-            Ok(TABLE_ARGUMENT.to_owned())
-        }
-        [ObjectNamePart::Identifier(ident)] => Ok(ident.value.to_uppercase()),
-        _ => Err(Error::unsupported(format!(
-            "functions of a catalog: {name}"
-        ))),
-    }
-}
-
-/// The error for functions that are not scalar functions.
-fn reserved(name: &str) -> Option<Error> {
-    match name {
-        TABLE_ARGUMENT => Some(Error::syntax(
-            "TABLE is allowed only as the argument of a window function in FROM TABLE(...)",
-        )),
-        "DESCRIPTOR" => Some(Error::syntax(
-            "DESCRIPTOR is allowed only as the argument of a window function",
-        )),
-        "TUMBLE" | "HOP" | "SESSION" | "TUMBLE_START" | "TUMBLE_END" | "TUMBLE_ROWTIME"
-        | "HOP_START" | "HOP_END" | "HOP_ROWTIME" | "SESSION_START" | "SESSION_END"
-        | "SESSION_ROWTIME" | "TUMBLE_PROCTIME" => Some(Error::unsupported(format!(
-            "the group window function {name}: use FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL ...)) and GROUP BY window_start, window_end"
-        ))),
-        "PROCTIME" => Some(Error::unsupported(
-            "processing time: use event time on a watermark",
-        )),
-        _ => None,
-    }
-}
-
-/// The positional arguments of a call.
-pub(super) fn positional(function: &Function) -> Result<Vec<&Ast>> {
-    let list = match &function.args {
-        FunctionArguments::None => return Ok(Vec::new()),
-        FunctionArguments::Subquery(_) => {
-            return Err(Error::unsupported("a sub-query as argument"));
-        }
-        FunctionArguments::List(list) => list,
-    };
-    if list.duplicate_treatment.is_some()
-        || !list.clauses.is_empty()
-        || function.parameters != FunctionArguments::None
-    {
-        return Err(Error::unsupported(format!(
-            "clauses in the arguments of {}",
-            function.name
-        )));
-    }
-    list.args
-        .iter()
-        .map(|arg| match arg {
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(ast)) => Ok(ast),
-            FunctionArg::Unnamed(_) => Err(Error::syntax(format!(
-                "* is not an argument of {}",
-                function.name
-            ))),
-            FunctionArg::Named { .. } | FunctionArg::ExprNamed { .. } => Err(Error::unsupported(
-                format!("named arguments of {}", function.name),
-            )),
-        })
-        .collect()
 }
 
 /// The type that the dialect's CAST hook stored, and the place of the cast.

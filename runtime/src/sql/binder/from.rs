@@ -8,7 +8,8 @@ use sqlparser::ast::{
     ObjectNamePart, Query as AstQuery, Spanned, TableAlias, TableFactor, TableWithJoins,
 };
 
-use super::expression::{ExprBinder, function_name, place};
+use super::call::{function_name, positional};
+use super::expression::{ExprBinder, place};
 use super::names::{self, Object};
 use super::options;
 use super::query::QueryBinder;
@@ -306,7 +307,7 @@ impl QueryBinder<'_> {
         let span = place(ast);
         let inner = match ast {
             Ast::Function(function) if function_name(&function.name)? == TABLE_ARGUMENT => {
-                match super::expression::positional(function)?.as_slice() {
+                match positional(function)?.as_slice() {
                     [inner] => *inner,
                     _ => return Err(Error::internal("TABLE without a table")),
                 }
@@ -458,7 +459,7 @@ fn window_arguments(args: &[FunctionArg]) -> Result<WindowArguments<'_>> {
 fn descriptor(ast: &Ast) -> Result<&Ident> {
     if let Ast::Function(function) = ast
         && function_name(&function.name)? == "DESCRIPTOR"
-        && let [Ast::Identifier(column)] = super::expression::positional(function)?.as_slice()
+        && let [Ast::Identifier(column)] = positional(function)?.as_slice()
     {
         return Ok(column);
     }

@@ -311,10 +311,9 @@ fn table_is_bounded(table: &TableDef) -> bool {
         "faker" => table.option("number-of-rows").is_some(),
         "datagen" => {
             table.option("number-of-rows").is_some()
-                || table
-                    .options
-                    .iter()
-                    .any(|(key, value)| key.ends_with(".kind") && value == "sequence")
+                || table.options.iter().any(|(key, value)| {
+                    value == "sequence" && key.rsplit('.').next() == Some("kind")
+                })
         }
         _ => table
             .option("scan.bounded.mode")

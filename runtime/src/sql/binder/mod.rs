@@ -5,6 +5,8 @@
 //! comes last. Invariant: a statement that binds can be run exactly; everything else is refused with its place.
 
 mod aggregate;
+mod call;
+mod ddl_text;
 mod expression;
 mod from;
 mod insert;
@@ -15,8 +17,10 @@ mod prune;
 mod query;
 mod relation;
 mod scan;
+mod select_items;
 mod show;
 mod table;
+mod table_checks;
 
 #[cfg(test)]
 mod tests;

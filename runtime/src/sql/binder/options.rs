@@ -177,7 +177,7 @@ const KAFKA: [Known; 29] = [
 /// Options of `filesystem`.
 ///
 /// # Source
-/// Flink: documentation of the FileSystem SQL connector.
+/// Flink: documentation of the `filesystem` connector.
 const FILESYSTEM: [Known; 5] = [
     ("path", ValueKind::Text),
     ("format", ValueKind::Text),

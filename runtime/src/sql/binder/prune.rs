@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use super::relation::is_identity;
+use super::relation::{forward, is_identity};
 use crate::plan::{
-    AggregateCall, Exchange, Node, NodeId, Operator, ReadColumn, Scan, WatermarkSpec,
+    AggregateCall, Column, Exchange, Node, NodeId, Operator, ReadColumn, Scan, WatermarkSpec,
 };
 use crate::sql::expr::Expr;
 
@@ -164,12 +164,40 @@ impl Rewrite {
             }
             edge.node = self.ids[from];
         }
+        if node.operator == Operator::Union {
+            self.separate(&mut node);
+        }
         retain(&mut node.schema, &positions);
         node.rowtime = node.rowtime.and_then(|index| positions[index]);
         node.upsert_key = node
             .upsert_key
             .and_then(|key| key.iter().map(|index| positions[*index]).collect());
         self.push(node, positions);
+    }
+
+    /// Gives every input of a UNION a node of its own, so that each is an edge of its own.
+    fn separate(&mut self, union: &mut Node) {
+        let mut seen = BTreeSet::new();
+        for input in &mut union.inputs {
+            if seen.insert(input.node) {
+                continue;
+            }
+            let mut copy = self.nodes[input.node.0 as usize - 1].clone();
+            let column = |(index, column): (usize, &Column)| Expr::column(index, column.ty.clone());
+            copy.operator = Operator::Calc {
+                condition: None,
+                projections: copy.schema.iter().enumerate().map(column).collect(),
+            };
+            copy.inputs = vec![forward(input.node)];
+            copy.id = self.next_id();
+            input.node = copy.id;
+            self.nodes.push(copy);
+        }
+    }
+
+    /// The identity of the next node.
+    fn next_id(&self) -> NodeId {
+        NodeId(u32::try_from(self.nodes.len() + 1).unwrap_or(u32::MAX))
     }
 
     /// Adds a node, unless it is a Calc that changes nothing.
@@ -189,7 +217,7 @@ impl Rewrite {
                 return;
             }
         }
-        node.id = NodeId(u32::try_from(self.nodes.len() + 1).unwrap_or(u32::MAX));
+        node.id = self.next_id();
         self.ids.push(node.id);
         self.nodes.push(node);
     }

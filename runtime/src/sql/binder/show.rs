@@ -4,19 +4,19 @@
 //! and no secret of an option is shown.
 
 use super::Bound;
+use super::ddl_text::{create_table, create_view, watermark_text};
 use super::names::{self, Object};
-use super::options::is_secret;
 use super::query::QueryBinder;
-use super::scan::{has_timestamps, is_source_watermark, rowtime_type, watermark_of};
+use super::scan::{has_timestamps, rowtime_type, watermark_of};
 use crate::error::{Error, Result};
 use crate::plan::Column;
 use crate::sql::ast::{Name, Show};
 use crate::sql::catalog::{
-    Catalog, ColumnKind, ROWTIME_COLUMN, SOURCE_WATERMARK, TableColumn, TableDef, WatermarkDef,
+    Catalog, ColumnKind, ObjectName, ROWTIME_COLUMN, TableColumn, TableDef, WatermarkDef,
 };
 use crate::sql::functions;
 use crate::sql::session::Session;
-use crate::types::{FlinkType, MAX_LENGTH, TypeKind};
+use crate::types::{FlinkType, TypeKind};
 
 /// A row of an answer.
 type Row = Vec<Option<String>>;
@@ -44,115 +44,93 @@ fn single(value: impl Into<String>) -> Row {
 /// # Errors
 /// `Invalid` for a name that does not exist.
 pub(super) fn show(show: &Show, catalog: &dyn Catalog, session: &Session) -> Result<Bound> {
-    let (current_catalog, current_database) =
-        (session.current_catalog(), session.current_database());
+    let (in_catalog, in_database) = (session.current_catalog(), session.current_database());
+    let listed = |sql_kind, name: &str, found: Vec<String>| {
+        rows(sql_kind, &[name], found.into_iter().map(single).collect())
+    };
+    let one = |sql_kind, name: &str, value: &str| listed(sql_kind, name, vec![value.to_owned()]);
     // Names are identities too: environments and clusters are named by their ids.
-    let twice = |name: String| vec![Some(name.clone()), Some(name)];
+    let with_ids = |found: Vec<String>| {
+        let twice = |name: String| vec![Some(name.clone()), Some(name)];
+        found.into_iter().map(twice).collect()
+    };
     Ok(match show {
         Show::Catalogs => {
-            let found = catalog.catalog_names().into_iter().map(twice).collect();
+            let found = with_ids(catalog.catalog_names());
             rows("SHOW_CATALOGS", &["catalog name", "catalog id"], found)
         }
         Show::Databases => {
-            let found = catalog
-                .database_names(current_catalog)
-                .into_iter()
-                .map(twice)
-                .collect();
+            let found = with_ids(catalog.database_names(in_catalog));
             rows("SHOW_DATABASES", &["database name", "database id"], found)
         }
         Show::Tables(pattern) => {
-            let found = matching(
-                catalog.table_names(current_catalog, current_database),
-                pattern.as_deref(),
-            );
-            rows(
+            let all = catalog.table_names(in_catalog, in_database);
+            listed(
                 "SHOW_TABLES",
-                &["table name"],
-                found.into_iter().map(single).collect(),
+                "table name",
+                matching(all, pattern.as_deref()),
             )
         }
         Show::Views(pattern) => {
-            let is_view = |name: &String| {
-                let name = crate::sql::catalog::ObjectName {
-                    catalog: current_catalog.to_owned(),
-                    database: current_database.to_owned(),
-                    name: name.clone(),
-                };
-                catalog.view(&name).is_some()
-            };
-            let all = catalog
-                .table_names(current_catalog, current_database)
-                .into_iter()
-                .filter(is_view)
-                .collect();
-            let found = matching(all, pattern.as_deref());
-            rows(
-                "SHOW_VIEWS",
-                &["view name"],
-                found.into_iter().map(single).collect(),
-            )
+            let all = view_names(catalog, session);
+            listed("SHOW_VIEWS", "view name", matching(all, pattern.as_deref()))
         }
-        Show::Functions => {
-            let is_name = |name: &&str| {
-                name.starts_with(|c: char| c.is_ascii_alphabetic()) && !name.contains(' ')
-            };
-            let aggregates = ["AVG", "COUNT", "MAX", "MIN", "SUM"];
-            let mut found: Vec<&str> = functions::names()
-                .into_iter()
-                .filter(is_name)
-                .chain(aggregates)
-                .collect();
-            found.sort_unstable();
-            found.dedup();
-            rows(
-                "SHOW_FUNCTIONS",
-                &["function name"],
-                found.into_iter().map(single).collect(),
-            )
-        }
-        Show::CurrentCatalog => rows(
-            "SHOW_CURRENT_CATALOG",
-            &["current catalog name"],
-            vec![single(current_catalog)],
-        ),
-        Show::CurrentDatabase => rows(
+        Show::Functions => listed("SHOW_FUNCTIONS", "function name", function_names()),
+        Show::CurrentCatalog => one("SHOW_CURRENT_CATALOG", "current catalog name", in_catalog),
+        Show::CurrentDatabase => one(
             "SHOW_CURRENT_DATABASE",
-            &["current database name"],
-            vec![single(current_database)],
+            "current database name",
+            in_database,
         ),
         Show::CreateTable(name) => {
             let table = names::table(name, catalog, session)?;
-            rows(
+            one(
                 "SHOW_CREATE_TABLE",
-                &["SHOW CREATE TABLE"],
-                vec![single(create_table(&table))],
+                "SHOW CREATE TABLE",
+                &create_table(&table),
             )
         }
         Show::CreateView(name) => match names::object(name, catalog, session)? {
-            Object::View(view) => {
-                let columns: Vec<String> =
-                    view.columns.iter().map(|column| quoted(column)).collect();
-                let columns = if columns.is_empty() {
-                    String::new()
-                } else {
-                    format!(" ({})", columns.join(", "))
-                };
-                let text = format!("CREATE VIEW {}{columns}\nAS {}", view.name, view.query);
-                rows(
-                    "SHOW_CREATE_VIEW",
-                    &["SHOW CREATE VIEW"],
-                    vec![single(text)],
-                )
-            }
+            Object::View(view) => one("SHOW_CREATE_VIEW", "SHOW CREATE VIEW", &create_view(&view)),
             Object::Table(table) => {
-                return Err(
-                    Error::validation(format!("{} is a table, not a view", table.name))
-                        .with_span(name.span()),
-                );
+                let message = format!("{} is a table, not a view", table.name);
+                return Err(Error::validation(message).with_span(name.span()));
             }
         },
     })
+}
+
+/// Views of the current database.
+fn view_names(catalog: &dyn Catalog, session: &Session) -> Vec<String> {
+    let (in_catalog, in_database) = (session.current_catalog(), session.current_database());
+    let is_view = |name: &String| {
+        let name = ObjectName {
+            catalog: in_catalog.to_owned(),
+            database: in_database.to_owned(),
+            name: name.clone(),
+        };
+        catalog.view(&name).is_some()
+    };
+    catalog
+        .table_names(in_catalog, in_database)
+        .into_iter()
+        .filter(is_view)
+        .collect()
+}
+
+/// Functions that have a name, and aggregates.
+fn function_names() -> Vec<String> {
+    let is_name =
+        |name: &&str| name.starts_with(|c: char| c.is_ascii_alphabetic()) && !name.contains(' ');
+    let aggregates = ["AVG", "COUNT", "MAX", "MIN", "SUM"];
+    let mut found: Vec<&str> = functions::names()
+        .into_iter()
+        .filter(is_name)
+        .chain(aggregates)
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found.into_iter().map(str::to_owned).collect()
 }
 
 /// Names that fit a LIKE pattern.
@@ -299,122 +277,4 @@ fn extras(table: &TableDef, column: &TableColumn, watermark: Option<&WatermarkDe
         extras.push(format!("WATERMARK AS {}", watermark_text(watermark)));
     }
     extras.join(", ")
-}
-
-/// A watermark's expression.
-fn watermark_text(watermark: &WatermarkDef) -> String {
-    if is_source_watermark(&watermark.expression) {
-        let (name, arguments) = SOURCE_WATERMARK.split_at(SOURCE_WATERMARK.len() - 2);
-        return format!("`{name}`{arguments}");
-    }
-    watermark.expression.clone()
-}
-
-/// An identifier in back-ticks.
-fn quoted(name: &str) -> String {
-    format!("`{}`", name.replace('`', "``"))
-}
-
-/// A string in single quotes.
-fn text(value: &str) -> String {
-    format!("'{}'", value.replace('\'', "''"))
-}
-
-/// The statement that creates a table, with its options.
-fn create_table(table: &TableDef) -> String {
-    let mut items: Vec<String> = table.columns.iter().map(column_text).collect();
-    if let Some(watermark) = &table.watermark {
-        items.push(format!(
-            "WATERMARK FOR {} AS {}",
-            quoted(&watermark.column),
-            watermark_text(watermark)
-        ));
-    }
-    let list = |columns: &[String]| {
-        columns
-            .iter()
-            .map(|column| quoted(column))
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    if !table.primary_key.is_empty() {
-        items.push(format!(
-            "CONSTRAINT `PRIMARY` PRIMARY KEY ({}) NOT ENFORCED",
-            list(&table.primary_key)
-        ));
-    }
-    let mut statement = format!(
-        "CREATE TABLE {} (\n  {}\n)",
-        table.name,
-        items.join(",\n  ")
-    );
-    if let Some(comment) = &table.comment {
-        statement.push_str(&format!("\nCOMMENT {}", text(comment)));
-    }
-    if !table.distributed_by.is_empty() || table.buckets.is_some() {
-        statement.push_str("\nDISTRIBUTED");
-        if !table.distributed_by.is_empty() {
-            statement.push_str(&format!(" BY HASH({})", list(&table.distributed_by)));
-        }
-        if let Some(buckets) = table.buckets {
-            statement.push_str(&format!(" INTO {buckets} BUCKETS"));
-        }
-    }
-    let option = |(key, value): (&String, &String)| {
-        let shown = if is_secret(key) { "******" } else { value };
-        format!("  {} = {}", text(key), text(shown))
-    };
-    let options: Vec<String> = table.options.iter().map(option).collect();
-    statement.push_str(&format!("\nWITH (\n{}\n)", options.join(",\n")));
-    statement
-}
-
-/// A column as `CREATE TABLE` declares it.
-fn column_text(column: &TableColumn) -> String {
-    let name = quoted(&column.name);
-    let declared = match &column.kind {
-        ColumnKind::Physical => format!("{name} {}", type_text(&column.ty)),
-        ColumnKind::Computed(text) => format!("{name} AS {text}"),
-        ColumnKind::Metadata { key, is_virtual } => {
-            let from = if *key == column.name {
-                String::new()
-            } else {
-                format!(" FROM {}", text(key))
-            };
-            let suffix = if *is_virtual { " VIRTUAL" } else { "" };
-            format!("{name} {} METADATA{from}{suffix}", type_text(&column.ty))
-        }
-    };
-    match &column.comment {
-        Some(comment) => format!("{declared} COMMENT {}", text(comment)),
-        None => declared,
-    }
-}
-
-/// A type in the long form that SHOW CREATE TABLE prints.
-///
-/// # Source
-/// Flink: `LogicalType.asSerializableString`.
-fn type_text(ty: &FlinkType) -> String {
-    let kind = match &ty.kind {
-        TypeKind::VarChar(MAX_LENGTH) => format!("VARCHAR({MAX_LENGTH})"),
-        TypeKind::VarBinary(MAX_LENGTH) => format!("VARBINARY({MAX_LENGTH})"),
-        TypeKind::TimestampLtz(p) => format!("TIMESTAMP({p}) WITH LOCAL TIME ZONE"),
-        TypeKind::Array(element) => format!("ARRAY<{}>", type_text(element)),
-        TypeKind::Multiset(element) => format!("MULTISET<{}>", type_text(element)),
-        TypeKind::Map(key, value) => format!("MAP<{}, {}>", type_text(key), type_text(value)),
-        TypeKind::Row(fields) => {
-            let fields: Vec<String> = fields
-                .iter()
-                .map(|field| format!("{} {}", quoted(&field.name), type_text(&field.ty)))
-                .collect();
-            format!("ROW<{}>", fields.join(", "))
-        }
-        kind => kind.to_string(),
-    };
-    if ty.nullable {
-        kind
-    } else {
-        format!("{kind} NOT NULL")
-    }
 }

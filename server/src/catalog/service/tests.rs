@@ -8,6 +8,7 @@ use weir_runtime::time::SystemClock;
 use weir_runtime::types::TypeKind;
 
 use super::*;
+use crate::schema_registry::SchemaStore;
 
 /// A catalog in a directory.
 fn open(dir: &Path) -> CatalogService {
@@ -18,7 +19,8 @@ fn open(dir: &Path) -> CatalogService {
         SystemClock::shared(),
     )
     .unwrap();
-    CatalogService::open(store, Topics::Log(log)).unwrap()
+    let registry = Arc::new(SchemaStore::open(dir).unwrap());
+    CatalogService::open(store, Topics::Log(log), registry).unwrap()
 }
 
 /// A name, by ids or by display names.
@@ -44,8 +46,9 @@ fn table(table: &str, options: &[(&str, &str)]) -> TableDef {
         primary_key: vec![],
         distributed_by: vec![],
         buckets: None,
-        options: options
+        options: [("value.format", "json-registry")]
             .iter()
+            .chain(options)
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect(),
         comment: None,
@@ -68,6 +71,8 @@ fn a_table_its_topic_and_its_error_table_survive_a_restart() {
         log(&catalog).topics(),
         vec!["error_log".to_owned(), "orders".to_owned()]
     );
+    let schema = catalog.registry.schema(1).unwrap().unwrap();
+    assert!(schema.schema.contains("\"a\""), "{schema:?}");
     drop(catalog);
 
     let catalog = open(dir.path());

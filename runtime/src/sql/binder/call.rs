@@ -1,0 +1,204 @@
+//! Function calls, also of the functions that have a grammar of their own.
+//!
+//! Place in the flow: part of binding expressions. Invariant: a clause in a call that Weir does not know is refused.
+
+use sqlparser::ast::{
+    CeilFloorKind, Expr as Ast, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
+    ObjectName, ObjectNamePart, TrimWhereField,
+};
+
+use super::aggregate::is_aggregate;
+use super::expression::ExprBinder;
+use super::literal;
+use crate::error::{Error, Result, Span};
+use crate::sql::dialect::TABLE_ARGUMENT;
+use crate::sql::expr::Expr;
+use crate::sql::functions::resolve;
+
+impl ExprBinder<'_> {
+    /// Binds the functions that have a grammar of their own.
+    pub(super) fn special(&mut self, ast: &Ast, span: Span) -> Result<Expr> {
+        match ast {
+            Ast::Extract { field, expr, .. } => {
+                let arg = self.bind(expr)?;
+                resolve("EXTRACT", vec![unit(&field.to_string()), arg], span)
+            }
+            Ast::Ceil { expr, field } => self.round("CEIL", expr, field, span),
+            Ast::Floor { expr, field } => self.round("FLOOR", expr, field, span),
+            Ast::Position { expr, r#in } => self.call("POSITION", &[expr, r#in], span),
+            Ast::Substring {
+                expr,
+                substring_from: Some(from),
+                substring_for,
+                ..
+            } => {
+                let args: Vec<&Ast> = [expr, from]
+                    .into_iter()
+                    .chain(substring_for)
+                    .map(|arg| &**arg)
+                    .collect();
+                self.call("SUBSTRING", &args, span)
+            }
+            Ast::Overlay {
+                expr,
+                overlay_what,
+                overlay_from,
+                overlay_for,
+            } => {
+                let args: Vec<&Ast> = [expr, overlay_what, overlay_from]
+                    .into_iter()
+                    .chain(overlay_for)
+                    .map(|arg| &**arg)
+                    .collect();
+                self.call("OVERLAY", &args, span)
+            }
+            Ast::Trim {
+                trim_where,
+                trim_what,
+                expr,
+                trim_characters: None,
+            } => {
+                let value = self.bind(expr)?;
+                if trim_where.is_none() && trim_what.is_none() {
+                    return resolve("TRIM", vec![value], span);
+                }
+                let mode = match trim_where {
+                    Some(TrimWhereField::Leading) => "LEADING",
+                    Some(TrimWhereField::Trailing) => "TRAILING",
+                    Some(TrimWhereField::Both) | None => "BOTH",
+                };
+                let what = trim_what
+                    .as_deref()
+                    .map(|what| self.bind(what))
+                    .transpose()?;
+                let what = what.unwrap_or_else(|| literal::word(" "));
+                resolve("TRIM", vec![literal::word(mode), what, value], span)
+            }
+            Ast::Subquery(_) | Ast::Exists { .. } | Ast::InSubquery { .. } => {
+                Err(Error::unsupported("sub-queries in expressions"))
+            }
+            Ast::AtTimeZone { .. } => Err(Error::unsupported("AT TIME ZONE")),
+            Ast::IsJson { .. } => Err(Error::unsupported("IS JSON")),
+            _ => Err(Error::unsupported(format!("the expression {ast}"))),
+        }
+    }
+
+    /// Binds `FLOOR` and `CEIL`, of numbers or to a unit.
+    fn round(&mut self, name: &str, ast: &Ast, field: &CeilFloorKind, span: Span) -> Result<Expr> {
+        let mut args = vec![self.bind(ast)?];
+        match field {
+            CeilFloorKind::DateTimeField(sqlparser::ast::DateTimeField::NoDateTime) => {}
+            CeilFloorKind::DateTimeField(field) => args.push(unit(&field.to_string())),
+            CeilFloorKind::Scale(_) => {
+                return Err(Error::unsupported(format!("{name} with a scale")));
+            }
+        }
+        resolve(name, args, span)
+    }
+
+    /// Binds a function call.
+    pub(super) fn function(&mut self, function: &Function, span: Span) -> Result<Expr> {
+        let name = function_name(&function.name)?;
+        if is_aggregate(function) {
+            return Err(Error::validation(format!(
+                "the aggregate {name} is not allowed here; it belongs in SELECT or HAVING"
+            )));
+        }
+        if function.over.is_some() {
+            return Err(Error::unsupported(format!("{name} with OVER")));
+        }
+        if let Some(message) = reserved(&name) {
+            return Err(message);
+        }
+        if function.filter.is_some()
+            || !function.within_group.is_empty()
+            || function.null_treatment.is_some()
+        {
+            return Err(Error::unsupported(format!(
+                "FILTER, WITHIN GROUP and NULLS of {name}"
+            )));
+        }
+        let args = positional(function)?;
+        let is_unit = name == "TIMESTAMPADD" || name == "TIMESTAMPDIFF";
+        let mut bound = Vec::with_capacity(args.len());
+        for (index, arg) in args.into_iter().enumerate() {
+            match arg {
+                Ast::Identifier(ident) if is_unit && index == 0 => bound.push(unit(&ident.value)),
+                arg => bound.push(self.bind(arg)?),
+            }
+        }
+        resolve(&name, bound, span)
+    }
+}
+
+/// A unit of time as an argument.
+fn unit(text: &str) -> Expr {
+    literal::word(&text.to_uppercase())
+}
+
+/// The upper-case name of a function.
+pub(super) fn function_name(name: &ObjectName) -> Result<String> {
+    match name.0.as_slice() {
+        [ObjectNamePart::Identifier(ident)] if ident.value == TABLE_ARGUMENT => {
+            Ok(TABLE_ARGUMENT.to_owned())
+        }
+        [ObjectNamePart::Identifier(ident)] => Ok(ident.value.to_uppercase()),
+        _ => Err(Error::unsupported(format!(
+            "functions of a catalog: {name}"
+        ))),
+    }
+}
+
+/// The error for functions that are not scalar functions.
+fn reserved(name: &str) -> Option<Error> {
+    match name {
+        TABLE_ARGUMENT => Some(Error::syntax(
+            "TABLE is allowed only as the argument of a window function in FROM TABLE(...)",
+        )),
+        "DESCRIPTOR" => Some(Error::syntax(
+            "DESCRIPTOR is allowed only as the argument of a window function",
+        )),
+        "TUMBLE" | "HOP" | "SESSION" | "TUMBLE_START" | "TUMBLE_END" | "TUMBLE_ROWTIME"
+        | "HOP_START" | "HOP_END" | "HOP_ROWTIME" | "SESSION_START" | "SESSION_END"
+        | "SESSION_ROWTIME" | "TUMBLE_PROCTIME" => Some(Error::unsupported(format!(
+            "the group window function {name}: use FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL ...)) and GROUP BY window_start, window_end"
+        ))),
+        "PROCTIME" => Some(Error::unsupported(
+            "processing time: use event time on a watermark",
+        )),
+        _ => None,
+    }
+}
+
+/// The positional arguments of a call.
+pub(super) fn positional(function: &Function) -> Result<Vec<&Ast>> {
+    let list = match &function.args {
+        FunctionArguments::None => return Ok(Vec::new()),
+        FunctionArguments::Subquery(_) => {
+            return Err(Error::unsupported("a sub-query as argument"));
+        }
+        FunctionArguments::List(list) => list,
+    };
+    if list.duplicate_treatment.is_some()
+        || !list.clauses.is_empty()
+        || function.parameters != FunctionArguments::None
+    {
+        return Err(Error::unsupported(format!(
+            "clauses in the arguments of {}",
+            function.name
+        )));
+    }
+    list.args
+        .iter()
+        .map(|arg| match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(ast)) => Ok(ast),
+            FunctionArg::Unnamed(_) => Err(Error::syntax(format!(
+                "* is not an argument of {}",
+                function.name
+            ))),
+            FunctionArg::Named { .. } | FunctionArg::ExprNamed { .. } => Err(Error::unsupported(
+                format!("named arguments of {}", function.name),
+            )),
+        })
+        .collect()
+}
