@@ -82,7 +82,7 @@ pub(crate) struct Names {
 
 impl Names {
     /// Names in column order; of equal names the first counts.
-    fn new(names: impl Iterator<Item = String>) -> Self {
+    pub(crate) fn new(names: impl Iterator<Item = String>) -> Self {
         let list: Vec<String> = names.collect();
         let mut index = HashMap::default();
         for (position, name) in list.iter().enumerate() {
@@ -223,11 +223,8 @@ impl Bytes {
             offsets: Vec::with_capacity(self.offsets.len()),
             bytes: Vec::with_capacity(self.bytes.len()),
         };
-        let mut taken = std::mem::replace(self, next);
+        let taken = std::mem::replace(self, next);
         self.offsets.push(0);
-        if taken.offsets.is_empty() {
-            taken.offsets.push(0);
-        }
         (
             OffsetBuffer::new(ScalarBuffer::from(taken.offsets)),
             Buffer::from_vec(taken.bytes),
@@ -309,20 +306,18 @@ impl Column {
         })
     }
 
-    /// Columns of fields, with their names.
+    /// Columns of fields.
     ///
     /// # Errors
     /// As [`Column::new`].
-    pub(crate) fn of_fields(fields: &[FormatField]) -> Result<(Names, Vec<Self>)> {
-        let names = Names::new(fields.iter().map(|field| field.name.clone()));
-        let columns = fields
+    pub(crate) fn of_fields(fields: &[FormatField]) -> Result<Vec<Self>> {
+        fields
             .iter()
             .map(|field| {
                 Self::new(&field.ty)
                     .map_err(|error| error.context(&format!("field {}", field.name)))
             })
-            .collect::<Result<_>>()?;
-        Ok((names, columns))
+            .collect()
     }
 
     /// Values so far.
@@ -441,59 +436,55 @@ impl Column {
                 let (offsets, bytes) = values.take();
                 Arc::new(BinaryArray::try_new(offsets, bytes, nulls)?)
             }
-            Data::List { offsets, element } => {
-                let DataType::List(field) = &self.arrow else {
-                    return Err(Error::internal("an array column is not a list"));
-                };
-                let offsets = OffsetBuffer::new(ScalarBuffer::from(renew_offsets(offsets)));
-                Arc::new(ListArray::try_new(
-                    Arc::clone(field),
-                    offsets,
-                    element.finish()?,
-                    nulls,
-                )?)
-            }
-            Data::Map {
-                offsets,
-                key,
-                value,
-            } => {
-                let DataType::Map(field, sorted) = &self.arrow else {
-                    return Err(Error::internal("a map column is not a map"));
-                };
-                let DataType::Struct(entry) = field.data_type() else {
-                    return Err(Error::internal("a map has no entries"));
-                };
-                let entries = StructArray::try_new(
-                    entry.clone(),
-                    vec![key.finish()?, value.finish()?],
-                    None,
-                )?;
-                let offsets = OffsetBuffer::new(ScalarBuffer::from(renew_offsets(offsets)));
-                Arc::new(MapArray::try_new(
-                    Arc::clone(field),
-                    offsets,
-                    entries,
-                    nulls,
-                    *sorted,
-                )?)
-            }
-            Data::Row { children, .. } => {
-                let DataType::Struct(fields) = &self.arrow else {
-                    return Err(Error::internal("a row column is not a struct"));
-                };
-                if children.is_empty() {
-                    Arc::new(StructArray::new_empty_fields(rows, nulls))
-                } else {
-                    let arrays = children
-                        .iter_mut()
-                        .map(Self::finish)
-                        .collect::<Result<_>>()?;
-                    Arc::new(StructArray::try_new(fields.clone(), arrays, nulls)?)
-                }
+            Data::List { .. } | Data::Map { .. } | Data::Row { .. } => {
+                self.finish_nested(rows, nulls)?
             }
         };
         Ok(array)
+    }
+
+    /// As [`Self::finish`], of an array, map or row.
+    fn finish_nested(&mut self, rows: usize, nulls: Option<NullBuffer>) -> Result<ArrayRef> {
+        match (&mut self.data, &self.arrow) {
+            (Data::List { offsets, element }, DataType::List(field)) => {
+                let offsets = OffsetBuffer::new(ScalarBuffer::from(renew_offsets(offsets)));
+                let elements = element.finish()?;
+                let list = ListArray::try_new(Arc::clone(field), offsets, elements, nulls)?;
+                Ok(Arc::new(list))
+            }
+            (
+                Data::Map {
+                    offsets,
+                    key,
+                    value,
+                },
+                DataType::Map(field, sorted),
+            ) => {
+                let DataType::Struct(entry) = field.data_type() else {
+                    return Err(Error::internal("a map has no entries"));
+                };
+                let columns = vec![key.finish()?, value.finish()?];
+                let entries = StructArray::try_new(entry.clone(), columns, None)?;
+                let offsets = OffsetBuffer::new(ScalarBuffer::from(renew_offsets(offsets)));
+                let map = MapArray::try_new(Arc::clone(field), offsets, entries, nulls, *sorted)?;
+                Ok(Arc::new(map))
+            }
+            (Data::Row { children, .. }, DataType::Struct(_)) if children.is_empty() => {
+                Ok(Arc::new(StructArray::new_empty_fields(rows, nulls)))
+            }
+            (Data::Row { children, .. }, DataType::Struct(fields)) => {
+                let columns = children
+                    .iter_mut()
+                    .map(Self::finish)
+                    .collect::<Result<_>>()?;
+                Ok(Arc::new(StructArray::try_new(
+                    fields.clone(),
+                    columns,
+                    nulls,
+                )?))
+            }
+            (_, other) => Err(Error::internal(format!("a nested column of type {other}"))),
+        }
     }
 }
 

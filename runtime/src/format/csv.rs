@@ -166,7 +166,7 @@ impl CsvDecoder {
                 field.name
             )));
         }
-        let (_, columns) = Column::of_fields(fields)?;
+        let columns = Column::of_fields(fields)?;
         let layout = layout.iter().map(|name| {
             let asked = fields.iter().position(|field| field.name == *name);
             (name.clone(), asked)
@@ -542,15 +542,15 @@ mod tests {
             b"1;\xff;NULL",
             b" 7 ;;NULL\r\n",
         ];
-        let decoded = decoder.decode(&records).unwrap();
+        let rows = decoder.decode(&records).unwrap();
         assert_eq!(
-            decoded.columns[0].as_primitive::<Int32Type>().values(),
+            rows.columns[0].as_primitive::<Int32Type>().values(),
             &[1, 7]
         );
-        let texts: Vec<_> = decoded.columns[1].as_string::<i32>().iter().collect();
+        let texts: Vec<_> = rows.columns[1].as_string::<i32>().iter().collect();
         assert_eq!(texts, [Some("a;\"b\""), Some("")]);
-        assert!(decoded.columns[2].is_null(1));
-        let failures: Vec<_> = decoded
+        assert!(rows.columns[2].is_null(1));
+        let failures: Vec<_> = rows
             .failures
             .iter()
             .map(|failure| (failure.row, failure.code))
@@ -567,7 +567,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            decoded.failures[0].message,
+            rows.failures[0].message,
             "field \"f0\": \"x\" is not an INT"
         );
     }
@@ -577,13 +577,10 @@ mod tests {
         let all = fields(&[TypeKind::Int, TypeKind::string(), TypeKind::BigInt]);
         let asked = [all[2].clone(), all[1].clone()];
         let mut decoder = CsvDecoder::new(&layout(&all), &asked, &BTreeMap::new()).unwrap();
-        let decoded = decoder.decode(&[b"x,a,3", b"1,a"]).unwrap();
-        assert_eq!(
-            decoded.columns[0].as_primitive::<Int64Type>().values(),
-            &[3]
-        );
-        assert_eq!(decoded.columns[1].as_string::<i32>().value(0), "a");
-        assert_eq!(decoded.failures.len(), 1);
+        let rows = decoder.decode(&[b"x,a,3", b"1,a"]).unwrap();
+        assert_eq!(rows.columns[0].as_primitive::<Int64Type>().values(), &[3]);
+        assert_eq!(rows.columns[1].as_string::<i32>().value(0), "a");
+        assert_eq!(rows.failures.len(), 1);
     }
 
     #[test]
@@ -602,23 +599,23 @@ mod tests {
         fn rows_read_back(texts in prop::collection::vec("[a-c,\"\\\\\r\n é]{0,8}", 1..5), number: i64, escape: bool) {
             let fields = fields(&[TypeKind::string(), TypeKind::BigInt]);
             let options = if escape { options(&[("csv.escape-character", "\\")]) } else { BTreeMap::new() };
-            let rows = texts.len();
+            let count = texts.len();
             let columns: Vec<ArrayRef> = vec![
                 std::sync::Arc::new(arrow::array::StringArray::from(texts.clone())),
-                std::sync::Arc::new(arrow::array::Int64Array::from(vec![number; rows])),
+                std::sync::Arc::new(arrow::array::Int64Array::from(vec![number; count])),
             ];
             let (mut buffer, mut ends) = (Vec::new(), Vec::new());
             CsvEncoder::new(fields.clone(), &options).unwrap()
-                .encode(&Batch::inserts(columns.clone(), rows), &mut buffer, &mut ends).unwrap();
+                .encode(&Batch::inserts(columns.clone(), count), &mut buffer, &mut ends).unwrap();
             let mut start = 0;
             let records: Vec<&[u8]> = ends.iter().map(|end| {
                 let record = &buffer[start..*end];
                 start = *end;
                 record
             }).collect();
-            let decoded = CsvDecoder::new(&layout(&fields), &fields, &options).unwrap().decode(&records).unwrap();
-            prop_assert!(decoded.failures.is_empty(), "{:?}", decoded.failures);
-            prop_assert_eq!(&decoded.columns, &columns);
+            let rows = CsvDecoder::new(&layout(&fields), &fields, &options).unwrap().decode(&records).unwrap();
+            prop_assert!(rows.failures.is_empty(), "{:?}", rows.failures);
+            prop_assert_eq!(&rows.columns, &columns);
         }
     }
 }

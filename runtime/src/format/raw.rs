@@ -288,18 +288,15 @@ mod tests {
         ] {
             let options = options(endianness);
             let mut decoder = RawDecoder::new(&field(TypeKind::Int), &options).unwrap();
-            let decoded = decoder.decode(&[&record, &[1]]).unwrap();
-            assert_eq!(
-                decoded.columns[0].as_primitive::<Int32Type>().values(),
-                &[258]
-            );
-            assert_eq!(decoded.failures.len(), 1);
-            assert_eq!(decoded.failures[0].row, 1);
-            assert_eq!(decoded.failures[0].message, "expected 4 bytes, found 1");
+            let rows = decoder.decode(&[&record, &[1]]).unwrap();
+            assert_eq!(rows.columns[0].as_primitive::<Int32Type>().values(), &[258]);
+            assert_eq!(rows.failures.len(), 1);
+            assert_eq!(rows.failures[0].row, 1);
+            assert_eq!(rows.failures[0].message, "expected 4 bytes, found 1");
             let mut encoder = RawEncoder::new(&field(TypeKind::Int), &options).unwrap();
             let (mut buffer, mut ends) = (Vec::new(), Vec::new());
             encoder
-                .encode(&Batch::inserts(decoded.columns, 1), &mut buffer, &mut ends)
+                .encode(&Batch::inserts(rows.columns, 1), &mut buffer, &mut ends)
                 .unwrap();
             assert_eq!((buffer, ends), (record.to_vec(), vec![4]));
         }
@@ -309,15 +306,15 @@ mod tests {
     fn strings_must_be_utf8_and_null_has_no_form() {
         let none = BTreeMap::new();
         let mut decoder = RawDecoder::new(&field(TypeKind::string()), &none).unwrap();
-        let decoded = decoder.decode(&["é".as_bytes(), b"\xff", b""]).unwrap();
+        let rows = decoder.decode(&["é".as_bytes(), b"\xff", b""]).unwrap();
         assert_eq!(
-            decoded.columns[0]
+            rows.columns[0]
                 .as_string::<i32>()
                 .iter()
                 .collect::<Vec<_>>(),
             [Some("é"), Some("")]
         );
-        assert_eq!(decoded.failures[0].code, FailureCode::Malformed);
+        assert_eq!(rows.failures[0].code, FailureCode::Malformed);
         let mut encoder = RawEncoder::new(&field(TypeKind::bytes()), &none).unwrap();
         let nulls = arrow::array::new_null_array(&arrow::datatypes::DataType::Binary, 1);
         let error = encoder

@@ -78,7 +78,7 @@ fn float_text(text: &str) -> Option<(&str, bool)> {
     is_plain.then_some((text, true))
 }
 
-/// Reads an exact decimal, rounding HALF_UP.
+/// Reads an exact decimal, rounding `HALF_UP`.
 pub(crate) fn parse_decimal(text: &str, precision: u8, scale: u8) -> Result<i128, Fault> {
     if let Some(value) = short_decimal(text.as_bytes(), precision, scale) {
         return Ok(value);

@@ -252,12 +252,11 @@ fn object_entries(bytes: &[u8], at: usize) -> Result<Vec<(Cow<'_, str>, usize)>,
     let mut seen: HashMap<Cow<'_, str>, usize, foldhash::fast::RandomState> = HashMap::default();
     for (key, value) in places {
         let name = string_at(bytes, key)?;
-        match seen.get(&name) {
-            Some(position) => entries[*position].1 = value,
-            None => {
-                seen.insert(name.clone(), entries.len());
-                entries.push((name, value));
-            }
+        if let Some(position) = seen.get(&name) {
+            entries[*position].1 = value;
+        } else {
+            seen.insert(name.clone(), entries.len());
+            entries.push((name, value));
         }
     }
     Ok(entries)
@@ -283,12 +282,11 @@ fn array_entries(bytes: &[u8], at: usize) -> Result<Vec<(usize, Option<usize>)>,
         }
         let key = key.ok_or_else(|| Fault::mismatch("an entry has no key"))?;
         let end = scan::skip_value(bytes, key, 0).map_err(unsound)?;
-        match seen.get(&bytes[key..end]) {
-            Some(position) => entries[*position] = (key, value),
-            None => {
-                seen.insert(&bytes[key..end], entries.len());
-                entries.push((key, value));
-            }
+        if let Some(position) = seen.get(&bytes[key..end]) {
+            entries[*position] = (key, value);
+        } else {
+            seen.insert(&bytes[key..end], entries.len());
+            entries.push((key, value));
         }
     }
     Ok(entries)
@@ -310,12 +308,10 @@ fn append_scalar(
             compact(bytes, at, &mut values.bytes)?;
             values.close();
         }
-        (_, Token::Container) => return Err(unexpected(&column.data, &token, options)),
         (Data::Utf8(values), Token::Boolean(value)) => {
             values.push(if *value { b"true" } else { b"false" });
         }
         (Data::Boolean(values), Token::Boolean(value)) => values.append(*value),
-        (_, Token::Boolean(_)) => return Err(unexpected(&column.data, &token, options)),
         (Data::Int32(values), Token::Number(number)) if is_float(number) => {
             let whole = whole_part(number, options.typing)?;
             values.push(i32::try_from(whole).map_err(|_| out_of_range(number, "an INT"))?);
@@ -328,7 +324,8 @@ fn append_scalar(
         {
             append_epoch(&mut column.data, number)?;
         }
-        (
+        (_, Token::Container | Token::Boolean(_))
+        | (
             Data::Binary(_) | Data::Date(_) | Data::Time(_) | Data::Timestamp { .. },
             Token::Number(_),
         ) => {

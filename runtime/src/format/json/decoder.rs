@@ -65,9 +65,9 @@ impl JsonDecoder {
             check_type(&field.ty, &options)
                 .map_err(|error| error.context(&format!("field {}", field.name)))?;
         }
-        let (names, columns) = Column::of_fields(&fields)?;
+        let columns = Column::of_fields(&fields)?;
         Ok(Self {
-            names,
+            names: Names::new(fields.into_iter().map(|field| field.name)),
             columns,
             options,
             layout: Layout::default(),

@@ -276,13 +276,13 @@ impl<'a> Values<'a> {
             Self::Float32(values) => {
                 let value = values.value(row);
                 write_number(out, value.is_finite(), options, |out| {
-                    text::write_float(out, value)
+                    text::write_float(out, value);
                 })?;
             }
             Self::Float64(values) => {
                 let value = values.value(row);
                 write_number(out, value.is_finite(), options, |out| {
-                    text::write_double(out, value)
+                    text::write_double(out, value);
                 })?;
             }
             Self::Decimal(values, scale) => text::write_decimal(
