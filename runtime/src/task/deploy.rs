@@ -238,6 +238,7 @@ impl<'a> Deployer<'a> {
                 Ok(Box::new(SinkTask::new(
                     self.gate(place, vertex),
                     writer,
+                    &spec.columns,
                     metrics,
                     epoch,
                 )))

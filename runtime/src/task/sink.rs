@@ -8,8 +8,9 @@ use std::sync::Arc;
 use crate::batch::Batch;
 use crate::checkpoint::SubtaskState;
 use crate::connector::sink::SinkWriter;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::metering::SubtaskMetrics;
+use crate::plan::Column;
 use crate::task::control::Control;
 use crate::task::gate::{Event, Gate};
 use crate::task::record_writer::RecordWriter;
@@ -23,6 +24,8 @@ pub(super) struct SinkTask {
     gate: Gate,
     /// Where rows go.
     writer: Writer,
+    /// Columns that must not be NULL, with their names.
+    not_null: Vec<(usize, String)>,
     /// What is done once everything written is safe.
     flushing: Option<Flush>,
     /// The newest epoch joined.
@@ -75,22 +78,49 @@ impl Writer {
 }
 
 impl SinkTask {
-    /// A sink that goes on after `epoch`.
+    /// A sink of `columns` that goes on after `epoch`.
     pub(super) fn new(
         gate: Gate,
         writer: Writer,
+        columns: &[Column],
         metrics: Arc<SubtaskMetrics>,
         epoch: u64,
     ) -> Self {
+        let not_null = columns
+            .iter()
+            .enumerate()
+            .filter(|(_, column)| !column.ty.nullable);
         Self {
             gate,
             writer,
+            not_null: not_null
+                .map(|(index, column)| (index, column.name.clone()))
+                .collect(),
             flushing: None,
             epoch,
             watermark_ms: None,
             is_finished: false,
             metrics,
         }
+    }
+
+    /// Writes rows.
+    ///
+    /// # Source
+    /// Flink's `table.exec.sink.not-null-enforcer`, by default an error.
+    fn write(&mut self, batch: &Batch) -> Result<()> {
+        for (index, name) in &self.not_null {
+            if batch.columns[*index].null_count() > 0 {
+                return Err(Error::deserialization(format!(
+                    "column \"{name}\" of the sink is NOT NULL and a row has NULL for it; filter such rows out or use COALESCE"
+                )));
+            }
+        }
+        let (records, bytes) = self.writer.write(batch)?;
+        self.metrics.records_out.add(records);
+        self.metrics.table.records.add(records);
+        self.metrics.table.bytes.add(bytes);
+        Ok(())
     }
 
     /// Asks again whether everything written is safe.
@@ -130,10 +160,7 @@ impl Subtask for SinkTask {
             None => return Ok(Progress::Idle(None)),
             Some(Event::Batch(_, batch)) => {
                 self.metrics.records_in.add(batch.rows);
-                let (records, bytes) = self.writer.write(&batch)?;
-                self.metrics.records_out.add(records);
-                self.metrics.table.records.add(records);
-                self.metrics.table.bytes.add(bytes);
+                self.write(&batch)?;
             }
             Some(Event::Watermark(watermark_ms)) => {
                 self.watermark_ms = Some(watermark_ms);

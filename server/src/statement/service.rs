@@ -156,7 +156,7 @@ impl Statements {
             entry.plan = stored
                 .plan
                 .as_deref()
-                .map(serde_json::from_str::<StreamPlan>)
+                .map(read_plan)
                 .transpose()?
                 .map(Arc::new);
             entry.rows = stored.rows.map(Arc::new);
@@ -590,4 +590,11 @@ fn no_results(record: &Record) -> Result<ResultPage> {
         "results of statement {} are not held any more: submit the query again",
         record.name
     )))
+}
+
+/// Reads a stored plan. Its expressions were bounded when they were bound, so their depth needs no second bound here.
+fn read_plan(text: &str) -> serde_json::Result<StreamPlan> {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    reader.disable_recursion_limit();
+    serde::Deserialize::deserialize(&mut reader)
 }
