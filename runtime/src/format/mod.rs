@@ -3,10 +3,12 @@
 //! Enters: undecoded records or rows. Leaves: columns with the failures apart, or encoded bytes. A format knows one part of a
 //! record (key or value) and nothing of topics; `task` combines the parts.
 
+pub(crate) mod column;
 pub mod csv;
 pub mod json;
 pub mod raw;
 pub mod registry;
+pub(crate) mod text;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -158,14 +160,12 @@ impl PartSpec<'_> {
                 JsonOptions::parse(self.options)?,
             )?),
             "json-registry" => {
+                registry::check_options(self.options)?;
                 let inner = json::JsonDecoder::new(fields, JsonOptions::registry())?;
                 Box::new(registry::RegistryDecoder::new(self.registry()?, inner))
             }
-            "csv" => {
-                let options = csv::CsvOptions::parse(self.options)?;
-                Box::new(csv::CsvDecoder::new(self.layout.to_vec(), fields, options)?)
-            }
-            "raw" => Box::new(raw::Raw::new(&fields)?),
+            "csv" => Box::new(csv::CsvDecoder::new(self.layout, &fields, self.options)?),
+            "raw" => Box::new(raw::RawDecoder::new(&fields, self.options)?),
             _ => return Err(self.unknown()),
         })
     }
@@ -177,11 +177,12 @@ impl PartSpec<'_> {
     pub fn encoder(&self, fields: &[FormatField]) -> Result<Box<dyn Encoder>> {
         Ok(match self.format {
             "json" => Box::new(json::JsonEncoder::new(
-                fields,
+                fields.to_vec(),
                 JsonOptions::parse(self.options)?,
             )?),
             "json-registry" => {
-                let inner = json::JsonEncoder::new(fields, JsonOptions::registry())?;
+                registry::check_options(self.options)?;
+                let inner = json::JsonEncoder::new(fields.to_vec(), JsonOptions::registry())?;
                 let schema = registry::json_schema_of(fields)?;
                 Box::new(registry::RegistryEncoder::new(
                     self.registry()?,
@@ -190,12 +191,24 @@ impl PartSpec<'_> {
                     inner,
                 ))
             }
-            "csv" => Box::new(csv::CsvEncoder::new(
-                fields,
-                csv::CsvOptions::parse(self.options)?,
-            )?),
-            "raw" => Box::new(raw::Raw::new(fields)?),
+            "csv" => Box::new(csv::CsvEncoder::new(fields.to_vec(), self.options)?),
+            "raw" => Box::new(raw::RawEncoder::new(fields, self.options)?),
             _ => return Err(self.unknown()),
         })
+    }
+}
+
+/// A boolean option, false by default.
+///
+/// # Errors
+/// `Invalid` for anything but `true` and `false`.
+pub(crate) fn flag(options: &BTreeMap<String, String>, key: &str) -> Result<bool> {
+    match options.get(key).map(String::as_str) {
+        None => Ok(false),
+        Some(value) if value.eq_ignore_ascii_case("true") => Ok(true),
+        Some(value) if value.eq_ignore_ascii_case("false") => Ok(false),
+        Some(other) => Err(Error::option(format!(
+            "option '{key}': \"{other}\" is not one of true, false"
+        ))),
     }
 }

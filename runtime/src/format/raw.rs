@@ -1,159 +1,263 @@
-//! Bytes as they are.
+//! Bytes as they are: one column, the whole key or value.
 //!
-//! Place in the flow: a format of exactly one column. Invariant: as Flink's `raw`: strings are UTF-8, numbers big-endian.
+//! Place in the flow: keys without a schema, and records that are not structured. Invariant: what is encoded decodes to the same
+//! value.
+//!
+//! # Source
+//! Flink 2.3, "Raw Format": numbers are big-endian by default, booleans one byte.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
-use arrow::array::{
-    ArrayRef, AsArray, BinaryArray, Int8Array, Int16Array, Int32Array, Int64Array, StringArray,
-};
-use arrow::datatypes::{Int8Type, Int16Type, Int32Type, Int64Type};
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
 
 use crate::batch::Batch;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, unknown_name};
+use crate::format::column::{Column, Data, Fault};
 use crate::format::{Decoded, Decoder, Encoder, Failure, FailureCode, FormatField};
 use crate::types::TypeKind;
 
-/// How the one column is stored.
+/// The order of the bytes of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// UTF-8.
-    Text,
-    /// As it is.
-    Bytes,
-    /// Big-endian, of so many bytes.
-    Integer(usize),
+enum Endianness {
+    /// Highest byte first.
+    Big,
+    /// Lowest byte first.
+    Little,
 }
 
-/// Reads and writes one column as raw bytes.
-#[derive(Debug)]
-pub struct Raw {
-    /// How the column is stored; absent when no column is asked for.
-    kind: Option<Kind>,
-}
-
-impl Raw {
-    /// A raw format of at most one field.
-    ///
-    /// # Errors
-    /// `Invalid` for more than one field; `Unsupported` for types without a raw form here.
-    pub fn new(fields: &[FormatField]) -> Result<Self> {
-        let kind = match fields {
-            [] => None,
-            [field] => Some(match &field.ty.kind {
-                TypeKind::Char(_) | TypeKind::VarChar(_) => Kind::Text,
-                TypeKind::Binary(_) | TypeKind::VarBinary(_) => Kind::Bytes,
-                TypeKind::TinyInt => Kind::Integer(1),
-                TypeKind::SmallInt => Kind::Integer(2),
-                TypeKind::Int => Kind::Integer(4),
-                TypeKind::BigInt => Kind::Integer(8),
-                other => {
-                    return Err(Error::unsupported(format!(
-                        "format 'raw' for column {} of type {other}",
-                        field.name
-                    )));
-                }
-            }),
-            _ => return Err(Error::option("format 'raw' takes exactly one column")),
-        };
-        Ok(Self { kind })
+/// Reads the `raw.*` options and checks the fields.
+fn check(fields: &[FormatField], options: &BTreeMap<String, String>) -> Result<Endianness> {
+    /// Every option of the format.
+    const KNOWN: [&str; 2] = ["raw.charset", "raw.endianness"];
+    for key in options.keys().filter(|key| key.starts_with("raw.")) {
+        if !KNOWN.contains(&key.as_str()) {
+            return Err(unknown_name("option", key, KNOWN));
+        }
+    }
+    let charset = options.get("raw.charset").map_or("UTF-8", String::as_str);
+    if !charset.eq_ignore_ascii_case("UTF-8") {
+        return Err(Error::unsupported(format!(
+            "option 'raw.charset': \"{charset}\", only UTF-8 is read"
+        )));
+    }
+    if fields.len() > 1 {
+        return Err(Error::validation(format!(
+            "format 'raw' has exactly one column, not {}",
+            fields.len()
+        )));
+    }
+    for field in fields {
+        let is_raw = field.ty.kind.is_character()
+            || field.ty.kind.is_binary()
+            || field.ty.kind.is_integer()
+            || matches!(
+                field.ty.kind,
+                TypeKind::Boolean | TypeKind::Float | TypeKind::Double
+            );
+        if !is_raw {
+            return Err(Error::validation(format!(
+                "format 'raw' has no form for column {} of type {}",
+                field.name, field.ty
+            )));
+        }
+    }
+    match options
+        .get("raw.endianness")
+        .map_or("big-endian", String::as_str)
+    {
+        "big-endian" => Ok(Endianness::Big),
+        "little-endian" => Ok(Endianness::Little),
+        other => Err(Error::option(format!(
+            "option 'raw.endianness': \"{other}\" is not one of big-endian, little-endian"
+        ))),
     }
 }
 
-/// A big-endian integer of the width of `bytes`.
-fn integer(bytes: &[u8]) -> i64 {
-    let sign = if bytes.first().is_some_and(|first| *first >= 0x80) {
-        -1
-    } else {
-        0
-    };
-    bytes
-        .iter()
-        .fold(sign, |value, byte| (value << 8) | i64::from(*byte))
+/// Decodes whole keys or values.
+#[derive(Debug)]
+pub struct RawDecoder {
+    /// The column, when it is asked for.
+    column: Option<Column>,
+    /// Byte order of numbers.
+    endianness: Endianness,
 }
 
-impl Decoder for Raw {
+impl RawDecoder {
+    /// A decoder of at most one field.
+    ///
+    /// # Errors
+    /// `Invalid` for more fields, other types or bad options.
+    pub fn new(fields: &[FormatField], options: &BTreeMap<String, String>) -> Result<Self> {
+        let endianness = check(fields, options)?;
+        let column = fields
+            .first()
+            .map(|field| Column::new(&field.ty))
+            .transpose()?;
+        Ok(Self { column, endianness })
+    }
+}
+
+/// The bytes of a number, highest first.
+fn number<const N: usize>(record: &[u8], endianness: Endianness) -> Result<[u8; N], Fault> {
+    let mut bytes: [u8; N] = record.try_into().map_err(|_| {
+        Fault::new(
+            FailureCode::Malformed,
+            format!("expected {N} bytes, found {}", record.len()),
+        )
+    })?;
+    if endianness == Endianness::Little {
+        bytes.reverse();
+    }
+    Ok(bytes)
+}
+
+/// Appends a record to its column.
+fn append(column: &mut Column, record: &[u8], endianness: Endianness) -> Result<(), Fault> {
+    match &mut column.data {
+        Data::Boolean(values) => values.append(number::<1>(record, endianness)? != [0]),
+        Data::Int8(values) => values.push(i8::from_be_bytes(number(record, endianness)?)),
+        Data::Int16(values) => values.push(i16::from_be_bytes(number(record, endianness)?)),
+        Data::Int32(values) => values.push(i32::from_be_bytes(number(record, endianness)?)),
+        Data::Int64(values) => values.push(i64::from_be_bytes(number(record, endianness)?)),
+        Data::Float32(values) => values.push(f32::from_be_bytes(number(record, endianness)?)),
+        Data::Float64(values) => values.push(f64::from_be_bytes(number(record, endianness)?)),
+        Data::Utf8(values) => {
+            if simdutf8::basic::from_utf8(record).is_err() {
+                return Err(Fault::new(
+                    FailureCode::Malformed,
+                    "bytes that are not UTF-8",
+                ));
+            }
+            values.push(record);
+        }
+        Data::Binary(values) => values.push(record),
+        Data::Decimal { .. }
+        | Data::Date(_)
+        | Data::Time(_)
+        | Data::Timestamp { .. }
+        | Data::List { .. }
+        | Data::Map { .. }
+        | Data::Row { .. } => return Err(Fault::mismatch("a type without a raw form")),
+    }
+    column.valid();
+    Ok(())
+}
+
+impl Decoder for RawDecoder {
     fn decode(&mut self, records: &[&[u8]]) -> Result<Decoded> {
-        let Some(kind) = self.kind else {
+        let Some(column) = &mut self.column else {
             return Ok(Decoded::default());
         };
+        let bytes: usize = records.iter().map(|record| record.len()).sum();
+        if i32::try_from(bytes).is_err() {
+            return Err(Error::unsupported(format!("a batch of {bytes} bytes")));
+        }
         let mut failures = Vec::new();
-        let mut rows = Vec::with_capacity(records.len());
         for (row, record) in records.iter().enumerate() {
-            let fault = match kind {
-                Kind::Text if std::str::from_utf8(record).is_err() => {
-                    Some((FailureCode::Malformed, "the record is not UTF-8"))
-                }
-                Kind::Integer(width) if record.len() != width => Some((
-                    FailureCode::TypeMismatch,
-                    "the record has another length than the number",
-                )),
-                Kind::Text | Kind::Bytes | Kind::Integer(_) => None,
-            };
-            match fault {
-                Some((code, message)) => failures.push(Failure {
+            let rows = column.len();
+            if let Err(fault) = append(column, record, self.endianness) {
+                column.truncate(rows);
+                failures.push(Failure {
                     row,
-                    code,
-                    message: message.to_owned(),
-                }),
-                None => rows.push(*record),
+                    code: fault.code,
+                    message: fault.text(),
+                });
             }
         }
-        let integers = || rows.iter().map(|record| integer(record));
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "the length of the record was checked"
-        )]
-        let column: ArrayRef = match kind {
-            Kind::Text => {
-                let texts = rows
-                    .iter()
-                    .map(|record| std::str::from_utf8(record).unwrap_or_default());
-                Arc::new(StringArray::from_iter_values(texts))
-            }
-            Kind::Bytes => Arc::new(BinaryArray::from_iter_values(rows)),
-            Kind::Integer(1) => Arc::new(Int8Array::from_iter_values(
-                integers().map(|value| value as i8),
-            )),
-            Kind::Integer(2) => Arc::new(Int16Array::from_iter_values(
-                integers().map(|value| value as i16),
-            )),
-            Kind::Integer(4) => Arc::new(Int32Array::from_iter_values(
-                integers().map(|value| value as i32),
-            )),
-            Kind::Integer(_) => Arc::new(Int64Array::from_iter_values(integers())),
-        };
         Ok(Decoded {
-            columns: vec![column],
+            columns: vec![column.finish()?],
             failures,
         })
     }
 }
 
-impl Encoder for Raw {
+/// Encodes whole keys or values.
+#[derive(Debug)]
+pub struct RawEncoder {
+    /// Type of the column.
+    kind: TypeKind,
+    /// Byte order of numbers.
+    endianness: Endianness,
+}
+
+impl RawEncoder {
+    /// An encoder of exactly one field.
+    ///
+    /// # Errors
+    /// `Invalid` for another number of fields, other types or bad options.
+    pub fn new(fields: &[FormatField], options: &BTreeMap<String, String>) -> Result<Self> {
+        let endianness = check(fields, options)?;
+        match fields {
+            [field] => Ok(Self {
+                kind: field.ty.kind.clone(),
+                endianness,
+            }),
+            _ => Err(Error::validation(
+                "format 'raw' has exactly one column, not 0",
+            )),
+        }
+    }
+
+    /// Writes the bytes of a number, given highest first.
+    fn write<const N: usize>(&self, buffer: &mut Vec<u8>, mut bytes: [u8; N]) {
+        if self.endianness == Endianness::Little {
+            bytes.reverse();
+        }
+        buffer.extend_from_slice(&bytes);
+    }
+}
+
+impl Encoder for RawEncoder {
     fn encode(&mut self, batch: &Batch, buffer: &mut Vec<u8>, ends: &mut Vec<usize>) -> Result<()> {
+        let column = batch
+            .columns
+            .first()
+            .ok_or_else(|| Error::internal("a batch lacks the column of its format"))?;
+        if column.null_count() > 0 {
+            return Err(Error::deserialization(
+                "format 'raw' has no form for NULL; filter NULLs or use COALESCE",
+            ));
+        }
         for row in 0..batch.rows {
-            if let (Some(kind), Some(column)) = (self.kind, batch.columns.first())
-                && column.is_valid(row)
-            {
-                match kind {
-                    Kind::Text => {
-                        buffer.extend_from_slice(column.as_string::<i32>().value(row).as_bytes());
-                    }
-                    Kind::Bytes => buffer.extend_from_slice(column.as_binary::<i32>().value(row)),
-                    Kind::Integer(1) => {
-                        buffer.extend(column.as_primitive::<Int8Type>().value(row).to_be_bytes());
-                    }
-                    Kind::Integer(2) => {
-                        buffer.extend(column.as_primitive::<Int16Type>().value(row).to_be_bytes());
-                    }
-                    Kind::Integer(4) => {
-                        buffer.extend(column.as_primitive::<Int32Type>().value(row).to_be_bytes());
-                    }
-                    Kind::Integer(_) => {
-                        buffer.extend(column.as_primitive::<Int64Type>().value(row).to_be_bytes());
-                    }
+            match &self.kind {
+                TypeKind::Boolean => {
+                    self.write(buffer, [u8::from(column.as_boolean().value(row))]);
                 }
+                TypeKind::TinyInt => self.write(
+                    buffer,
+                    column.as_primitive::<Int8Type>().value(row).to_be_bytes(),
+                ),
+                TypeKind::SmallInt => self.write(
+                    buffer,
+                    column.as_primitive::<Int16Type>().value(row).to_be_bytes(),
+                ),
+                TypeKind::Int => self.write(
+                    buffer,
+                    column.as_primitive::<Int32Type>().value(row).to_be_bytes(),
+                ),
+                TypeKind::BigInt => self.write(
+                    buffer,
+                    column.as_primitive::<Int64Type>().value(row).to_be_bytes(),
+                ),
+                TypeKind::Float => self.write(
+                    buffer,
+                    column
+                        .as_primitive::<Float32Type>()
+                        .value(row)
+                        .to_be_bytes(),
+                ),
+                TypeKind::Double => self.write(
+                    buffer,
+                    column
+                        .as_primitive::<Float64Type>()
+                        .value(row)
+                        .to_be_bytes(),
+                ),
+                kind if kind.is_character() => {
+                    buffer.extend_from_slice(column.as_string::<i32>().value(row).as_bytes());
+                }
+                _ => buffer.extend_from_slice(column.as_binary::<i32>().value(row)),
             }
             ends.push(buffer.len());
         }
@@ -165,27 +269,61 @@ impl Encoder for Raw {
 mod tests {
     use super::*;
 
+    fn field(kind: TypeKind) -> Vec<FormatField> {
+        vec![FormatField {
+            name: "value".into(),
+            ty: kind.nullable(),
+        }]
+    }
+
+    fn options(endianness: &str) -> BTreeMap<String, String> {
+        BTreeMap::from([("raw.endianness".to_owned(), endianness.to_owned())])
+    }
+
     #[test]
-    fn integers_are_big_endian_and_lengths_are_checked() {
-        let field = FormatField {
-            name: "i".into(),
-            ty: TypeKind::Int.nullable(),
-        };
-        let mut raw = Raw::new(&[field]).unwrap();
-        let decoded = raw
-            .decode(&[&[0, 0, 1, 2], &[1], &[0xff, 0xff, 0xff, 0xfe]])
-            .unwrap();
+    fn numbers_keep_their_byte_order() {
+        for (endianness, record) in [
+            ("big-endian", [0, 0, 1, 2]),
+            ("little-endian", [2, 1, 0, 0]),
+        ] {
+            let options = options(endianness);
+            let mut decoder = RawDecoder::new(&field(TypeKind::Int), &options).unwrap();
+            let rows = decoder.decode(&[&record, &[1]]).unwrap();
+            assert_eq!(rows.columns[0].as_primitive::<Int32Type>().values(), &[258]);
+            assert_eq!(rows.failures.len(), 1);
+            assert_eq!(rows.failures[0].row, 1);
+            assert_eq!(rows.failures[0].message, "expected 4 bytes, found 1");
+            let mut encoder = RawEncoder::new(&field(TypeKind::Int), &options).unwrap();
+            let (mut buffer, mut ends) = (Vec::new(), Vec::new());
+            encoder
+                .encode(&Batch::inserts(rows.columns, 1), &mut buffer, &mut ends)
+                .unwrap();
+            assert_eq!((buffer, ends), (record.to_vec(), vec![4]));
+        }
+    }
+
+    #[test]
+    fn strings_must_be_utf8_and_null_has_no_form() {
+        let none = BTreeMap::new();
+        let mut decoder = RawDecoder::new(&field(TypeKind::string()), &none).unwrap();
+        let rows = decoder.decode(&["é".as_bytes(), b"\xff", b""]).unwrap();
         assert_eq!(
-            decoded.columns[0].as_primitive::<Int32Type>().values(),
-            &[258, -2]
+            rows.columns[0]
+                .as_string::<i32>()
+                .iter()
+                .collect::<Vec<_>>(),
+            [Some("é"), Some("")]
         );
-        assert_eq!(decoded.failures.len(), 1);
-        let (mut buffer, mut ends) = (Vec::new(), Vec::new());
-        raw.encode(&Batch::inserts(decoded.columns, 2), &mut buffer, &mut ends)
-            .unwrap();
-        assert_eq!(
-            (buffer, ends),
-            (vec![0, 0, 1, 2, 0xff, 0xff, 0xff, 0xfe], vec![4, 8])
-        );
+        assert_eq!(rows.failures[0].code, FailureCode::Malformed);
+        let mut encoder = RawEncoder::new(&field(TypeKind::bytes()), &none).unwrap();
+        let nulls = arrow::array::new_null_array(&arrow::datatypes::DataType::Binary, 1);
+        let error = encoder
+            .encode(
+                &Batch::inserts(vec![nulls], 1),
+                &mut Vec::new(),
+                &mut Vec::new(),
+            )
+            .unwrap_err();
+        assert!(error.message.contains("NULL"));
     }
 }

@@ -1,333 +1,464 @@
-//! Columns to JSON objects.
+//! Rows to JSON objects.
 //!
-//! Place in the flow: one per sink subtask and part of a record. Invariant: fields stand in the order of the columns, and what is
-//! written is read back by the decoder as the same row.
+//! Place in the flow: `task` hands it the columns of the key or of the value. Invariant: what it writes, the decoder with the same
+//! options reads back to the same values.
 
-use std::io::Write;
-
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Decimal128Array, ListArray, MapArray,
+    PrimitiveArray, StringArray,
+};
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
-    Int64Type, Time32MillisecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+    Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type, Time32MillisecondType, TimestampMicrosecondType, TimestampMillisecondType,
 };
 use base64::Engine;
 
 use crate::batch::Batch;
 use crate::error::{Error, Result};
-use crate::format::json::time::{push_date, push_time, push_timestamp};
-use crate::format::json::{JsonOptions, Times};
+use crate::format::json::decoder::check_type;
+use crate::format::json::scan;
+use crate::format::json::{Decimals, JsonOptions, NullFields, Typing};
+use crate::format::text::{self, TimestampFormat};
 use crate::format::{Encoder, FormatField};
 use crate::types::{FlinkType, TypeKind};
 
 /// Encodes rows as JSON objects.
 #[derive(Debug)]
 pub struct JsonEncoder {
-    /// Type of each field.
-    types: Vec<FlinkType>,
-    /// What stands before each value: brace or comma, the quoted name, a colon.
-    heads: Vec<Vec<u8>>,
-    /// How times are written.
-    times: Times,
+    /// Columns in order.
+    fields: Vec<FormatField>,
+    /// How JSON is written.
+    options: JsonOptions,
 }
 
 impl JsonEncoder {
-    /// An encoder of some fields.
+    /// An encoder of the fields, in order.
     ///
     /// # Errors
-    /// `Unsupported` for types that JSON does not hold.
-    pub fn new(fields: &[FormatField], options: JsonOptions) -> Result<Self> {
-        let mut heads = Vec::with_capacity(fields.len());
-        for (index, field) in fields.iter().enumerate() {
-            check(&field.ty).map_err(|error| error.context(&format!("field {}", field.name)))?;
-            let mut head = vec![if index == 0 { b'{' } else { b',' }];
-            push_string(&mut head, &field.name);
-            head.push(b':');
-            heads.push(head);
+    /// `Unsupported` for types that JSON has no form for.
+    pub fn new(fields: Vec<FormatField>, options: JsonOptions) -> Result<Self> {
+        for field in &fields {
+            check_type(&field.ty, &options)
+                .map_err(|error| error.context(&format!("field {}", field.name)))?;
         }
-        let types = fields.iter().map(|field| field.ty.clone()).collect();
-        Ok(Self {
-            types,
-            heads,
-            times: options.times,
-        })
-    }
-}
-
-/// Refuses types that have no JSON form.
-fn check(ty: &FlinkType) -> Result<()> {
-    match &ty.kind {
-        TypeKind::Map(key, value) if key.kind.is_character() => check(value),
-        TypeKind::Multiset(element) if element.kind.is_character() => Ok(()),
-        TypeKind::Map(..) | TypeKind::Multiset(_) => Err(Error::unsupported(format!(
-            "{} in JSON: keys must be strings",
-            ty.kind
-        ))),
-        TypeKind::Array(element) => check(element),
-        TypeKind::Row(fields) => fields.iter().try_for_each(|field| check(&field.ty)),
-        _ => ty.to_arrow().map(drop),
+        Ok(Self { fields, options })
     }
 }
 
 impl Encoder for JsonEncoder {
     fn encode(&mut self, batch: &Batch, buffer: &mut Vec<u8>, ends: &mut Vec<usize>) -> Result<()> {
+        let rows = ObjectWriter::new(
+            self.fields
+                .iter()
+                .zip(&batch.columns)
+                .map(|(field, column)| (field.name.as_str(), column, &field.ty)),
+        )?;
+        if rows.members.len() != self.fields.len() || batch.columns.len() != self.fields.len() {
+            return Err(Error::internal("a batch has other columns than its format"));
+        }
         for row in 0..batch.rows {
-            if self.heads.is_empty() {
-                buffer.push(b'{');
-            }
-            for ((column, ty), head) in batch.columns.iter().zip(&self.types).zip(&self.heads) {
-                buffer.extend_from_slice(head);
-                push_value(buffer, column, row, ty, self.times)?;
-            }
-            buffer.push(b'}');
+            rows.write(row, buffer, &self.options)?;
             ends.push(buffer.len());
         }
         Ok(())
     }
 }
 
-/// Appends one value.
-fn push_value(
-    out: &mut Vec<u8>,
-    array: &ArrayRef,
-    row: usize,
-    ty: &FlinkType,
-    times: Times,
-) -> Result<()> {
-    if array.is_null(row) {
-        out.extend_from_slice(b"null");
-        return Ok(());
-    }
-    match (&ty.kind, array.data_type()) {
-        (
-            TypeKind::Date | TypeKind::Time(_) | TypeKind::Timestamp(_) | TypeKind::TimestampLtz(_),
-            _,
-        ) => {
-            push_time_value(out, array, row, &ty.kind, times)?;
-        }
-        (_, DataType::Boolean) => out.extend_from_slice(if array.as_boolean().value(row) {
-            b"true"
-        } else {
-            b"false"
-        }),
-        (_, DataType::Int8) => {
-            push_integer(out, i64::from(array.as_primitive::<Int8Type>().value(row)));
-        }
-        (_, DataType::Int16) => {
-            push_integer(out, i64::from(array.as_primitive::<Int16Type>().value(row)));
-        }
-        (_, DataType::Int32) => {
-            push_integer(out, i64::from(array.as_primitive::<Int32Type>().value(row)));
-        }
-        (_, DataType::Int64) => push_integer(out, array.as_primitive::<Int64Type>().value(row)),
-        (_, DataType::Float32) => push_float(out, &array.as_primitive::<Float32Type>().value(row))?,
-        (_, DataType::Float64) => push_float(out, &array.as_primitive::<Float64Type>().value(row))?,
-        (_, DataType::Decimal128(_, scale)) => {
-            push_decimal(
-                out,
-                array.as_primitive::<Decimal128Type>().value(row),
-                u32::from(scale.unsigned_abs()),
-            );
-        }
-        (_, DataType::Utf8) => push_string(out, array.as_string::<i32>().value(row)),
-        (_, DataType::Binary) => {
-            out.push(b'"');
-            let text = base64::engine::general_purpose::STANDARD
-                .encode(array.as_binary::<i32>().value(row));
-            out.extend_from_slice(text.as_bytes());
-            out.push(b'"');
-        }
-        _ => push_nested(out, array, row, ty, times)?,
-    }
-    Ok(())
+/// Writes objects with the same members.
+#[derive(Debug)]
+struct ObjectWriter<'a> {
+    /// Each member's key with quotes and colon, and its values.
+    members: Vec<(Vec<u8>, Writer<'a>)>,
 }
 
-/// Appends a date or time.
-fn push_time_value(
-    out: &mut Vec<u8>,
-    array: &ArrayRef,
-    row: usize,
-    kind: &TypeKind,
-    times: Times,
-) -> Result<()> {
-    let (value, micros_per_unit) = match array.data_type() {
-        DataType::Date32 => (i64::from(array.as_primitive::<Date32Type>().value(row)), 1),
-        DataType::Time32(_) => (
-            i64::from(array.as_primitive::<Time32MillisecondType>().value(row)),
-            1000,
-        ),
-        DataType::Timestamp(TimeUnit::Millisecond, _) => (
-            array.as_primitive::<TimestampMillisecondType>().value(row),
-            1000,
-        ),
-        DataType::Timestamp(TimeUnit::Microsecond, _) => (
-            array.as_primitive::<TimestampMicrosecondType>().value(row),
-            1,
-        ),
-        other => return Err(Error::internal(format!("a time stored as {other}"))),
-    };
-    if times == Times::Numbers {
-        push_integer(out, value);
-        return Ok(());
+impl<'a> ObjectWriter<'a> {
+    /// A writer of named columns.
+    fn new(members: impl Iterator<Item = (&'a str, &'a ArrayRef, &'a FlinkType)>) -> Result<Self> {
+        let members = members
+            .map(|(name, column, ty)| {
+                let mut key = Vec::with_capacity(name.len() + 3);
+                write_string(&mut key, name.as_bytes());
+                key.push(b':');
+                let writer = Writer::new(column, ty)
+                    .map_err(|error| error.context(&format!("field {name}")))?;
+                Ok((key, writer))
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { members })
     }
-    out.push(b'"');
-    match kind {
-        TypeKind::Date => push_date(out, value),
-        TypeKind::Time(_) => push_time(out, value * micros_per_unit),
-        _ => {
-            let micros = value
-                .checked_mul(micros_per_unit)
-                .ok_or_else(|| Error::arithmetic("a timestamp out of range"))?;
-            push_timestamp(
-                out,
-                micros,
-                times,
-                matches!(kind, TypeKind::TimestampLtz(_)),
-            );
-        }
-    }
-    out.push(b'"');
-    Ok(())
-}
 
-/// Appends an array, map, multiset or row.
-fn push_nested(
-    out: &mut Vec<u8>,
-    array: &ArrayRef,
-    row: usize,
-    ty: &FlinkType,
-    times: Times,
-) -> Result<()> {
-    match (&ty.kind, array.data_type()) {
-        (TypeKind::Array(element), DataType::List(_)) => {
-            let values = array.as_list::<i32>().value(row);
-            out.push(b'[');
-            for index in 0..values.len() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                push_value(out, &values, index, element, times)?;
+    /// Writes one object.
+    fn write(&self, row: usize, out: &mut Vec<u8>, options: &JsonOptions) -> Result<()> {
+        out.push(b'{');
+        let start = out.len();
+        for (key, writer) in &self.members {
+            if options.null_fields == NullFields::Omit && writer.array.is_null(row) {
+                continue;
             }
-            out.push(b']');
-        }
-        (TypeKind::Map(..) | TypeKind::Multiset(_), DataType::Map(..)) => {
-            let count = FlinkType {
-                kind: TypeKind::Int,
-                nullable: false,
-            };
-            let value_ty = if let TypeKind::Map(_, value) = &ty.kind {
-                value
-            } else {
-                &count
-            };
-            let entries = array.as_map().value(row);
-            let (keys, values) = (entries.column(0), entries.column(1));
-            out.push(b'{');
-            for index in 0..entries.len() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                push_string(out, keys.as_string::<i32>().value(index));
-                out.push(b':');
-                push_value(out, values, index, value_ty, times)?;
+            if out.len() > start {
+                out.push(b',');
             }
-            out.push(b'}');
+            out.extend_from_slice(key);
+            writer.write(row, out, options)?;
         }
-        (TypeKind::Row(fields), DataType::Struct(_)) => {
-            let values = array.as_struct();
-            out.push(b'{');
-            for (index, field) in fields.iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                push_string(out, &field.name);
-                out.push(b':');
-                push_value(out, values.column(index), row, &field.ty, times)?;
+        out.push(b'}');
+        Ok(())
+    }
+}
+
+/// Writes the values of a column.
+#[derive(Debug)]
+struct Writer<'a> {
+    /// The column.
+    array: &'a ArrayRef,
+    /// Whether any value is NULL.
+    has_nulls: bool,
+    /// Its values.
+    values: Values<'a>,
+}
+
+/// Typed values.
+#[derive(Debug)]
+enum Values<'a> {
+    /// BOOLEAN.
+    Boolean(&'a BooleanArray),
+    /// TINYINT.
+    Int8(&'a PrimitiveArray<Int8Type>),
+    /// SMALLINT.
+    Int16(&'a PrimitiveArray<Int16Type>),
+    /// INT.
+    Int32(&'a PrimitiveArray<Int32Type>),
+    /// BIGINT.
+    Int64(&'a PrimitiveArray<Int64Type>),
+    /// FLOAT.
+    Float32(&'a PrimitiveArray<Float32Type>),
+    /// DOUBLE.
+    Float64(&'a PrimitiveArray<Float64Type>),
+    /// DECIMAL and its scale.
+    Decimal(&'a Decimal128Array, u8),
+    /// DATE.
+    Date(&'a PrimitiveArray<Date32Type>),
+    /// TIME.
+    Time(&'a PrimitiveArray<Time32MillisecondType>),
+    /// TIMESTAMP in milliseconds, and whether it is an instant.
+    Millis(&'a PrimitiveArray<TimestampMillisecondType>, bool),
+    /// TIMESTAMP in microseconds, and whether it is an instant.
+    Micros(&'a PrimitiveArray<TimestampMicrosecondType>, bool),
+    /// Character strings.
+    Utf8(&'a StringArray),
+    /// Byte strings.
+    Binary(&'a BinaryArray),
+    /// ARRAY.
+    List(&'a ListArray, Box<Writer<'a>>),
+    /// MAP with character keys.
+    Object(&'a MapArray, &'a StringArray, Box<Writer<'a>>),
+    /// MAP with other keys.
+    Entries(&'a MapArray, Box<Writer<'a>>, Box<Writer<'a>>),
+    /// ROW.
+    Row(ObjectWriter<'a>),
+}
+
+/// The element count of a multiset.
+const COUNT: FlinkType = FlinkType {
+    kind: TypeKind::Int,
+    nullable: false,
+};
+
+impl<'a> Writer<'a> {
+    /// A writer of a column.
+    fn new(array: &'a ArrayRef, ty: &'a FlinkType) -> Result<Self> {
+        let values = Values::new(array, ty)?.ok_or_else(|| {
+            Error::internal(format!(
+                "a column of type {ty} arrived as {}",
+                array.data_type()
+            ))
+        })?;
+        Ok(Self {
+            array,
+            has_nulls: array.null_count() > 0,
+            values,
+        })
+    }
+
+    /// Writes one value.
+    fn write(&self, row: usize, out: &mut Vec<u8>, options: &JsonOptions) -> Result<()> {
+        if self.has_nulls && self.array.is_null(row) {
+            out.extend_from_slice(b"null");
+            return Ok(());
+        }
+        self.values.write(row, out, options)
+    }
+}
+
+impl<'a> Values<'a> {
+    /// The values of a column; `None` when it is not of the type.
+    fn new(array: &'a ArrayRef, ty: &'a FlinkType) -> Result<Option<Self>> {
+        Ok(match &ty.kind {
+            TypeKind::Null => None,
+            TypeKind::Boolean => array.as_boolean_opt().map(Self::Boolean),
+            TypeKind::TinyInt => array.as_primitive_opt().map(Self::Int8),
+            TypeKind::SmallInt => array.as_primitive_opt().map(Self::Int16),
+            TypeKind::Int | TypeKind::IntervalYearMonth => {
+                array.as_primitive_opt().map(Self::Int32)
             }
-            out.push(b'}');
-        }
-        (kind, stored) => return Err(Error::internal(format!("{kind} stored as {stored}"))),
+            TypeKind::BigInt | TypeKind::IntervalDayTime => {
+                array.as_primitive_opt().map(Self::Int64)
+            }
+            TypeKind::Float => array.as_primitive_opt().map(Self::Float32),
+            TypeKind::Double => array.as_primitive_opt().map(Self::Float64),
+            TypeKind::Decimal { scale, .. } => array
+                .as_primitive_opt::<Decimal128Type>()
+                .map(|values| Self::Decimal(values, *scale)),
+            TypeKind::Date => array.as_primitive_opt().map(Self::Date),
+            TypeKind::Time(_) => array.as_primitive_opt().map(Self::Time),
+            TypeKind::Timestamp(p) | TypeKind::TimestampLtz(p) => {
+                let local = matches!(ty.kind, TypeKind::TimestampLtz(_));
+                if *p > 3 {
+                    array
+                        .as_primitive_opt()
+                        .map(|values| Self::Micros(values, local))
+                } else {
+                    array
+                        .as_primitive_opt()
+                        .map(|values| Self::Millis(values, local))
+                }
+            }
+            TypeKind::Char(_) | TypeKind::VarChar(_) => array.as_string_opt().map(Self::Utf8),
+            TypeKind::Binary(_) | TypeKind::VarBinary(_) => array.as_binary_opt().map(Self::Binary),
+            TypeKind::Array(element) => match array.as_list_opt::<i32>() {
+                Some(list) => {
+                    let element = Writer::new(list.values(), element)?;
+                    Some(Self::List(list, Box::new(element)))
+                }
+                None => None,
+            },
+            TypeKind::Map(key, value) => Self::map(array, key, value)?,
+            TypeKind::Multiset(element) => Self::map(array, element, &COUNT)?,
+            TypeKind::Row(fields) => match array.as_struct_opt() {
+                Some(row) if row.num_columns() == fields.len() => {
+                    Some(Self::Row(ObjectWriter::new(
+                        fields
+                            .iter()
+                            .zip(row.columns())
+                            .map(|(field, column)| (field.name.as_str(), column, &field.ty)),
+                    )?))
+                }
+                Some(_) | None => None,
+            },
+        })
     }
-    Ok(())
-}
 
-/// Appends an integer.
-fn push_integer(out: &mut Vec<u8>, value: i64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    let mut rest = value.unsigned_abs();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    if value < 0 {
-        out.push(b'-');
-    }
-    out.extend_from_slice(&digits[at..]);
-}
-
-/// Appends a float in its shortest form that reads back the same; what JSON has no number for as text, as Jackson does.
-fn push_float<T: serde::Serialize + std::fmt::Display>(out: &mut Vec<u8>, value: &T) -> Result<()> {
-    let start = out.len();
-    serde_json::to_writer(&mut *out, value).map_err(|error| Error::internal(error.to_string()))?;
-    if out[start..] == *b"null" {
-        out.truncate(start);
-        let text = value.to_string().replace("inf", "Infinity");
-        write!(out, "\"{text}\"")?;
-    }
-    Ok(())
-}
-
-/// Appends a decimal as a plain number.
-fn push_decimal(out: &mut Vec<u8>, value: i128, scale: u32) {
-    let digits = value.unsigned_abs().to_string();
-    let scale = scale as usize;
-    if value < 0 {
-        out.push(b'-');
-    }
-    if digits.len() > scale {
-        let (whole, fraction) = digits.split_at(digits.len() - scale);
-        out.extend_from_slice(whole.as_bytes());
-        if scale > 0 {
-            out.push(b'.');
-            out.extend_from_slice(fraction.as_bytes());
-        }
-    } else {
-        out.extend_from_slice(b"0.");
-        out.extend(std::iter::repeat_n(b'0', scale - digits.len()));
-        out.extend_from_slice(digits.as_bytes());
-    }
-}
-
-/// Appends a string with the escapes that RFC 8259 demands.
-fn push_string(out: &mut Vec<u8>, text: &str) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    out.push(b'"');
-    let mut plain = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        let escape: &[u8] = match byte {
-            b'"' => b"\\\"",
-            b'\\' => b"\\\\",
-            b'\n' => b"\\n",
-            b'\r' => b"\\r",
-            b'\t' => b"\\t",
-            0..=0x1f => &[
-                b'\\',
-                b'u',
-                b'0',
-                b'0',
-                HEX[usize::from(byte >> 4)],
-                HEX[usize::from(byte & 15)],
-            ],
-            _ => continue,
+    /// The values of a map.
+    fn map(array: &'a ArrayRef, key: &'a FlinkType, value: &'a FlinkType) -> Result<Option<Self>> {
+        let Some(map) = array.as_map_opt() else {
+            return Ok(None);
         };
-        out.extend_from_slice(&text.as_bytes()[plain..at]);
-        out.extend_from_slice(escape);
-        plain = at + 1;
+        let value = Box::new(Writer::new(map.values(), value)?);
+        if key.kind.is_character() {
+            let keys = map.keys().as_string_opt();
+            return Ok(keys.map(|keys| Self::Object(map, keys, value)));
+        }
+        let key = Box::new(Writer::new(map.keys(), key)?);
+        Ok(Some(Self::Entries(map, key, value)))
     }
-    out.extend_from_slice(&text.as_bytes()[plain..]);
+
+    /// Writes one value that is not NULL.
+    fn write(&self, row: usize, out: &mut Vec<u8>, options: &JsonOptions) -> Result<()> {
+        match self {
+            Self::Boolean(values) => {
+                let word: &[u8] = if values.value(row) { b"true" } else { b"false" };
+                out.extend_from_slice(word);
+            }
+            Self::Int8(values) => text::write_integer(out, values.value(row).into()),
+            Self::Int16(values) => text::write_integer(out, values.value(row).into()),
+            Self::Int32(values) => text::write_integer(out, values.value(row).into()),
+            Self::Int64(values) => text::write_integer(out, values.value(row)),
+            Self::Float32(values) => {
+                let value = values.value(row);
+                write_number(out, value.is_finite(), options, |out| {
+                    text::write_float(out, value);
+                })?;
+            }
+            Self::Float64(values) => {
+                let value = values.value(row);
+                write_number(out, value.is_finite(), options, |out| {
+                    text::write_double(out, value);
+                })?;
+            }
+            Self::Decimal(values, scale) => text::write_decimal(
+                out,
+                values.value(row),
+                *scale,
+                options.decimals == Decimals::Plain,
+            ),
+            Self::Date(_) | Self::Time(_) | Self::Millis(_, _) | Self::Micros(_, _) => {
+                self.write_time(row, out, options.timestamp_format)?;
+            }
+            Self::Utf8(values) => write_string(out, values.value(row).as_bytes()),
+            Self::Binary(values) => write_base64(out, values.value(row)),
+            Self::List(list, element) => {
+                let (start, end) = range(list.value_offsets(), row);
+                out.push(b'[');
+                for place in start..end {
+                    separate(out, place > start);
+                    element.write(place, out, options)?;
+                }
+                out.push(b']');
+            }
+            Self::Object(map, keys, values) => {
+                let (start, end) = range(map.value_offsets(), row);
+                out.push(b'{');
+                for place in start..end {
+                    separate(out, place > start);
+                    write_string(out, keys.value(place).as_bytes());
+                    out.push(b':');
+                    values.write(place, out, options)?;
+                }
+                out.push(b'}');
+            }
+            Self::Entries(map, keys, values) => {
+                let (start, end) = range(map.value_offsets(), row);
+                out.push(b'[');
+                for place in start..end {
+                    separate(out, place > start);
+                    out.extend_from_slice(b"{\"key\":");
+                    keys.write(place, out, options)?;
+                    out.extend_from_slice(b",\"value\":");
+                    values.write(place, out, options)?;
+                    out.push(b'}');
+                }
+                out.push(b']');
+            }
+            Self::Row(members) => members.write(row, out, options)?,
+        }
+        Ok(())
+    }
+
+    /// Writes a date or time.
+    fn write_time(&self, row: usize, out: &mut Vec<u8>, format: TimestampFormat) -> Result<()> {
+        let is_number = format == TimestampFormat::Epoch;
+        let (value, is_micros, local) = match self {
+            Self::Date(values) => {
+                let days = i64::from(values.value(row));
+                if is_number {
+                    text::write_integer(out, days);
+                } else {
+                    out.push(b'"');
+                    text::write_date(out, days);
+                    out.push(b'"');
+                }
+                return Ok(());
+            }
+            Self::Time(values) => {
+                let millis = i64::from(values.value(row));
+                if is_number {
+                    text::write_integer(out, millis);
+                } else {
+                    out.push(b'"');
+                    text::write_time(out, millis * 1000);
+                    out.push(b'"');
+                }
+                return Ok(());
+            }
+            Self::Millis(values, local) => (values.value(row), false, *local),
+            Self::Micros(values, local) => (values.value(row), true, *local),
+            _ => return Err(Error::internal("a value that is no date or time")),
+        };
+        if is_number {
+            if is_micros && value % 1000 != 0 {
+                return Err(Error::arithmetic(
+                    "a timestamp has digits below a millisecond, which JSON with a schema does not hold; cast it to precision 3",
+                ));
+            }
+            text::write_integer(out, if is_micros { value / 1000 } else { value });
+            return Ok(());
+        }
+        let micros = text::to_micros(value, is_micros)
+            .ok_or_else(|| Error::arithmetic(format!("timestamp {value} has no text form")))?;
+        out.push(b'"');
+        text::write_timestamp(out, micros, format, local);
+        out.push(b'"');
+        Ok(())
+    }
+}
+
+/// Writes a comma between two elements.
+fn separate(out: &mut Vec<u8>, is_needed: bool) {
+    if is_needed {
+        out.push(b',');
+    }
+}
+
+/// The places of the elements of a row.
+fn range(offsets: &[i32], row: usize) -> (usize, usize) {
+    let place = |offset: i32| usize::try_from(offset).unwrap_or_default();
+    (place(offsets[row]), place(offsets[row + 1]))
+}
+
+/// Writes a number of floating point; what is no number as a string, where the reader is lenient.
+fn write_number(
+    out: &mut Vec<u8>,
+    is_finite: bool,
+    options: &JsonOptions,
+    write: impl FnOnce(&mut Vec<u8>),
+) -> Result<()> {
+    if is_finite {
+        write(out);
+        return Ok(());
+    }
+    if options.typing == Typing::Strict {
+        return Err(Error::arithmetic(
+            "NaN and infinities have no form in JSON with a schema",
+        ));
+    }
+    out.push(b'"');
+    write(out);
+    out.push(b'"');
+    Ok(())
+}
+
+/// Writes bytes as base64 in quotes.
+fn write_base64(out: &mut Vec<u8>, value: &[u8]) {
+    out.push(b'"');
+    let start = out.len();
+    out.resize(start + value.len().div_ceil(3) * 4, 0);
+    let written = base64::engine::general_purpose::STANDARD
+        .encode_slice(value, &mut out[start..])
+        .unwrap_or_default();
+    out.truncate(start + written);
+    out.push(b'"');
+}
+
+/// Writes a string in quotes, escaping what JSON requires and nothing else.
+///
+/// # Source
+/// The forms of Jackson's default character escapes.
+pub(super) fn write_string(out: &mut Vec<u8>, value: &[u8]) {
+    /// Hexadecimal digits.
+    const HEX: [u8; 16] = *b"0123456789ABCDEF";
+    out.push(b'"');
+    let mut start = 0;
+    loop {
+        let end = scan::plain_end(value, start);
+        out.extend_from_slice(&value[start..end]);
+        let Some(byte) = value.get(end) else {
+            break;
+        };
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            0x08 => out.extend_from_slice(b"\\b"),
+            0x0C => out.extend_from_slice(b"\\f"),
+            other => {
+                out.extend_from_slice(b"\\u00");
+                out.push(HEX[usize::from(other >> 4)]);
+                out.push(HEX[usize::from(other & 15)]);
+            }
+        }
+        start = end + 1;
+    }
     out.push(b'"');
 }

@@ -1,89 +1,167 @@
-//! JSON.
+//! JSON: one object per record.
 //!
-//! Enters: objects as bytes, or rows. Leaves: columns with the failures apart, or objects. The decoder predicts the order of keys from the
-//! record before and falls back to an exact reading of whatever else comes; both give the same values.
+//! Enters: JSON bytes or rows. Leaves: columns, or JSON bytes. `scan` knows the syntax, `convert` the types, `decoder` predicts the
+//! layout of the next record from the last one, `encoder` writes.
 
-mod column;
+mod convert;
 mod decoder;
 mod encoder;
-mod scanner;
-pub(crate) mod time;
+mod scan;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
 
 pub use decoder::JsonDecoder;
 pub use encoder::JsonEncoder;
 
-use std::collections::BTreeMap;
-
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, unknown_name};
+pub use crate::format::text::TimestampFormat;
 
 /// How JSON is read and written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct JsonOptions {
-    /// How times are written.
-    pub times: Times,
-    /// Whether a JSON value of another type than the column's is a failure; otherwise Flink's conversions apply.
-    pub strict_types: bool,
-    /// Whether a missing field is a failure even where NULL is allowed.
-    pub fail_on_missing_field: bool,
+    /// How dates and times are written.
+    pub timestamp_format: TimestampFormat,
+    /// What a key that is not there means.
+    pub missing_field: MissingField,
+    /// Which JSON types a column takes.
+    pub typing: Typing,
+    /// How decimals are written.
+    pub decimals: Decimals,
+    /// What is written for NULL.
+    pub null_fields: NullFields,
+    /// How maps are written.
+    pub maps: Maps,
 }
 
-/// How times are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Times {
-    /// `2026-01-31 23:59:59.999`.
-    Sql,
-    /// `2026-01-31T23:59:59.999`.
-    Iso8601,
-    /// Numbers: days, milliseconds of the day, milliseconds or microseconds since the epoch, as Confluent's JSON Schema has them.
-    Numbers,
+/// What a key that is not there means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MissingField {
+    /// NULL.
+    #[default]
+    Null,
+    /// The record fails: `json.fail-on-missing-field`.
+    Fail,
+}
+
+/// Which JSON types a column takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Typing {
+    /// Flink's: numbers from strings, strings from anything, booleans from anything.
+    #[default]
+    Lenient,
+    /// Confluent's: only the JSON type that the column is written as.
+    Strict,
+}
+
+/// How decimals are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Decimals {
+    /// As Java's `BigDecimal.toString`: tiny ones with an exponent.
+    #[default]
+    Scientific,
+    /// Never with an exponent: `json.encode.decimal-as-plain-number`.
+    Plain,
+}
+
+/// What is written for NULL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NullFields {
+    /// `"name": null`.
+    #[default]
+    Write,
+    /// Nothing: `json.encode.ignore-null-fields`.
+    Omit,
+}
+
+/// How maps are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Maps {
+    /// As objects; keys must be character strings.
+    #[default]
+    Objects,
+    /// Maps with other keys as arrays of `{"key": ..., "value": ...}`.
+    ///
+    /// # Source
+    /// The JSON Schema mapping of Confluent.
+    ObjectsOrEntries,
 }
 
 impl JsonOptions {
-    /// Options of open-source `json`.
+    /// The options of `json-registry`: Confluent's strict types and numbers for dates and times.
+    pub fn registry() -> Self {
+        Self {
+            timestamp_format: TimestampFormat::Epoch,
+            missing_field: MissingField::Null,
+            typing: Typing::Strict,
+            decimals: Decimals::Plain,
+            null_fields: NullFields::Write,
+            maps: Maps::ObjectsOrEntries,
+        }
+    }
+
+    /// Reads the `json.*` options of a table.
     ///
     /// # Errors
-    /// `Invalid` for a value that is not allowed.
+    /// `Invalid` for an option or value that does not exist; `Unsupported` for `json.ignore-parse-errors`, which has a successor.
     pub fn parse(options: &BTreeMap<String, String>) -> Result<Self> {
-        let times = match options
+        /// Every option of the format.
+        ///
+        /// # Source
+        /// Flink 2.3, "JSON Format".
+        const KNOWN: [&str; 8] = [
+            "json.fail-on-missing-field",
+            "json.ignore-parse-errors",
+            "json.timestamp-format.standard",
+            "json.map-null-key.mode",
+            "json.map-null-key.literal",
+            "json.encode.decimal-as-plain-number",
+            "json.encode.ignore-null-fields",
+            "json.decode.json-parser.enabled",
+        ];
+        for key in options.keys().filter(|key| key.starts_with("json.")) {
+            if !KNOWN.contains(&key.as_str()) {
+                return Err(unknown_name("option", key, KNOWN));
+            }
+        }
+        if crate::format::flag(options, "json.ignore-parse-errors")? {
+            return Err(Error::unsupported(
+                "option 'json.ignore-parse-errors': set 'error-handling.mode' to 'ignore' or 'log' instead",
+            ));
+        }
+        let timestamp_format = match options
             .get("json.timestamp-format.standard")
             .map_or("SQL", String::as_str)
         {
-            "SQL" => Times::Sql,
-            "ISO-8601" => Times::Iso8601,
+            "SQL" => TimestampFormat::Sql,
+            "ISO-8601" => TimestampFormat::Iso8601,
             other => {
                 return Err(Error::option(format!(
                     "option 'json.timestamp-format.standard': \"{other}\" is not one of SQL, ISO-8601"
                 )));
             }
         };
-        let fail_on_missing_field = match options
-            .get("json.fail-on-missing-field")
-            .map(String::as_str)
-        {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(other) => {
-                return Err(Error::option(format!(
-                    "option 'json.fail-on-missing-field': \"{other}\" is not one of true, false"
-                )));
-            }
-        };
+        let flag = |key| crate::format::flag(options, key);
         Ok(Self {
-            times,
-            strict_types: false,
-            fail_on_missing_field,
+            timestamp_format,
+            missing_field: if flag("json.fail-on-missing-field")? {
+                MissingField::Fail
+            } else {
+                MissingField::Null
+            },
+            typing: Typing::Lenient,
+            decimals: if flag("json.encode.decimal-as-plain-number")? {
+                Decimals::Plain
+            } else {
+                Decimals::Scientific
+            },
+            null_fields: if flag("json.encode.ignore-null-fields")? {
+                NullFields::Omit
+            } else {
+                NullFields::Write
+            },
+            maps: Maps::Objects,
         })
     }
-
-    /// Options of `json-registry`: Confluent's strict typing (December 2025) and its numbers for times.
-    pub fn registry() -> Self {
-        Self {
-            times: Times::Numbers,
-            strict_types: true,
-            fail_on_missing_field: false,
-        }
-    }
 }
-
-#[cfg(test)]
-mod tests;
