@@ -58,6 +58,9 @@ pub struct Used {
     pub is_saturated: bool,
 }
 
+/// Backlog, in seconds of the rate reached, from which on a statement counts as saturated (guess: well above what one poll holds).
+const BACKLOG_SECONDS: f64 = 1.0;
+
 /// What became of the points.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Calibration {
@@ -115,7 +118,16 @@ impl Observation {
     pub fn is_saturated(&self) -> bool {
         let slot_seconds = f64::from(self.slots) * self.interval_seconds;
         let is_busy = slot_seconds > 0.0 && self.busy_seconds >= SATURATED_SHARE * slot_seconds;
-        is_busy || self.pending_records.is_some_and(|pending| pending > 0)
+        // Records in flight are no backlog: what waits must be worth a second of the rate reached.
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "counts of records are far below 2^53"
+        )]
+        let has_backlog = self.pending_records.is_some_and(|pending| {
+            pending as f64 * self.interval_seconds >= self.records as f64 * BACKLOG_SECONDS
+                && pending > 0
+        });
+        is_busy || has_backlog
     }
 
     /// Why the point teaches nothing.

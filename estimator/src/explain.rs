@@ -1,6 +1,6 @@
 //! Every formula of an estimate with its numbers.
 //!
-//! Place in the flow: for people who want to check. Invariant: the numbers are those of [`crate::estimate`] at the median cost.
+//! Place in the flow: for people who want to check. Invariant: the numbers are those of [`crate::estimate()`] at the median cost.
 
 use serde::Serialize;
 
@@ -23,7 +23,7 @@ pub struct Step {
     pub source: String,
 }
 
-/// The steps at the median cost of a record; none for a workload or a profile that [`crate::estimate`] refuses.
+/// The steps at the median cost of a record; none for a workload or a profile that [`crate::estimate()`] refuses.
 pub fn explain(workload: &Workload, profile: &Profile) -> Vec<Step> {
     let is_valid = workload.validate().is_ok() && profile.validate().is_ok();
     match Sizing::new(workload, profile) {

@@ -1,6 +1,6 @@
 //! Workload to sizing, cost and calibration: pure functions.
 //!
-//! Place in the flow: the CLI and the server pass a [`Workload`] and a [`Profile`]; [`estimate`] answers with intervals, [`calibrate`]
+//! Place in the flow: the CLI and the server pass a [`Workload`] and a [`Profile`]; [`estimate()`] answers with intervals, [`calibrate()`]
 //! narrows the profile with what the meter saw. Invariant: no I/O, no clock, no global randomness: the same inputs and the same seed
 //! give the same bits, on every platform, since transcendental functions come from one library.
 

@@ -1,6 +1,6 @@
 //! What a record costs on a machine, and how far that is known.
 //!
-//! Place in the flow: a profile comes from a preset, a file or [`crate::calibrate`]; every estimate is made with one. Invariant: each
+//! Place in the flow: a profile comes from a preset, a file or [`crate::calibrate()`]; every estimate is made with one. Invariant: each
 //! profile says where its numbers come from.
 
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! The workload in five numbers.
 //!
-//! Place in the flow: from the command line or the server into [`crate::estimate`]. Invariant: after [`Workload::validate`] every number
+//! Place in the flow: from the command line or the server into [`crate::estimate()`]. Invariant: after [`Workload::validate`] every number
 //! is finite and in its range, so that no formula divides by zero.
 
 use std::fmt;
