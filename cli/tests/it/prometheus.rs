@@ -179,7 +179,9 @@ fn every_expression_of_the_workshop_dashboard_is_answered() -> Result<()> {
     if answered.is_err() {
         bail!("no answer within {ANSWER_SECONDS_MAX} s: {silent:#?}");
     }
-    ensure!(prometheus.answers("up == 1")? == 2, "a target is down");
+    wait_for("both targets to be scraped", ANSWER_SECONDS_MAX, || {
+        Ok((prometheus.answers("up == 1")? == 2).then_some(()))
+    })?;
     Ok(())
 }
 

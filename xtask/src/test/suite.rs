@@ -1,7 +1,7 @@
 //! The suites and how one is run.
 //!
-//! Place in the flow: `test` runs them one after the other. Invariant: every test binary belongs to exactly one suite, except the one
-//! for real components, whose modules are dealt out by name; a module without a suite of its own runs with `golden`.
+//! Place in the flow: `test` runs them one after the other. Invariant: every test binary belongs to exactly one suite, except those
+//! named `it`, whose modules are dealt out by name; a module without a suite of its own runs with `golden`.
 
 use std::process::Command;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use crate::stack::{Components, Kafka};
 use crate::timing::Stopwatch;
 use crate::workspace::{Workspace, cargo};
 
-/// The crate and target whose tests drive the program with real components.
-const REAL: (&str, &str) = ("weir", "it");
+/// The target of every crate whose tests use real components, in modules named after them.
+const REAL: &str = "it";
 
 /// Targets that spend a fixed time on random input.
 const FUZZ_TARGETS: [&str; 2] = ["fuzz", "simulation"];
@@ -47,9 +47,9 @@ pub(crate) struct Suite {
 enum Tests {
     /// Unit tests of libraries and programs, and examples in documentation.
     Unit,
-    /// Integration binaries of the crates, and what no other suite takes of the real one.
+    /// Integration tests that no other suite takes.
     Golden,
-    /// One module of the real binary.
+    /// One module of every binary for real components.
     Module(&'static str, Needs),
     /// Integration binaries with random input.
     Fuzz,
@@ -252,9 +252,7 @@ struct Run<'a> {
 
 /// The binaries of a suite, each with the arguments that select its tests.
 fn plan(tests: Tests, binaries: &[TestBinary]) -> Vec<Run<'_>> {
-    let is_real = |binary: &TestBinary| {
-        binary.is_integration && (binary.package.as_str(), binary.target.as_str()) == REAL
-    };
+    let is_real = |binary: &TestBinary| binary.is_integration && binary.target == REAL;
     let is_fuzz = |binary: &TestBinary| {
         binary.is_integration && FUZZ_TARGETS.contains(&binary.target.as_str())
     };
@@ -335,6 +333,7 @@ mod tests {
             binary("weir-runtime", "weir_runtime", false),
             binary("weir-runtime", "golden", true),
             binary("weir-runtime", "fuzz", true),
+            binary("weir-runtime", "it", true),
             binary("weir", "it", true),
         ];
         let names = |tests| -> Vec<String> {
@@ -348,12 +347,13 @@ mod tests {
             names(Tests::Golden),
             [
                 "golden ",
+                "it --skip kafka:: --skip prometheus:: --skip clients::",
                 "it --skip kafka:: --skip prometheus:: --skip clients::"
             ]
         );
         assert_eq!(
             names(Tests::Module("kafka::", Needs::Kafka)),
-            ["it kafka:: --test-threads=1"]
+            ["it kafka:: --test-threads=1", "it kafka:: --test-threads=1"]
         );
         assert_eq!(names(Tests::Fuzz), ["fuzz "]);
     }
