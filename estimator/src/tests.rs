@@ -303,6 +303,8 @@ fn capacity_is_learnt_from_saturated_points_only() {
     assert!((ratio - 1.0).abs() < 1e-12);
     let mut waiting = observed(50_000, 500_000_000, 600_000_000);
     waiting.pending_records = Some(9);
+    assert!(!waiting.is_saturated(), "records in flight are no backlog");
+    waiting.pending_records = Some(50_000);
     let saturated = calibrate(&[waiting], &prior);
     assert!(saturated.used[0].is_saturated);
     let ratio = saturated.profile.classes[&class].slot_seconds_per_cpu_second;
