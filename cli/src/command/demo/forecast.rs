@@ -58,7 +58,7 @@ pub(super) fn forecast(
         .context("the meter forgot the statement's last run")?;
     let read_before: u64 = records(&earlier.1);
     let read = decoded.saturating_sub(read_before).max(1);
-    let rate = read as f64 * 1000.0 / interval_ms.max(1) as f64;
+    let rate = (read as f64 * 1000.0 / interval_ms.max(1) as f64).round();
     let keys = job
         .operators
         .iter()
@@ -66,7 +66,7 @@ pub(super) fn forecast(
         .max()
         .unwrap_or(1)
         .max(1);
-    let record_bytes = order_bytes as f64 / decoded.max(1) as f64;
+    let record_bytes = (order_bytes as f64 / decoded.max(1) as f64).round();
     let workload = Workload::new(rate * TIMES, record_bytes, class, keys, LatencyTier::Sub1S);
     let sized = estimate(
         &workload,
@@ -82,7 +82,7 @@ pub(super) fn forecast(
     value["markdown"] = json!(to_markdown(&sized));
     Ok(Forecast {
         cpu_seconds,
-        records_per_cpu_second: decoded as f64 / cpu_seconds.max(1e-9),
+        records_per_cpu_second: (decoded as f64 / cpu_seconds.max(1e-9)).round(),
         estimate: value,
     })
 }
