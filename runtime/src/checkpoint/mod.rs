@@ -3,7 +3,9 @@
 //! Enters: the states of all subtasks. Leaves: a file that a later start restores, or the decision which file that is. An epoch is
 //! complete when every subtask has joined it.
 
+pub mod commit;
 mod coordinator;
+pub mod entry;
 mod manifest;
 pub mod storage;
 

@@ -3,9 +3,13 @@
 //! Place in the flow: `task` encodes rows and hands them to a [`SinkWriter`]. Invariant: a writer never blocks and never drops;
 //! `flush` is asked again and again until everything written is safe.
 
+use std::any::Any;
 use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::batch::Batch;
+use crate::checkpoint::commit::Committer;
 use crate::error::Result;
 use crate::task::Waker;
 use crate::time::SharedClock;
@@ -19,6 +23,8 @@ pub struct WriterContext {
     pub parallelism: usize,
     /// The statement's uid, for transactional ids and file names.
     pub statement_uid: String,
+    /// The statement's transactions; absent when rows are written at least once.
+    pub transactions: Option<Transactions>,
     /// To be woken when the writer is ready again or a flush has ended.
     pub waker: Waker,
     /// Time.
@@ -35,6 +41,60 @@ pub trait Sink: Send + Sync + Debug {
 
     /// Whether rows arrive as columns or as encoded records.
     fn input(&self) -> SinkInput;
+
+    /// The system whose transactions make this sink exactly-once, and how to open them; absent for sinks that have none.
+    fn transactional(&self) -> Option<TransactionalSystem> {
+        None
+    }
+
+    /// Makes visible what writers have prepared ([`SinkWriter::prepared`]), after the checkpoint that holds it is durable. Called
+    /// again after a crash with the same arguments, so it is idempotent.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Storage` when the outside world refuses; the call is repeated.
+    fn publish(&self, prepared: &[String]) -> Result<()> {
+        let _ = prepared;
+        Ok(())
+    }
+}
+
+/// A system with transactions, as one sink knows it.
+#[derive(Clone)]
+pub struct TransactionalSystem {
+    /// What tells systems apart: sinks with the same identity share one set of transactions. For people too: an address.
+    pub identity: String,
+    /// Opens the transactions of a statement: arguments are what it is called.
+    pub open: Arc<dyn Fn(&TransactionOwner) -> Result<Transactions> + Send + Sync>,
+}
+
+impl std::fmt::Debug for TransactionalSystem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TransactionalSystem")
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whose transactions are opened.
+#[derive(Debug, Clone)]
+pub struct TransactionOwner {
+    /// Statement name.
+    pub statement_name: String,
+    /// Statement uid.
+    pub statement_uid: String,
+    /// How long an epoch may stay open: interval, worst checkpoint and a margin.
+    pub timeout: Duration,
+    /// Time.
+    pub clock: SharedClock,
+}
+
+/// The transactions of one statement in one system: what the coordinator commits with, and what writers write in.
+#[derive(Debug, Clone)]
+pub struct Transactions {
+    /// Commits.
+    pub committer: Arc<dyn Committer>,
+    /// The system's own handle, which only its own sinks understand.
+    pub handle: Arc<dyn Any + Send + Sync>,
 }
 
 /// What a writer takes.
@@ -62,6 +122,24 @@ pub trait SinkWriter: Send + Debug {
 
     /// Whether another batch is taken now. When not, the waker is called once it is.
     fn ready(&mut self) -> bool;
+
+    /// What is written from now on belongs to this epoch. Called before the first write and after every barrier, when everything
+    /// written before is flushed.
+    ///
+    /// # Errors
+    /// `Internal` only.
+    fn begin_epoch(&mut self, epoch: u64) -> Result<()> {
+        let _ = epoch;
+        Ok(())
+    }
+
+    /// What was flushed in the epoch that ends and waits for [`Sink::publish`]; goes into the checkpoint of that epoch.
+    ///
+    /// # Errors
+    /// `Storage` naming the file.
+    fn prepared(&mut self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
 
     /// Makes everything written safe: true when it is. When not, the waker is called on progress.
     ///

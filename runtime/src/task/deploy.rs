@@ -513,6 +513,7 @@ impl<'a> Deployer<'a> {
             subtask_index: place.subtask,
             parallelism: self.spec.parallelism,
             statement_uid: self.spec.statement_uid.clone(),
+            transactions: None,
             waker: self.wakers[place.subtask].clone(),
             clock: self.environment.clock.clone(),
         }

@@ -179,6 +179,7 @@ fn writer(
         subtask_index: 0,
         parallelism: 1,
         statement_uid: "test".to_owned(),
+        transactions: None,
         waker: waker.clone(),
         clock: SystemClock::shared(),
     })?;

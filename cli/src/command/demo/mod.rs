@@ -215,6 +215,7 @@ impl Stage {
             subtask_index: 0,
             parallelism: 1,
             statement_uid: "demo-feeder".to_owned(),
+            transactions: None,
             waker: waker.clone(),
             clock: self.clock.clone(),
         };

@@ -81,6 +81,7 @@ mod tests {
                     subtask_index,
                     parallelism: 2,
                     statement_uid: "s".into(),
+                    transactions: None,
                     waker: Waker::default(),
                     clock: SystemClock::shared(),
                 })

@@ -78,6 +78,7 @@ fn writer(sink: &FilesystemSink) -> Box<dyn SinkWriter> {
         subtask_index: 3,
         parallelism: 4,
         statement_uid: "uid".into(),
+        transactions: None,
         waker: Waker::default(),
         clock: SystemClock::shared(),
     };
@@ -217,6 +218,7 @@ fn bad_paths_are_errors() {
         subtask_index: 0,
         parallelism: 1,
         statement_uid: "uid".into(),
+        transactions: None,
         waker: Waker::default(),
         clock: SystemClock::shared(),
     };

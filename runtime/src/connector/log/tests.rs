@@ -1027,6 +1027,7 @@ fn the_sink_partitions_as_kafka_does_and_marks_retractions() {
             subtask_index: 0,
             parallelism: 1,
             statement_uid: "s".into(),
+            transactions: None,
             waker: Waker::default(),
             clock: SystemClock::shared(),
         })

@@ -187,6 +187,7 @@ mod tests {
                 subtask_index: parallelism - 1,
                 parallelism,
                 statement_uid: "s".into(),
+                transactions: None,
                 waker: Waker::default(),
                 clock: SystemClock::shared(),
             })

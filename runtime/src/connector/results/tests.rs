@@ -42,6 +42,7 @@ fn writer(results: &Arc<Results>) -> (Box<dyn SinkWriter>, Waker) {
             subtask_index: 0,
             parallelism: 1,
             statement_uid: "s".into(),
+            transactions: None,
             waker: waker.clone(),
             clock: SystemClock::shared(),
         })
