@@ -7,6 +7,7 @@
 pub mod aggregate;
 pub mod calc;
 pub mod group_aggregate;
+pub mod snapshot;
 pub mod union;
 pub mod window;
 
@@ -16,6 +17,7 @@ use crate::batch::Batch;
 use crate::error::Result;
 use crate::metering::SubtaskMetrics;
 use crate::sql::eval::EvalContext;
+use crate::state::StateTable;
 use crate::time::{Clock, EpochMillis};
 
 /// Rows that one call may emit before it keeps a cursor and returns.
@@ -36,6 +38,14 @@ pub struct OperatorContext<'a> {
 }
 
 impl OperatorContext<'_> {
+    /// The time that a state's TTL counts in, epoch milliseconds.
+    ///
+    /// # Source
+    /// Flink: state TTL counts in processing time.
+    pub fn state_time_ms(&self) -> EpochMillis {
+        self.clock.now_ms()
+    }
+
     /// What expressions may ask for.
     pub fn eval(&self) -> EvalContext {
         EvalContext {
@@ -64,15 +74,6 @@ impl Collector {
     pub fn drain(&mut self) -> impl Iterator<Item = Batch> + '_ {
         self.batches.drain(..)
     }
-}
-
-/// State of one key group.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyGroupState {
-    /// Which.
-    pub key_group: u32,
-    /// Encoded by the operator that wrote it.
-    pub bytes: Vec<u8>,
 }
 
 /// One subtask of an operator.
@@ -108,31 +109,12 @@ pub trait Operator: Send + Debug {
         Ok(false)
     }
 
-    /// The whole state by key group. Nothing is pending when this is called.
-    ///
-    /// # Errors
-    /// `Internal` only.
-    fn snapshot(&self, key_groups: u32) -> Result<Vec<KeyGroupState>> {
-        let _ = key_groups;
-        Ok(Vec::new())
-    }
-
-    /// Takes over the state of one key group, in the form that [`Self::snapshot`] wrote.
-    ///
-    /// # Errors
-    /// `Corrupt` when the bytes are not of this operator.
-    fn restore(&mut self, state: &KeyGroupState) -> Result<()> {
-        let _ = state;
-        Ok(())
-    }
-
-    /// Memory held by state, in bytes.
-    fn state_bytes(&self) -> usize {
-        0
-    }
-
-    /// Keys held by state.
-    fn state_keys(&self) -> usize {
-        0
+    /// Shows every table of state. Snapshots, restoring and memory are the subtask's business; the operator only works on its
+    /// tables. Nothing is pending when a barrier comes.
+    fn visit_state(&mut self, visit: &mut StateVisit<'_>) {
+        let _ = visit;
     }
 }
+
+/// Is shown a table of state.
+pub type StateVisit<'a> = dyn FnMut(&mut dyn StateTable) + 'a;

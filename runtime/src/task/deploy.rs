@@ -19,6 +19,7 @@ use crate::graph::{JobGraph, Vertex};
 use crate::metering::{OperatorMetrics, SubtaskMetrics};
 use crate::operator::calc::Calc;
 use crate::operator::group_aggregate::GroupAggregate;
+use crate::operator::snapshot;
 use crate::operator::union::Union;
 use crate::operator::window::aggregate::{Spec, WindowAggregate};
 use crate::operator::window::assigner::Assigner;
@@ -26,7 +27,7 @@ use crate::operator::window::table_function::WindowTableFunction;
 use crate::plan::explain::node_name;
 use crate::plan::{ChangelogMode, Column, Exchange, Operator, Scan, SinkSpec, SinkTarget};
 use crate::sql::catalog::{ObjectName, TableDef};
-use crate::state::KeyCodec;
+use crate::state::{KeyCodec, StateConfig};
 use crate::task::dead_letters::DeadLetters;
 use crate::task::exchange::Queue;
 use crate::task::gate::Gate;
@@ -360,6 +361,7 @@ impl<'a> Deployer<'a> {
             .ok_or_else(|| Error::internal("an operator without input"))?;
         let types = &self.types[input];
         let retracts = self.graph.vertices[input].node.changelog != ChangelogMode::Append;
+        let state = StateConfig::in_memory("operator", KEY_GROUPS_DEFAULT);
         let assigner = |window: &crate::plan::Window| Assigner::new(window, &types[window.time]);
         Ok(match operator {
             Operator::Calc {
@@ -391,11 +393,14 @@ impl<'a> Deployer<'a> {
                         "a window aggregation over an updating input",
                     ));
                 }
-                Box::new(WindowAggregate::new(assigner(window)?, spec)?)
+                Box::new(WindowAggregate::new(assigner(window)?, spec, state)?)
             }
-            Operator::GroupAggregate { keys, aggregates } => {
-                Box::new(GroupAggregate::new(keys, aggregates, types, retracts)?)
-            }
+            Operator::GroupAggregate { keys, aggregates } => Box::new(GroupAggregate::new(
+                keys,
+                aggregates,
+                (types, retracts),
+                state,
+            )?),
             Operator::TableSourceScan(_) | Operator::Values { .. } | Operator::Sink(_) => {
                 return Err(Error::internal("a source or sink is not a transformation"));
             }
@@ -421,7 +426,7 @@ impl<'a> Deployer<'a> {
             .iter()
             .filter(|state| owned.contains(&state.key_group))
         {
-            operator.restore(key_group)?;
+            snapshot::load_all(operator, key_group)?;
         }
         Ok(state.watermark_ms)
     }

@@ -173,7 +173,7 @@ impl Subtask for SinkTask {
         Ok(Progress::Ready)
     }
 
-    fn state(&self) -> Result<SubtaskState> {
+    fn state(&mut self) -> Result<SubtaskState> {
         Ok(SubtaskState {
             watermark_ms: self.watermark_ms,
             ..SubtaskState::default()

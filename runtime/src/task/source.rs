@@ -412,7 +412,7 @@ impl Subtask for SourceTask {
         self.read()
     }
 
-    fn state(&self) -> Result<SubtaskState> {
+    fn state(&mut self) -> Result<SubtaskState> {
         let splits = self.reader.positions().into_iter().enumerate();
         let splits = splits.map(|(split, position)| SplitState {
             position,

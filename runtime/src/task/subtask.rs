@@ -14,7 +14,7 @@ use crate::checkpoint::SubtaskState;
 use crate::error::Result;
 use crate::graph::key_group::{KEY_GROUPS_DEFAULT, key_group, subtask_of};
 use crate::metering::SubtaskMetrics;
-use crate::operator::{Collector, Operator, OperatorContext};
+use crate::operator::{Collector, Operator, OperatorContext, snapshot};
 use crate::state::KeyCodec;
 use crate::task::control::Control;
 use crate::task::exchange::Queue;
@@ -48,7 +48,7 @@ pub(super) trait Subtask: Send + Debug {
     ///
     /// # Errors
     /// `Internal` only.
-    fn state(&self) -> Result<SubtaskState>;
+    fn state(&mut self) -> Result<SubtaskState>;
 
     /// Counters.
     fn metrics(&self) -> &SubtaskMetrics;
@@ -239,13 +239,10 @@ impl Transform {
     }
 
     /// Exports the size of the state.
-    fn measure_state(&self) {
-        self.metrics
-            .state_bytes
-            .set(self.operator.state_bytes() as u64);
-        self.metrics
-            .state_keys
-            .set(self.operator.state_keys() as u64);
+    fn measure_state(&mut self) {
+        let (bytes, keys) = snapshot::measure(&mut *self.operator);
+        self.metrics.state_bytes.set(bytes as u64);
+        self.metrics.state_keys.set(keys as u64);
     }
 
     /// Emits what is due, then what was held back behind it.
@@ -315,7 +312,7 @@ fn context<'a>(
 
 /// The acknowledgement of a finished subtask, when an epoch was asked for that it has not joined.
 pub(super) fn acknowledge_finished(
-    subtask: &dyn Subtask,
+    subtask: &mut dyn Subtask,
     epoch: &mut u64,
     control: &Control,
 ) -> Result<Progress> {
@@ -347,11 +344,11 @@ impl Subtask for Transform {
         }
     }
 
-    fn state(&self) -> Result<SubtaskState> {
+    fn state(&mut self) -> Result<SubtaskState> {
         Ok(SubtaskState {
             splits: Vec::new(),
             watermark_ms: self.watermark_ms,
-            key_groups: self.operator.snapshot(KEY_GROUPS_DEFAULT)?,
+            key_groups: snapshot::take_now(&mut *self.operator)?,
         })
     }
 
