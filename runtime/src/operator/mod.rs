@@ -7,6 +7,7 @@
 pub mod aggregate;
 pub mod calc;
 pub mod group_aggregate;
+pub mod join;
 pub mod snapshot;
 pub mod union;
 pub mod window;
@@ -78,7 +79,8 @@ impl Collector {
 
 /// One subtask of an operator.
 pub trait Operator: Send + Debug {
-    /// Processes rows of one input.
+    /// Processes rows of one input. It emits about [`EMIT_ROWS_MAX`] rows; when they make more, the operator has a backlog, which
+    /// [`Self::emit_pending`] emits before anything else is given to it.
     ///
     /// # Errors
     /// `Data` when a row cannot be processed, which fails the statement.
@@ -107,6 +109,12 @@ pub trait Operator: Send + Debug {
     fn emit_pending(&mut self, context: &OperatorContext<'_>, out: &mut Collector) -> Result<bool> {
         let _ = (context, out);
         Ok(false)
+    }
+
+    /// Whether rows of the last batch are left to emit. They are part of no snapshot, so [`Self::emit_pending`] is called until it
+    /// returns false before a barrier, a watermark or the end of input passes; rows of a batch that comes too early follow them.
+    fn has_backlog(&self) -> bool {
+        false
     }
 
     /// Shows every table of state. Snapshots, restoring and memory are the subtask's business; the operator only works on its

@@ -19,13 +19,16 @@ use crate::graph::{JobGraph, Vertex};
 use crate::metering::{OperatorMetrics, SubtaskMetrics};
 use crate::operator::calc::Calc;
 use crate::operator::group_aggregate::GroupAggregate;
+use crate::operator::join::regular::{self, RegularJoin};
 use crate::operator::snapshot;
 use crate::operator::union::Union;
 use crate::operator::window::aggregate::{Spec, WindowAggregate};
 use crate::operator::window::assigner::Assigner;
 use crate::operator::window::table_function::WindowTableFunction;
 use crate::plan::explain::node_name;
-use crate::plan::{ChangelogMode, Column, Exchange, Operator, Scan, SinkSpec, SinkTarget};
+use crate::plan::{
+    ChangelogMode, Column, Exchange, JoinKind, Operator, Scan, SinkSpec, SinkTarget,
+};
 use crate::sql::catalog::{ObjectName, TableDef};
 use crate::state::{KeyCodec, StateConfig};
 use crate::task::dead_letters::DeadLetters;
@@ -401,6 +404,22 @@ impl<'a> Deployer<'a> {
                 (types, retracts),
                 state,
             )?),
+            Operator::Join {
+                kind: JoinKind::Inner,
+                left_keys,
+                right_keys,
+                residual,
+            } => {
+                let [left, right] = vertex.inputs.as_slice() else {
+                    return Err(Error::internal("a join of other than two inputs"));
+                };
+                let spec = regular::Spec {
+                    keys: [left_keys, right_keys],
+                    types: [&self.types[*left], &self.types[*right]],
+                    residual: residual.as_ref(),
+                };
+                Box::new(RegularJoin::new(&spec, &self.spec.plan.time_zone, &state)?)
+            }
             Operator::TableSourceScan(_) | Operator::Values { .. } | Operator::Sink(_) => {
                 return Err(Error::internal("a source or sink is not a transformation"));
             }
@@ -559,6 +578,7 @@ fn table_of(operator: &Operator) -> Option<(String, Direction)> {
         Operator::Values { .. }
         | Operator::Calc { .. }
         | Operator::Union
+        | Operator::Join { .. }
         | Operator::WindowTableFunction(_)
         | Operator::WindowAggregate { .. }
         | Operator::GroupAggregate { .. } => None,

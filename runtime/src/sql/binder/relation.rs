@@ -40,6 +40,22 @@ pub(super) struct Field {
     pub(super) expr: Expr,
     /// Whether `*` leaves it out: system columns.
     pub(super) hidden: bool,
+    /// What JOIN ... USING made of it.
+    pub(super) using: Using,
+}
+
+/// What JOIN ... USING makes of a column.
+///
+/// # Source
+/// Calcite: `*` begins with the columns of USING, each once; by its table's name each side's column stays reachable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Using {
+    /// Nothing.
+    No,
+    /// The left side's column, which stands for both.
+    Shown,
+    /// The right side's column, which only its table's name reaches.
+    Repeated,
 }
 
 /// A query under construction.
@@ -146,6 +162,7 @@ impl PlanBuilder {
             qualifier: None,
             expr: Expr::column(index, column.ty.clone()),
             hidden: false,
+            using: Using::No,
         };
         Relation {
             base,
