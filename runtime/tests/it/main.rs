@@ -9,4 +9,5 @@
 )]
 
 mod job;
+mod join;
 mod kafka;

@@ -364,7 +364,7 @@ impl PlanBuilder {
             positions.push(known.unwrap_or(projections.len()));
             if known.is_none() {
                 schema.push(Column {
-                    name: format!("$f{}", projections.len()),
+                    name: format!("$k{}", positions.len() - 1),
                     ty: key.ty.clone(),
                 });
                 projections.push(key);
@@ -388,14 +388,7 @@ impl PlanBuilder {
         residual: Option<Expr>,
     ) -> Result<NodeId> {
         let (left_node, right_node) = (self.node(left.node), self.node(right.node));
-        use ChangelogMode::{Append, Retract, Upsert};
-        let changelog = match (left_node.changelog, right_node.changelog) {
-            (Append, Append) => Append,
-            (Append | Retract, Append | Retract) => Retract,
-            (Upsert, _) | (_, Upsert) => {
-                return Err(Error::unsupported("a join over an upsert changelog"));
-            }
-        };
+        let changelog = joined_changelog(left_node.changelog, right_node.changelog)?;
         let mut fields: Vec<Field> = left_node
             .schema
             .iter()
@@ -458,6 +451,16 @@ impl PlanBuilder {
         } else {
             left_key.into_iter().chain(of_right).collect()
         })
+    }
+}
+
+/// The kinds of change that a join of two inputs emits.
+fn joined_changelog(left: ChangelogMode, right: ChangelogMode) -> Result<ChangelogMode> {
+    use ChangelogMode::{Append, Retract, Upsert};
+    match (left, right) {
+        (Append, Append) => Ok(Append),
+        (Append | Retract, Append | Retract) => Ok(Retract),
+        (Upsert, _) | (_, Upsert) => Err(Error::unsupported("a join over an upsert changelog")),
     }
 }
 
@@ -531,7 +534,9 @@ fn distribute(conditions: Vec<Expr>, parts: &mut [Part]) -> Result<(Vec<Expr>, V
 fn split(condition: Expr, conjuncts: &mut Vec<Expr>) {
     match condition.kind {
         ExprKind::Call { function, args } if function == "AND" => {
-            args.into_iter().for_each(|arg| split(arg, conjuncts));
+            for arg in args {
+                split(arg, conjuncts);
+            }
         }
         _ => conjuncts.push(condition),
     }

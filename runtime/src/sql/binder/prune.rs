@@ -138,8 +138,7 @@ impl Rewrite {
     /// Rewrites one node, after those it reads from.
     fn node(&mut self, mut node: Node, needed: &BTreeSet<usize>) {
         let width = node.schema.len();
-        let from = node.inputs.first().map(|input| input.node.0 as usize - 1);
-        let input: Positions = from.map_or_else(Vec::new, |from| self.positions[from].clone());
+        let (input, right) = (self.of_input(&node, 0), self.of_input(&node, 1));
         let positions = match &mut node.operator {
             Operator::TableSourceScan(scan) => prune_scan(scan, needed, width),
             Operator::Calc {
@@ -181,11 +180,7 @@ impl Rewrite {
                 right_keys,
                 residual,
                 ..
-            } => {
-                let right = node.inputs.get(1).map(|input| input.node.0 as usize - 1);
-                let right = right.map_or(&[][..], |right| self.positions[right].as_slice());
-                move_join((left_keys, right_keys), residual, (&input, right))
-            }
+            } => move_join((left_keys, right_keys), residual, (&input, &right)),
             Operator::Values { .. } | Operator::Union | Operator::Sink(_) => {
                 (0..width).map(Some).collect()
             }
@@ -208,6 +203,15 @@ impl Rewrite {
             .upsert_key
             .and_then(|key| key.iter().map(|index| positions[*index]).collect());
         self.push(node, positions);
+    }
+
+    /// New positions of the columns of a node's input; none when it has no such input.
+    fn of_input(&self, node: &Node, index: usize) -> Positions {
+        let from = node
+            .inputs
+            .get(index)
+            .map(|input| input.node.0 as usize - 1);
+        from.map_or_else(Vec::new, |from| self.positions[from].clone())
     }
 
     /// Gives every input of a UNION a node of its own, so that each is an edge of its own.

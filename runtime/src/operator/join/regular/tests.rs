@@ -245,7 +245,7 @@ fn what_explodes_is_emitted_in_steps() {
 fn one_row_that_meets_more_than_a_step_has_room_for_goes_on_within_a_chunk() {
     let mut join = operator(false);
     for _ in 0..7 {
-        feed(&mut join, 0, &inserts(1, [3; 20_000]));
+        feed(&mut join, 0, &inserts(1, std::iter::repeat_n(3, 20_000)));
     }
     assert_eq!(held(&mut join), 1);
     let met = feed(&mut join, 1, &inserts(1, [1]));
