@@ -207,6 +207,7 @@ impl QueryBinder<'_> {
             "HOP" | "CUMULATE" | "SESSION" => {
                 return Err(Error::unsupported(format!("the window function {name}")));
             }
+            "UNNEST" => return Err(Error::unsupported("UNNEST")),
             _ => {
                 let known = ["TUMBLE", "HOP", "CUMULATE", "SESSION"];
                 return Err(unknown_name("table function", &name, known));

@@ -224,7 +224,7 @@ impl QueryBinder<'_> {
             )
             .with_span(span)),
             factor => {
-                let relation = self.factor(factor)?;
+                let relation = self.factor(factor).map_err(|error| error.with_span(span))?;
                 scope.add(relation, span)
             }
         }

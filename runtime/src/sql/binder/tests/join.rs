@@ -339,6 +339,18 @@ fn window_columns_may_be_join_keys() {
 fn joins_of_later_versions_are_refused_with_their_place() {
     for (sql, expected) in [
         (
+            "SELECT * FROM orders CROSS JOIN UNNEST(tags) AS t(tag)",
+            "line 1, column 33: UNNEST",
+        ),
+        (
+            "SELECT * FROM orders, clicks AS c(a, b, c, d, e)",
+            "line 1, column 23: a join without an equality",
+        ),
+        (
+            "SELECT * FROM orders, (SELECT k FROM clicks) AS c(a)",
+            "line 1, column 24: a join without an equality",
+        ),
+        (
             "SELECT * FROM orders JOIN clicks ON TRUE",
             "line 1, column 27: a join without an equality",
         ),
