@@ -5,15 +5,21 @@
 //! unsafe code, and no secret of the options is ever printed.
 
 pub mod admin;
+mod channel;
 mod client;
 mod fetched;
 mod ffi;
 mod options;
+mod port;
+mod service;
 mod sink;
 mod source;
 mod split;
+mod transaction;
 mod translate;
+mod verdict;
 
 pub use options::{KafkaOptions, topic_of};
 pub use sink::KafkaSink;
 pub use source::KafkaSource;
+pub use transaction::KafkaTransactions;
