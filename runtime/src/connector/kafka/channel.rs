@@ -110,6 +110,11 @@ impl Tally {
         zero
     }
 
+    /// Takes back that the slot waits for zero: it writes on.
+    pub(super) fn want_more(&self) {
+        self.wants_zero.store(false, SeqCst);
+    }
+
     /// Asks to be woken when there may be room. Said before the last try, since room that comes after it must not be missed.
     pub(super) fn want_room(&self) {
         self.wants_room.store(true, SeqCst);
@@ -187,6 +192,13 @@ impl Channel {
     pub(super) fn serve(&self) {
         self.producer
             .serve(EVENTS_MAX, &mut |event| self.apply(&event));
+    }
+
+    /// Whether a writer waits for its deliveries.
+    pub(super) fn is_waited_for(&self) -> bool {
+        lock(&self.tallies)
+            .values()
+            .any(|tally| tally.wants_zero.load(SeqCst) && tally.outstanding() > 0)
     }
 
     /// Wakes the slots whose writers were served.

@@ -20,8 +20,15 @@ pub(super) const PRODUCERS: usize = 2;
 const THREAD_NAME: &str = "weir-kafka-acks";
 
 /// How long librdkafka's threads have to hear that what lingers shall be sent. The wish is seen after a thread switch; the time is
-/// lost once for every flush, which happens once for every checkpoint. A guess, unmeasured.
+/// lost for every flush, which happens once for every checkpoint. A guess, unmeasured.
 const PUSH_PATIENCE: Duration = Duration::from_millis(1);
+
+/// Pause before the wish is repeated, for what could not be sent when it was said: the first records of a partition wait for its
+/// leader. Each further one is twice as long. A guess, unmeasured.
+const PUSH_PAUSE: Duration = Duration::from_millis(1);
+
+/// Longest such pause, while a broker is away. A guess, unmeasured.
+const PUSH_PAUSE_MAX: Duration = Duration::from_millis(100);
 
 /// The producers, which epochs use in turn, and their thread.
 #[derive(Debug)]
@@ -37,8 +44,8 @@ pub(super) struct Service {
 struct Shared {
     /// Even epochs and odd ones.
     channels: [Arc<Channel>; PRODUCERS],
-    /// Whether what lingers shall be sent.
-    pushes: [AtomicBool; PRODUCERS],
+    /// Whether a writer has begun to wait for its deliveries.
+    push: AtomicBool,
     /// Whether the thread shall end.
     stop: AtomicBool,
     /// Wakes the thread; producers hold it too.
@@ -53,7 +60,7 @@ impl Service {
     pub(super) fn start(channels: [Arc<Channel>; PRODUCERS], waker: Waker) -> Result<Arc<Self>> {
         let shared = Arc::new(Shared {
             channels,
-            pushes: [AtomicBool::new(false), AtomicBool::new(false)],
+            push: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             waker,
         });
@@ -73,9 +80,9 @@ impl Service {
         &self.shared.channels
     }
 
-    /// Has what lingers in one channel sent.
-    pub(super) fn push(&self, index: usize) {
-        self.shared.pushes[index].store(true, SeqCst);
+    /// Has what lingers sent, wherever a writer waits for it.
+    pub(super) fn push(&self) {
+        self.shared.push.store(true, SeqCst);
         self.shared.waker.wake();
     }
 }
@@ -93,17 +100,25 @@ impl Drop for Service {
 }
 
 impl Shared {
-    /// Serves until the service ends.
+    /// Serves until the service ends. Parks without a tick unless a writer waits for records that linger.
     fn run(&self) {
+        let mut pause = PUSH_PAUSE;
         while !self.stop.load(SeqCst) {
-            for (channel, push) in self.channels.iter().zip(&self.pushes) {
-                if push.swap(false, SeqCst) {
-                    channel.producer().push(PUSH_PATIENCE);
-                }
-                channel.serve();
-                channel.wake_served();
+            if self.push.swap(false, SeqCst) {
+                pause = PUSH_PAUSE;
             }
-            self.waker.park(None);
+            let mut lingering = false;
+            for channel in &self.channels {
+                channel.serve();
+                if channel.is_waited_for() {
+                    channel.producer().push(PUSH_PATIENCE);
+                    channel.serve();
+                }
+                channel.wake_served();
+                lingering |= channel.is_waited_for();
+            }
+            self.waker.park(lingering.then_some(pause));
+            pause = (pause * 2).min(PUSH_PAUSE_MAX);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! partition leave in the order in which they came, and a record is forgotten only when its delivery is acknowledged.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::channel::{Channel, Tally};
 use super::client;
@@ -180,10 +181,10 @@ impl Lane {
     fn push(&self) {
         match self {
             // A slot may not wait for librdkafka's threads to hear of it: what lingers leaves with its linger at the latest.
-            Self::Own(port) => port.channel().producer().push(std::time::Duration::ZERO),
+            Self::Own(port) => port.channel().producer().push(Duration::ZERO),
             Self::Shared(lane) => {
-                if let (Some(service), Some(index)) = (&lane.service, lane.current) {
-                    service.push(index);
+                if let Some(service) = &lane.service {
+                    service.push();
                 }
             }
         }
@@ -278,6 +279,7 @@ impl SinkWriter for Writer {
             ));
         }
         self.pushed = false;
+        self.tally.want_more();
         let routes = self.route(records);
         let next = self.lane.port()?.send(records, &routes, 0);
         let next = next.inspect_err(|error| self.tally.fail(error.clone()))?;
