@@ -1,8 +1,8 @@
 //! Apache Kafka through librdkafka.
 //!
 //! Enters: [`KafkaOptions`] of a table's WITH options, a topic. Leaves: [`KafkaSource`] and [`KafkaSink`], whose readers and
-//! writers never block, and [`admin`] calls with bounded time-outs. Invariant: `ffi` is the only module of the crate with
-//! unsafe code, and no secret of the options is ever printed.
+//! writers never block, [`KafkaTransactions`] that all sinks of a statement share, and [`admin`] calls with bounded time-outs.
+//! Invariant: `ffi` is the only module of the crate with unsafe code, and no secret of the options is ever printed.
 
 pub mod admin;
 mod channel;

@@ -420,6 +420,45 @@ mod tests {
     }
 
     #[test]
+    fn identity_tells_clusters_and_principals_apart_without_secrets() {
+        let identity = |bootstrap: &str, own: &[(&str, &str)]| {
+            KafkaOptions::from_table(&table(own), Some(bootstrap))
+                .unwrap()
+                .identity()
+        };
+        assert_eq!(identity("b:2, a:1", &[]), identity("a:1,b:2", &[]));
+        let alice = [
+            ("properties.security.protocol", "SASL_SSL"),
+            ("properties.sasl.mechanism", "PLAIN"),
+            ("properties.sasl.username", "alice"),
+            ("properties.sasl.password", "hunter2"),
+        ];
+        assert_eq!(identity("a:1", &alice), "kafka a:1 SASL_SSL as alice");
+        assert_ne!(identity("a:1", &alice), identity("a:1", &[]));
+        let tuned = [("properties.linger.ms", "7")];
+        assert_eq!(identity("a:1", &tuned), identity("a:1", &[]));
+    }
+
+    #[test]
+    fn the_epoch_record_is_read_committed_and_outside_the_users_group() {
+        let options = KafkaOptions::from_table(
+            &table(&[
+                ("properties.group.id", "g"),
+                ("properties.group.instance.id", "i"),
+                ("properties.isolation.level", "read_uncommitted"),
+            ]),
+            Some("b:2"),
+        )
+        .unwrap();
+        let record = options.client_config(Role::Record);
+        assert_eq!(record.get("group.id"), None);
+        assert_eq!(record.get("group.instance.id"), None);
+        assert_eq!(record.get("isolation.level"), Some("read_committed"));
+        let source = options.client_config(Role::Consumer);
+        assert_eq!(source.get("isolation.level"), Some("read_uncommitted"));
+    }
+
+    #[test]
     fn bad_values_are_refused_with_their_names() {
         for (key, value) in [
             ("kafka.consumer.isolation-level", "dirty"),

@@ -95,7 +95,7 @@ impl Sink for KafkaSink {
     }
 
     /// The transactions of the cluster. The epoch record lives beside partition 0 of the topic of the sink whose `open` is called,
-    /// so the deployer calls that of the first sink of the plan, at every start.
+    /// so the deployer calls that of the first sink of the plan, at every start. Its producer properties are those of all sinks.
     fn transactional(&self) -> Option<TransactionalSystem> {
         let (options, topic) = (self.options.clone(), self.topic.clone());
         Some(TransactionalSystem {

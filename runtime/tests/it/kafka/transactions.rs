@@ -3,6 +3,8 @@
 //! Place in the flow: the suite of all committers, and what only Kafka can show. Invariant: every statement has a name of its own, and
 //! what it leaves open is aborted by the broker.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
 use std::sync::{Barrier, Mutex};
 
 use weir_runtime::connector::sink::{TransactionOwner, Transactions};
@@ -398,4 +400,75 @@ fn a_refused_record_fails_its_writer_and_its_transaction() {
     assert_eq!(error.kind, Kind::Unavailable, "{error}");
     drop(run);
     assert!(broker.committed(&other).unwrap().is_empty());
+}
+/// Names the topic and the statement to the process that is to be killed.
+const VICTIM: &str = "WEIR_TEST_KAFKA_VICTIM";
+
+/// What the process says after each step of an epoch.
+const STEP: &str = "step";
+
+/// Records of an epoch of the process.
+const VICTIM_RECORDS: u64 = 20;
+
+/// The process that [`a_killed_process_loses_and_doubles_nothing`] kills; by itself this does nothing.
+#[test]
+#[expect(clippy::print_stdout, reason = "the killer counts the lines")]
+fn victim() {
+    let Some(broker) = Broker::find() else { return };
+    let Some(named) = std::env::var_os(VICTIM) else {
+        return;
+    };
+    let named = named.into_string().unwrap();
+    let (topic, uid) = named.split_once(' ').unwrap();
+    let mut owner = Owner::unique();
+    uid.clone_into(&mut owner.uid);
+    let mut run = Run::start(&broker, &owner, &[topic]).unwrap();
+    let committed = run.committer().committed().unwrap();
+    let first = committed.map_or(0, |record| record.epoch) + 1;
+    for epoch in first.. {
+        run.begin(epoch).unwrap();
+        for value in (epoch - 1) * VICTIM_RECORDS..epoch * VICTIM_RECORDS {
+            run.write(&broker, 0, &[("a", &value.to_string())]).unwrap();
+        }
+        println!("{STEP}");
+        if epoch > first {
+            run.commit(epoch - 1).unwrap();
+        }
+        println!("{STEP}");
+        run.flush(&broker).unwrap();
+        println!("{STEP}");
+    }
+}
+
+#[test]
+fn a_killed_process_loses_and_doubles_nothing() {
+    const KILLS: usize = 12;
+    let Some(broker) = Broker::find() else { return };
+    let (owner, topic) = (Owner::unique(), broker.create_topic().unwrap());
+    for kill in 0..KILLS {
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "kafka::transactions::victim", "--nocapture"])
+            .env(VICTIM, format!("{topic} {}", owner.uid))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Killed while it takes the step after the one it has told, another one each time.
+        let steps = BufReader::new(process.stdout.take().unwrap())
+            .lines()
+            .map_while(Result::ok)
+            .filter(|line| line == STEP)
+            .take(5 + kill)
+            .count();
+        process.kill().unwrap();
+        process.wait().unwrap();
+        assert_eq!(steps, 5 + kill, "the process ended by itself");
+    }
+    let run = Run::fence(&broker, &owner, &topic).unwrap();
+    let epoch = run.committer().committed().unwrap().unwrap().epoch;
+    assert!(epoch >= KILLS as u64, "{epoch}");
+    let values = broker.values_of(&topic, "a");
+    assert!(
+        values.iter().copied().eq(0..epoch * VICTIM_RECORDS),
+        "{values:?}"
+    );
 }
