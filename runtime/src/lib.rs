@@ -17,6 +17,8 @@ pub mod plan;
 pub mod sql;
 pub mod state;
 pub mod task;
+#[doc(hidden)]
+pub mod testing;
 pub mod time;
 pub mod types;
 
