@@ -11,7 +11,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use weir_model::meter;
 use weir_runtime::connector::log::{FsyncPolicy, LogOptions, LogStore, Record, TopicConfig};
-use weir_runtime::plan::{NodeId, Operator, StreamPlan};
+use weir_runtime::plan::{Exchange, NodeId, Operator, StreamPlan};
 use weir_runtime::sql::catalog::TableDef;
 use weir_runtime::task::{Environment, Job, JobConfig, JobEvent, JobSpec};
 use weir_runtime::time::{SharedClock, SystemClock};
@@ -376,12 +376,15 @@ fn splits_reach(meter: &meter::Job, table: &str, watermark_ms: i64) -> bool {
     !reads || (has_split && reached)
 }
 
-/// Whether the watermark has reached every operator that has no other source than this table.
+/// Whether the watermark has reached every operator behind an exchange that has no other source than this table. Elsewhere rows cannot
+/// overtake it, and the subtask of an idle split does not see it.
 fn operators_reach(plan: &StreamPlan, meter: &meter::Job, table: &str, watermark_ms: i64) -> bool {
     plan.nodes.iter().all(|node| {
         let operator = meter.operators.iter().find(|found| found.id == node.id.0);
         let reached = operator.and_then(|found| found.input_watermark_ms);
-        node.inputs.is_empty()
+        node.inputs
+            .iter()
+            .all(|input| input.exchange == Exchange::Forward)
             || !only_reads(plan, node.id, table)
             || reached.is_some_and(|reached| reached >= watermark_ms)
     })
