@@ -74,7 +74,10 @@ pub(crate) fn difference(
 ) -> Result<Option<String>> {
     if delivery == Delivery::AtLeastOnce {
         // Retractions and tombstones may be repeated or missing, so only what was ever there can be compared.
-        let inserted = written.changes.iter().filter(|change| !change.is_retraction);
+        let inserted = written
+            .changes
+            .iter()
+            .filter(|change| !change.is_retraction);
         let actual: Vec<String> = inserted.filter_map(|change| change.row.clone()).collect();
         let extra_is_wrong = written.mode == Mode::Append;
         return Ok(difference_of_sets(expected, &actual, extra_is_wrong));

@@ -199,7 +199,10 @@ fn summary(cases: &[(String, PathBuf)], verdicts: &[(Verdict, Option<Oracle>)]) 
         .iter()
         .filter(|(_, oracle)| *oracle == Some(Oracle::Flink))
         .count();
-    println!("\n{by_flink} of {} cases were compared with Flink", cases.len());
+    println!(
+        "\n{by_flink} of {} cases were compared with Flink",
+        cases.len()
+    );
     let word = if failed == 0 { "ok" } else { "FAILED" };
     println!(
         "\ntest result: {word}. {passed} passed; {failed} failed; {pending} ignored; 0 measured; 0 filtered out\n"

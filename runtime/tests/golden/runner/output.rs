@@ -157,7 +157,11 @@ fn change(table: &TableDef, batch: &RawBatch, row: usize, is_error_table: bool) 
         });
         object(columns)
     };
-    let headers = batch.headers.get(row).map(Vec::as_slice).unwrap_or_default();
+    let headers = batch
+        .headers
+        .get(row)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     let op = headers
         .iter()
         .find(|(name, _)| name.of(&batch.buffer) == OP_HEADER)

@@ -100,7 +100,9 @@ impl<'a> World<'a> {
         }
         let is_known = |name: &String| script.tables.iter().any(|table| table.name.name == *name);
         if let Some(unknown) = case.input.keys().find(|name| !is_known(name)) {
-            return Err(format!("input for \"{unknown}\", which query.sql does not create"));
+            return Err(format!(
+                "input for \"{unknown}\", which query.sql does not create"
+            ));
         }
         Ok(Self {
             case,
@@ -130,8 +132,10 @@ impl<'a> World<'a> {
         }
         for (partition, rows) in parts {
             let ops: Vec<[u8; 1]> = rows.iter().map(|(_, row)| [row.op.unwrap_or(0)]).collect();
-            let headers: Vec<[(&[u8], Option<&[u8]>); 1]> =
-                ops.iter().map(|op| [(b"op".as_slice(), Some(op.as_slice()))]).collect();
+            let headers: Vec<[(&[u8], Option<&[u8]>); 1]> = ops
+                .iter()
+                .map(|op| [(b"op".as_slice(), Some(op.as_slice()))])
+                .collect();
             let records: Vec<Record<'_>> = rows
                 .iter()
                 .zip(&headers)
@@ -316,7 +320,11 @@ impl<'a> World<'a> {
                 }
             }
             if self.clock.monotonic() > until {
-                let meters: Vec<_> = self.jobs.iter().map(|running| running.job.meter()).collect();
+                let meters: Vec<_> = self
+                    .jobs
+                    .iter()
+                    .map(|running| running.job.meter())
+                    .collect();
                 return Err(format!("not within {PATIENCE:?}: {what}: {meters:#?}"));
             }
             std::thread::park_timeout(LOOK_INTERVAL);
@@ -348,7 +356,11 @@ impl<'a> World<'a> {
 
     /// A table's definition.
     fn table(&self, name: &str) -> Result<&'a TableDef> {
-        let found = self.script.tables.iter().find(|table| table.name.name == name);
+        let found = self
+            .script
+            .tables
+            .iter()
+            .find(|table| table.name.name == name);
         found.ok_or_else(|| format!("{}: no table \"{name}\"", self.case.name))
     }
 }
@@ -371,7 +383,10 @@ fn splits_reach(meter: &meter::Job, table: &str, watermark_ms: i64) -> bool {
         .any(|read| read.name == table && read.direction == meter::Direction::Read);
     // An idle split does not hold the others back.
     let reached = splits.all(|split| {
-        split.is_idle || split.watermark_ms.is_some_and(|reached| reached >= watermark_ms)
+        split.is_idle
+            || split
+                .watermark_ms
+                .is_some_and(|reached| reached >= watermark_ms)
     });
     !reads || (has_split && reached)
 }
