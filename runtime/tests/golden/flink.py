@@ -144,7 +144,7 @@ class Table:
             return "`%s` %s" % (found.group(1), found.group(2))
 
         self.body = re.sub(
-            r"`?(\w+)`?\s+([\w<>, ]+(?:\(\d+\))?(?:\s+NOT\s+NULL)?)\s+METADATA(?:\s+FROM\s+'([^']+)')?(\s+VIRTUAL)?",
+            r"`?(\w+)`?\s+(\w+(?:\(\d+\))?(?:\s+NOT\s+NULL)?)\s+METADATA(?:\s+FROM\s+'([^']+)')?(\s+VIRTUAL)?",
             physical, self.body, flags=re.I)
 
     def is_append(self):

@@ -22,6 +22,15 @@ pub(crate) enum Delivery {
     AtLeastOnce,
 }
 
+/// Whether the order of appended rows counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// It does not.
+    Any,
+    /// Rows are as they were expected, one by one.
+    Kept,
+}
+
 /// The rows that a table ends with; in the order of partitions and offsets for appended ones, of keys otherwise.
 ///
 /// # Errors
@@ -70,7 +79,7 @@ pub(crate) fn difference(
     expected: &[String],
     written: &Written,
     delivery: Delivery,
-    is_sorted: bool,
+    order: Order,
 ) -> Result<Option<String>> {
     if delivery == Delivery::AtLeastOnce {
         // Retractions and tombstones may be repeated or missing, so only what was ever there can be compared.
@@ -79,11 +88,10 @@ pub(crate) fn difference(
             .iter()
             .filter(|change| !change.is_retraction);
         let actual: Vec<String> = inserted.filter_map(|change| change.row.clone()).collect();
-        let extra_is_wrong = written.mode == Mode::Append;
-        return Ok(difference_of_sets(expected, &actual, extra_is_wrong));
+        return Ok(difference_of_sets(expected, &actual, written.mode));
     }
     let actual = fold(written)?;
-    if !is_sorted && expected != actual {
+    if order == Order::Kept && expected != actual {
         let mut text = String::from("the order differs; written were\n");
         for row in actual.iter().take(DIFF_ROWS_MAX) {
             writeln!(text, "    {row}").expect("writing to a string cannot fail");
@@ -117,17 +125,13 @@ fn difference_of_multisets(expected: &[String], actual: &[String]) -> Option<Str
     report(&lines)
 }
 
-/// Compares which rows are there, at least as often as expected.
-fn difference_of_sets(
-    expected: &[String],
-    actual: &[String],
-    extra_is_wrong: bool,
-) -> Option<String> {
+/// Compares which rows are there, at least as often as expected; other rows are wrong only where rows are appended.
+fn difference_of_sets(expected: &[String], actual: &[String], mode: Mode) -> Option<String> {
     let mut lines = Vec::new();
     for (row, count) in balance(expected, actual) {
         if count > 0 {
             lines.push(format!("- {row}"));
-        } else if extra_is_wrong && count < 0 && !expected.contains(row) {
+        } else if mode == Mode::Append && count < 0 && !expected.contains(row) {
             lines.push(format!("+ {row}"));
         }
     }

@@ -156,7 +156,7 @@ fn single(world: &mut World<'_>, steps: &[TableStep<'_>]) -> Result<End> {
         parallelism: 1,
         checkpoint_interval: NEVER,
     };
-    if let failed @ End::Failed(_) = world.start(running)? {
+    if let failed @ End::Failed(_) = world.start(running) {
         return Ok(failed);
     }
     while let [(table, Step::Watermark(watermark_ms)), others @ ..] = rest {
@@ -173,10 +173,14 @@ fn checkpoints(world: &mut World<'_>, steps: &[TableStep<'_>]) -> Result<End> {
         parallelism: 2,
         checkpoint_interval: OFTEN,
     };
-    if let failed @ End::Failed(_) = world.start(running)? {
+    if let failed @ End::Failed(_) = world.start(running) {
         return Ok(failed);
     }
-    feed_one_by_one(world, steps)?;
+    // At least one checkpoint is in the middle of the input.
+    let (first, second) = steps.split_at(steps.len() / 2);
+    feed_one_by_one(world, first)?;
+    world.await_checkpoint()?;
+    feed_one_by_one(world, second)?;
     world.seal()?;
     world.finish()
 }
@@ -201,7 +205,7 @@ fn restored(world: &mut World<'_>, steps: &[TableStep<'_>]) -> Result<End> {
         parallelism,
         checkpoint_interval: NEVER,
     };
-    if let failed @ End::Failed(_) = world.start(running(2))? {
+    if let failed @ End::Failed(_) = world.start(running(2)) {
         return Ok(failed);
     }
     feed_one_by_one(world, first)?;
@@ -209,7 +213,7 @@ fn restored(world: &mut World<'_>, steps: &[TableStep<'_>]) -> Result<End> {
     if let failed @ End::Failed(_) = world.stop()? {
         return Ok(failed);
     }
-    if let failed @ End::Failed(_) = world.start(running(3))? {
+    if let failed @ End::Failed(_) = world.start(running(3)) {
         return Ok(failed);
     }
     feed_one_by_one(world, second)?;
@@ -225,7 +229,7 @@ fn faults(world: &mut World<'_>, steps: &[TableStep<'_>], random: &mut StdRng) -
     };
     let mut rest = steps;
     for _ in 0..CRASHES {
-        if let failed @ End::Failed(_) = world.start(running)? {
+        if let failed @ End::Failed(_) = world.start(running) {
             return Ok(failed);
         }
         let (now, later) = rest.split_at(random.random_range(0..=rest.len()));
@@ -233,11 +237,14 @@ fn faults(world: &mut World<'_>, steps: &[TableStep<'_>], random: &mut StdRng) -
         feed_one_by_one(world, now)?;
         let delay = Duration::from_millis(random.random_range(0..=CRASH_DELAY_MS_MAX));
         world.await_some(random.random_range(0..=now.len() as u64 + 1), delay);
+        if random.random_bool(0.5) {
+            world.await_checkpoint()?;
+        }
         if let failed @ End::Failed(_) = world.cancel()? {
             return Ok(failed);
         }
     }
-    if let failed @ End::Failed(_) = world.start(running)? {
+    if let failed @ End::Failed(_) = world.start(running) {
         return Ok(failed);
     }
     feed_one_by_one(world, rest)?;

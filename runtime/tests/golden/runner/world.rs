@@ -174,10 +174,7 @@ impl<'a> World<'a> {
     }
 
     /// Starts the jobs of all plans; each goes on from its newest checkpoint.
-    ///
-    /// # Errors
-    /// `End::Failed` inside of `Ok` is a statement that does not start.
-    pub(crate) fn start(&mut self, running: Running) -> Result<End> {
+    pub(crate) fn start(&mut self, running: Running) -> End {
         self.is_restored |= self.checkpoints_exist();
         let environment = Environment {
             clock: self.clock.clone(),
@@ -206,10 +203,10 @@ impl<'a> World<'a> {
             });
             match Job::start(&spec, &environment, on_event) {
                 Ok(job) => self.jobs.push(Started { job, events }),
-                Err(error) => return Ok(End::Failed(error)),
+                Err(error) => return End::Failed(error),
             }
         }
-        Ok(End::Done)
+        End::Done
     }
 
     /// Waits until the jobs have ended by themselves.
@@ -274,16 +271,25 @@ impl<'a> World<'a> {
     pub(crate) fn await_some(&self, records: u64, moment: Duration) {
         let read = || -> u64 {
             let meters = self.jobs.iter().map(|running| running.job.meter());
-            meters
-                .flat_map(|meter| meter.tables)
-                .filter(|table| table.direction == meter::Direction::Read)
-                .map(|table| table.records_total)
-                .sum()
+            meters.map(|meter| records_read(&meter)).sum()
         };
         let until = self.clock.monotonic() + moment;
         while read() < records && self.clock.monotonic() < until {
             std::thread::park_timeout(LOOK_INTERVAL);
         }
+    }
+
+    /// Waits until every running job that has read something has completed a checkpoint.
+    ///
+    /// # Errors
+    /// When one does not in time.
+    pub(crate) fn await_checkpoint(&mut self) -> Result<()> {
+        self.wait("a checkpoint is complete", |world| {
+            world.jobs.iter().all(|running| {
+                let meter = running.job.meter();
+                meter.checkpoints.completed_total > 0 || records_read(&meter) == 0
+            })
+        })
     }
 
     /// Waits until a table's watermark has gone through all jobs that read it.
@@ -363,6 +369,15 @@ impl<'a> World<'a> {
             .find(|table| table.name.name == name);
         found.ok_or_else(|| format!("{}: no table \"{name}\"", self.case.name))
     }
+}
+
+/// Records that a job has read since it was started.
+fn records_read(meter: &meter::Job) -> u64 {
+    let read = meter
+        .tables
+        .iter()
+        .filter(|table| table.direction == meter::Direction::Read);
+    read.map(|table| table.records_total).sum()
 }
 
 /// A table's name as the meter has it.
