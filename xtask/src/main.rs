@@ -9,6 +9,7 @@
 
 mod check;
 mod command;
+mod golden;
 mod stack;
 mod test;
 mod timing;
@@ -29,6 +30,8 @@ Commands:
       --suite NAME         run one suite: unit, golden, kafka, prometheus, clients, fuzz
       --filter TEXT        run only tests whose name contains TEXT
       --profile NAME       build with this profile instead of ci, for instance dev
+  golden --update [NAME..] rewrite the expected rows of golden cases whose name contains one of these, or of all
+  golden --flink [ARG..]   compare golden cases with a running Flink; the arguments are those of runtime/tests/golden/flink.py
   stack fetch              fetch what the tests need (JRE, Kafka, Prometheus) and print where it is
   stack up                 start Kafka and print the environment of the tests, until the input ends (Ctrl-D)
   help                     print this text
@@ -73,6 +76,8 @@ fn run(arguments: &[String]) -> Result<bool> {
                 slack: options.slack()?,
             })
         }
+        ["golden", "--update", filters @ ..] => golden::update(filters).map(|()| true),
+        ["golden", "--flink", arguments @ ..] => golden::flink(arguments).map(|()| true),
         ["stack", "fetch"] => {
             let workspace = workspace::Workspace::load()?;
             let components = stack::install(&workspace.target_dir)?;

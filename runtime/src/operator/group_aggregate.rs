@@ -163,11 +163,13 @@ impl GroupAggregate {
             ..Changes::default()
         };
         let is_global = self.keys.is_empty();
+        // SELECT DISTINCT has keys only: nothing that could differ.
+        let has_results = !before.is_empty();
         for (position, id) in (0u32..).zip(&touched.old) {
             let row = position as usize;
             if rows[*id as usize] == 0 && !is_global {
                 changes.push(Side::Before, position, *id, RowKind::Delete);
-            } else if rows_before.row(row) != rows_after.row(row) {
+            } else if has_results && rows_before.row(row) != rows_after.row(row) {
                 changes.push(Side::Before, position, *id, RowKind::UpdateBefore);
                 changes.push(Side::After, position, *id, RowKind::UpdateAfter);
             }
