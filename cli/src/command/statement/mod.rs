@@ -1,7 +1,10 @@
 //! `weir statement`.
 //!
-//! Place in the flow: Confluent's `sql/v1` API, and Weir's own drain. Invariant: JSON output is what the API gives, with name and phase at
-//! the top.
+//! Place in the flow: Confluent's `sql/v1` API where it has what is needed, Weir's own for the rest. Invariant: JSON output is what the
+//! API gives, with name and phase at the top of lists.
+
+mod savepoint;
+mod transfer;
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -40,22 +43,57 @@ pub(crate) async fn run(command: Statement) -> Result<()> {
         Statement::Stop {
             name,
             drain,
+            savepoint,
+            json,
             server,
         } => {
             let client = Client::new(&server.url)?;
+            if let Some(savepoint) = savepoint {
+                return savepoint::stop(&client, &name, &savepoint, json).await;
+            }
             if drain {
                 client.drain(&name).await?;
             } else {
                 client.set_stopped(&name, true).await?;
             }
-            output::line(format!("{name} {}", if drain { "drains" } else { "stops" }));
-            Ok(())
+            done(&client, &name, if drain { "drains" } else { "stops" }, json).await
         }
-        Statement::Resume { name, server } => {
-            Client::new(&server.url)?.set_stopped(&name, false).await?;
-            output::line(format!("{name} resumes"));
-            Ok(())
+        Statement::Resume(args) => savepoint::resume(args).await,
+        Statement::Rescale {
+            name,
+            parallelism,
+            json,
+            server,
+        } => {
+            let client = Client::new(&server.url)?;
+            let body = json!({ "parallelism": parallelism });
+            client.act(&name, "rescale", body).await?;
+            let what = format!("gets {parallelism} CFU");
+            done(&client, &name, &what, json).await
         }
+        Statement::Savepoint {
+            name,
+            savepoint,
+            json,
+            server,
+        } => savepoint::take(&Client::new(&server.url)?, &name, savepoint, json).await,
+        Statement::Savepoints {
+            name,
+            server,
+            output,
+        } => savepoint::list(&Client::new(&server.url)?, &name, output).await,
+        Statement::Checkpoints {
+            name,
+            server,
+            output,
+        } => savepoint::checkpoints(&Client::new(&server.url)?, &name, output).await,
+        Statement::DeleteSavepoint {
+            name,
+            savepoint,
+            server,
+        } => savepoint::delete(&Client::new(&server.url)?, &name, &savepoint).await,
+        Statement::Export(args) => transfer::export(args).await,
+        Statement::Import(args) => transfer::import(args).await,
         Statement::Delete { name, server } => {
             Client::new(&server.url)?.delete(&name).await?;
             output::line(format!("{name} is deleted"));
@@ -70,12 +108,22 @@ pub(crate) async fn run(command: Statement) -> Result<()> {
             let exceptions = Client::new(&server.url)?.pages(&path).await?;
             let columns = [
                 ("Time", "/timestamp"),
-                ("Name", "/name"),
+                ("Class", "/class"),
+                ("Code", "/code"),
                 ("Message", "/message"),
             ];
             output::list(&exceptions, &columns, output.format())
         }
     }
+}
+
+/// Says what was done, or shows the statement as JSON.
+async fn done(client: &Client, name: &str, what: &str, json: bool) -> Result<()> {
+    if json {
+        return output::json(&client.statement(name).await?);
+    }
+    output::line(format!("{name} {what}"));
+    Ok(())
 }
 
 /// What the list shows of a statement.
