@@ -7,6 +7,7 @@
 
 mod billing;
 mod life;
+mod recovery;
 mod sql;
 mod start;
 mod support;
