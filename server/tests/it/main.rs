@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
 mod billing;
+mod crash;
 mod life;
 mod recovery;
 mod sql;

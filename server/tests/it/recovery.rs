@@ -43,7 +43,9 @@ async fn write(server: &TestServer, ids: std::ops::RangeInclusive<u64>) {
 async fn wait_for_records(server: &TestServer, count: i64) {
     let log = server.server().log().unwrap();
     let is_there = || log.end_offset("sink", 0).unwrap() >= count;
-    server.until("records in the sink", || async { is_there() }).await;
+    server
+        .until("records in the sink", || async { is_there() })
+        .await;
     assert_eq!(log.end_offset("sink", 0).unwrap(), count);
 }
 
@@ -92,11 +94,18 @@ async fn a_savepoint_is_kept_listed_resumed_from_and_deleted() {
 
     write(&server, 3..=3).await;
     let (status, stops) = act(&server, "copy", "stop", json!({ "savepoint": "three" })).await;
-    assert_eq!((status, &stops["savepoint"]), (StatusCode::OK, &json!("three")));
+    assert_eq!(
+        (status, &stops["savepoint"]),
+        (StatusCode::OK, &json!("three"))
+    );
     server.wait_for("copy", "STOPPED").await;
     server
         .until("the savepoint of the stop", || async {
-            server.get(savepoints).await["data"].as_array().unwrap().len() == 2
+            server.get(savepoints).await["data"]
+                .as_array()
+                .unwrap()
+                .len()
+                == 2
         })
         .await;
     let list = server.get(savepoints).await;
@@ -104,7 +113,13 @@ async fn a_savepoint_is_kept_listed_resumed_from_and_deleted() {
     wait_for_records(&server, 3).await;
 
     // The third record is written again, since it came after the savepoint.
-    let (status, resumed) = act(&server, "copy", "resume", json!({ "from_savepoint": "two" })).await;
+    let (status, resumed) = act(
+        &server,
+        "copy",
+        "resume",
+        json!({ "from_savepoint": "two" }),
+    )
+    .await;
     assert_eq!(status, StatusCode::OK, "{resumed}");
     wait_for_records(&server, 4).await;
     let (status, _) = act(&server, "copy", "resume", json!({})).await;
@@ -116,7 +131,9 @@ async fn a_savepoint_is_kept_listed_resumed_from_and_deleted() {
             server.send(Method::DELETE, &path, None).await.0 == StatusCode::NO_CONTENT
         })
         .await;
-    let (status, _) = server.send(Method::GET, &format!("{savepoints}/two"), None).await;
+    let (status, _) = server
+        .send(Method::GET, &format!("{savepoints}/two"), None)
+        .await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     server.stop().await;
 
@@ -158,7 +175,12 @@ async fn the_two_ways_out_of_a_damaged_checkpoint() {
     server.wait_for("copy", "RUNNING").await;
 
     stop(&server, "copy").await;
-    let before = server.server().log().unwrap().end_offset("sink", 0).unwrap();
+    let before = server
+        .server()
+        .log()
+        .unwrap()
+        .end_offset("sink", 0)
+        .unwrap();
     let offsets = json!({ "source": "partition:0,offset:1" });
     let body = json!({ "from_nothing": true, "offsets": offsets });
     let (status, resumed) = act(&server, "copy", "resume", body).await;
@@ -205,7 +227,10 @@ async fn other_slots_are_billed_from_the_moment_they_change() {
         .await
         .unwrap_err();
     let grown = usage().await - from;
-    assert!((5_900..9_000).contains(&grown), "{grown} slot-ms in 2 s of 3 slots");
+    assert!(
+        (5_900..9_000).contains(&grown),
+        "{grown} slot-ms in 2 s of 3 slots"
+    );
     server.stop().await;
 }
 
@@ -225,11 +250,15 @@ async fn exceptions_have_class_and_code_and_ten_are_kept() {
         .submit("copy", "INSERT INTO sink SELECT id FROM far", quick)
         .await;
     let exceptions = || async {
-        let answer = server.on_statement(Method::GET, "copy/exceptions", None).await;
+        let answer = server
+            .on_statement(Method::GET, "copy/exceptions", None)
+            .await;
         answer.1["data"].as_array().unwrap().clone()
     };
     server
-        .until("ten exceptions", || async { exceptions().await.len() == 10 })
+        .until("ten exceptions", || async {
+            exceptions().await.len() == 10
+        })
         .await;
     let first = exceptions().await[9].clone();
     server
@@ -367,8 +396,14 @@ async fn an_exported_statement_goes_on_elsewhere() {
     let mut objects = Vec::new();
     for object in manifest["savepoint"]["objects"].as_array().unwrap() {
         let name = object["name"].as_str().unwrap();
-        let path = format!("/weir/v1/statements/copy/savepoints/{savepoint}/objects/{name}?offset=0");
-        let bytes = reqwest::get(server.url(&path)).await.unwrap().bytes().await.unwrap();
+        let path =
+            format!("/weir/v1/statements/copy/savepoints/{savepoint}/objects/{name}?offset=0");
+        let bytes = reqwest::get(server.url(&path))
+            .await
+            .unwrap()
+            .bytes()
+            .await
+            .unwrap();
         assert_eq!(bytes.len() as u64, object["bytes"].as_u64().unwrap());
         objects.push((name.to_owned(), bytes));
     }
@@ -390,7 +425,12 @@ async fn an_exported_statement_goes_on_elsewhere() {
     assert_eq!(status, StatusCode::BAD_REQUEST, "nothing was sent: {early}");
     for (name, bytes) in objects {
         let url = server.url(&format!("{import}/objects/{name}?offset=0"));
-        let sent = reqwest::Client::new().put(url).body(bytes).send().await.unwrap();
+        let sent = reqwest::Client::new()
+            .put(url)
+            .body(bytes)
+            .send()
+            .await
+            .unwrap();
         assert_eq!(sent.status(), StatusCode::NO_CONTENT);
     }
     let (status, made) = server.send(Method::POST, &finish, wanted).await;
