@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod statement;
 
-pub(crate) use statement::{Export, Import, Resume, Statement};
+pub(crate) use statement::{Export, Import, Resume, Statement, Stop};
 
 /// Serverless-style Flink SQL that knows what it costs.
 #[derive(Debug, Parser)]

@@ -27,25 +27,7 @@ pub(crate) enum Statement {
         server: Server,
     },
     /// Stop a statement after a last checkpoint; it can be resumed.
-    #[command(
-        after_help = "Examples:\n  weir statement stop copy\n  weir statement stop copy --savepoint before-upgrade\n  weir statement stop copy --drain"
-    )]
-    Stop {
-        /// Its name.
-        name: String,
-        /// Read what is there now, flush every window and complete, instead of stopping in the middle.
-        #[arg(long)]
-        drain: bool,
-        /// Keep the last checkpoint as a savepoint; without a name one is made up.
-        #[arg(long, value_name = "SAVEPOINT", num_args = 0..=1, default_missing_value = "", conflicts_with = "drain")]
-        savepoint: Option<String>,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-        /// The server.
-        #[command(flatten)]
-        server: Server,
-    },
+    Stop(Stop),
     /// Resume a stopped or failed statement where it was, or elsewhere.
     Resume(Resume),
     /// Give a statement other CFUs.
@@ -136,6 +118,28 @@ pub(crate) enum Statement {
     Export(Export),
     /// Import an exported statement into this server.
     Import(Import),
+}
+
+/// Options of `weir statement stop`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  weir statement stop copy\n  weir statement stop copy --savepoint before-upgrade\n  weir statement stop copy --drain"
+)]
+pub(crate) struct Stop {
+    /// Its name.
+    pub(crate) name: String,
+    /// Read what is there now, flush every window and complete, instead of stopping in the middle.
+    #[arg(long)]
+    pub(crate) drain: bool,
+    /// Keep the last checkpoint as a savepoint; without a name one is made up.
+    #[arg(long, value_name = "SAVEPOINT", num_args = 0..=1, default_missing_value = "", conflicts_with = "drain")]
+    pub(crate) savepoint: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The server.
+    #[command(flatten)]
+    pub(crate) server: Server,
 }
 
 /// Options of `weir statement resume`.

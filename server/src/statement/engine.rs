@@ -215,7 +215,7 @@ impl Checkpoints {
             match read(&path) {
                 Ok(info) => found.push(info),
                 Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "a checkpoint is not listed")
+                    tracing::warn!(path = %path.display(), %error, "a checkpoint is not listed");
                 }
             }
         }
@@ -326,6 +326,12 @@ impl Checkpoints {
                 }
                 for (_, path) in present.iter().filter(|(found, _)| found > epoch) {
                     std::fs::remove_file(path).map_err(|error| refused(path, &error))?;
+                }
+                Ok(())
+            }
+            RestoreFrom::Latest if !present.is_empty() => {
+                if let Err(error) = self.forget_other_runs() {
+                    tracing::warn!(%error, "checkpoints of an earlier run are left behind");
                 }
                 Ok(())
             }

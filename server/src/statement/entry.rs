@@ -16,7 +16,7 @@ use super::engine::{Ended, Running};
 use super::executor::session_of;
 use super::failure::judge;
 use super::health::Commits;
-use super::record::{Kind, Record, Rows};
+use super::record::{Kind, Record, RestoreFrom, Rows};
 use super::restart::{Failures, RestartPolicy};
 use super::state::{End, Facts, JobFact};
 use crate::ledger::{Charge, split_minutes};
@@ -259,7 +259,12 @@ impl Entry {
     pub(super) fn job_ended(&mut self, event: Ended, now: Duration) -> Option<Failure> {
         let ran_for = match &self.job {
             JobState::Active(job) => {
-                self.final_meter = Some(job.meter());
+                let meter = job.meter();
+                if meter.checkpoints.completed_total > 0 {
+                    // It has a checkpoint of its own: the next start goes on there.
+                    self.record.origin.restore = RestoreFrom::Latest;
+                }
+                self.final_meter = Some(meter);
                 now.saturating_sub(self.times.active_since)
             }
             JobState::None | JobState::Starting { .. } | JobState::Ended(_) => Duration::ZERO,
@@ -387,7 +392,8 @@ mod tests {
             assert!(said.contains("WEIR-2001: broker a:1"), "{said}");
             assert_eq!(entry.failures.in_a_row, expected);
         }
-        let waits = entry.times.retry_at - now;
+        let waits = entry.times.backoff;
+        assert_eq!(entry.times.retry_at, now + waits);
         assert!((2.0..2.5).contains(&waits.as_secs_f64()), "{waits:?}");
         assert!(!entry.facts(at(now)).may_retry);
         assert!(entry.facts(at(now + waits)).may_retry);

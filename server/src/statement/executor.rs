@@ -218,8 +218,19 @@ impl Core {
         let mut record = entry.record.clone();
         record.phase = phase;
         record.scaling = Scaling::Ok;
-        // The reason of a failure is stored with FAILING and stays with FAILED.
-        if phase != Phase::Failed {
+        // The reason is stored with FAILING and STOPPING and stays with FAILED and STOPPED.
+        let keeps_reason = match phase {
+            Phase::Failed => true,
+            Phase::Stopped => detail.is_empty() && entry.record.phase == Phase::Stopping,
+            Phase::Pending
+            | Phase::Running
+            | Phase::Degraded
+            | Phase::Completed
+            | Phase::Stopping
+            | Phase::Failing
+            | Phase::Deleting => false,
+        };
+        if !keeps_reason {
             record.detail = detail;
         }
         if matches!(phase, Phase::Stopping | Phase::Stopped) && record.wanted == Wanted::Run {
@@ -448,16 +459,13 @@ impl Core {
         let failure = entry.job_ended(event, now);
         let record = entry.record.clone();
         let message = entry.failure_message().map(str::to_owned);
-        let stored = match (failure, message) {
-            (Some(failure), Some(message)) => {
-                tracing::warn!(statement = record.name, error = message, "a job failed");
-                let kind = EventKind::Exception(failure);
-                self.store_end(state, seq, record, (kind, &message, charges))
-            }
-            (_, _) => {
-                let what = (EventKind::Change, "the job ended", charges);
-                self.store_end(state, seq, record, what)
-            }
+        let stored = if let (Some(failure), Some(message)) = (failure, message) {
+            tracing::warn!(statement = record.name, error = message, "a job failed");
+            let kind = EventKind::Exception(failure);
+            self.store_end(state, seq, record, (kind, &message, charges))
+        } else {
+            let what = (EventKind::Change, "the job ended", charges);
+            self.store_end(state, seq, record, what)
         };
         if let Err(error) = stored {
             tracing::error!(%error, seq, "the end of a job could not be stored");

@@ -87,9 +87,8 @@ pub(super) fn judge(error: &Error, has_run: bool) -> Verdict {
         recovery,
     };
     match error.kind {
-        Kind::Data | Kind::Unsupported => user(Recovery::Never),
         Kind::Invalid if has_run && is_lost(error) => user(Recovery::Retry),
-        Kind::Invalid => user(Recovery::Never),
+        Kind::Data | Kind::Unsupported | Kind::Invalid => user(Recovery::Never),
         Kind::Unavailable if is_lost(error) => user(Recovery::Retry),
         Kind::Unavailable | Kind::Conflict => system(Recovery::Retry),
         Kind::Corrupt => system(Recovery::Never),

@@ -6,7 +6,7 @@
 use weir_model::statement::Phase;
 
 use super::engine::Rescaled;
-use super::entry::Entry;
+use super::entry::{Entry, JobState};
 use super::executor::State;
 use super::record::{Kind, Record};
 use super::service::{Statements, find, record_of};
@@ -84,10 +84,14 @@ fn wished(state: &State, seq: i64, parallelism: u32) -> Result<Option<Record>> {
         .pools
         .get(&record.pool_id)
         .ok_or_else(|| Error::NotFound(format!("Compute pool {} not found", record.pool_id)))?;
-    let is_running = state
-        .entries
-        .get(&seq)
-        .is_some_and(|entry| entry.slots_held() > 0);
+    let entry = state.entries.get(&seq);
+    if entry.is_some_and(|entry| matches!(entry.job, JobState::Starting { .. })) {
+        return Err(Error::Conflict(format!(
+            "statement {} is being started: try again in a moment",
+            record.name
+        )));
+    }
+    let is_running = entry.is_some_and(|entry| entry.slots_held() > 0);
     check(
         &record,
         parallelism,

@@ -9,7 +9,7 @@ mod transfer;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::args::Statement;
+use crate::args::{Output, Statement, Stop};
 use crate::client::{Client, phase};
 use crate::output;
 
@@ -40,24 +40,7 @@ pub(crate) async fn run(command: Statement) -> Result<()> {
         Statement::Describe { name, server } => {
             output::json(&Client::new(&server.url)?.statement(&name).await?)
         }
-        Statement::Stop {
-            name,
-            drain,
-            savepoint,
-            json,
-            server,
-        } => {
-            let client = Client::new(&server.url)?;
-            if let Some(savepoint) = savepoint {
-                return savepoint::stop(&client, &name, &savepoint, json).await;
-            }
-            if drain {
-                client.drain(&name).await?;
-            } else {
-                client.set_stopped(&name, true).await?;
-            }
-            done(&client, &name, if drain { "drains" } else { "stops" }, json).await
-        }
+        Statement::Stop(args) => stop(args).await,
         Statement::Resume(args) => savepoint::resume(args).await,
         Statement::Rescale {
             name,
@@ -103,18 +86,36 @@ pub(crate) async fn run(command: Statement) -> Result<()> {
             name,
             server,
             output,
-        } => {
-            let path = format!("{}/exceptions", Client::statement_path(&name));
-            let exceptions = Client::new(&server.url)?.pages(&path).await?;
-            let columns = [
-                ("Time", "/timestamp"),
-                ("Class", "/class"),
-                ("Code", "/code"),
-                ("Message", "/message"),
-            ];
-            output::list(&exceptions, &columns, output.format())
-        }
+        } => exceptions(&Client::new(&server.url)?, &name, output).await,
     }
+}
+
+/// Stops a statement in one of three ways.
+async fn stop(args: Stop) -> Result<()> {
+    let client = Client::new(&args.server.url)?;
+    if let Some(savepoint) = args.savepoint {
+        return savepoint::stop(&client, &args.name, &savepoint, args.json).await;
+    }
+    if args.drain {
+        client.drain(&args.name).await?;
+    } else {
+        client.set_stopped(&args.name, true).await?;
+    }
+    let what = if args.drain { "drains" } else { "stops" };
+    done(&client, &args.name, what, args.json).await
+}
+
+/// Lists the latest exceptions.
+async fn exceptions(client: &Client, name: &str, output: Output) -> Result<()> {
+    let path = format!("{}/exceptions", Client::statement_path(name));
+    let exceptions = client.pages(&path).await?;
+    let columns = [
+        ("Time", "/timestamp"),
+        ("Class", "/class"),
+        ("Code", "/code"),
+        ("Message", "/message"),
+    ];
+    output::list(&exceptions, &columns, output.format())
 }
 
 /// Says what was done, or shows the statement as JSON.

@@ -104,13 +104,13 @@ impl Statements {
             file.write_all(piece)?;
             Ok(true)
         };
-        match write().map_err(|error| refused(&path, &error))? {
-            true => Ok(()),
-            false => Err(Error::Invalid(format!(
-                "object {} has a gap before byte {offset}: send its pieces in order",
-                object.name
-            ))),
+        if write().map_err(|error| refused(&path, &error))? {
+            return Ok(());
         }
+        Err(Error::Invalid(format!(
+            "object {} has a gap before byte {offset}: send its pieces in order",
+            object.name
+        )))
     }
 
     /// Makes the statement of an import. Waits.
