@@ -43,6 +43,9 @@ impl Statements {
     /// `NotFound` for the statement or the savepoint; `Conflict` when it is not stopped, cannot be resumed or is above the hard limit
     /// of its state; `Invalid` without consent to duplicates and for offsets that are none; `Storage`.
     pub fn resume(&self, name: &str, from: &ResumeFrom) -> Result<Record> {
+        if let ResumeFrom::Checkpoint { epoch, .. } = from {
+            self.check_epoch(name, *epoch)?;
+        }
         let mut state = self.core.lock();
         let seq = find(&state, name)?;
         let record = record_of(&state, seq)?;
@@ -72,12 +75,34 @@ impl Statements {
         self.core.reconcile(&mut state, seq);
         record_of(&state, seq)
     }
+
+    /// Checks that there is a whole checkpoint of that epoch.
+    fn check_epoch(&self, name: &str, epoch: u64) -> Result<()> {
+        let found = self.checkpoints(name)?;
+        if found.iter().any(|checkpoint| checkpoint.epoch == epoch) {
+            return Ok(());
+        }
+        let known: Vec<String> = found.iter().map(|it| it.epoch.to_string()).collect();
+        Err(Error::NotFound(format!(
+            "Checkpoint {epoch} not found; there are: {}",
+            known.join(", ")
+        )))
+    }
 }
 
 /// Writes into a record where its user wants it to go on.
-fn choose(record: &mut Record, from: &ResumeFrom, savepoint: Option<Savepoint>) -> Result<()> {
+pub(super) fn choose(
+    record: &mut Record,
+    from: &ResumeFrom,
+    savepoint: Option<Savepoint>,
+) -> Result<()> {
     match from {
-        ResumeFrom::Latest => {}
+        ResumeFrom::Latest => {
+            // An older checkpoint counts for the one resume that names it.
+            if matches!(record.origin.restore, RestoreFrom::Checkpoint { .. }) {
+                record.origin.restore = RestoreFrom::Latest;
+            }
+        }
         ResumeFrom::Savepoint(name) => {
             let savepoint =
                 savepoint.ok_or_else(|| Error::NotFound(format!("Savepoint {name} not found")))?;
@@ -228,6 +253,8 @@ mod tests {
         assert!(choose(&mut older, &from(false), None).is_err());
         choose(&mut older, &from(true), None).unwrap();
         assert_eq!(older.origin.run, "first");
+        choose(&mut older, &ResumeFrom::Latest, None).unwrap();
+        assert_eq!(older.origin.restore, RestoreFrom::Latest);
 
         let mut saved = stopped();
         let from = ResumeFrom::Savepoint("s".to_owned());

@@ -21,7 +21,7 @@ use super::executor::{Core, SETTLE_MAX, State};
 use super::limits::StateLimits;
 use super::record::{Kind, Record, Wanted};
 use super::results::{ResultPage, rows_of_batches, rows_of_text};
-use super::resume::resume;
+use super::resume::{ResumeFrom, choose, resume};
 use super::state::UNCONSUMED_MAX;
 use super::{executor, snapshot};
 use crate::catalog::CatalogService;
@@ -275,6 +275,7 @@ impl Statements {
         let mut changed = updated(&record, update, &state.pools)?;
         let is_still = matches!(record.phase, Phase::Stopped | Phase::Failed);
         if update.stopped == Some(false) && is_still {
+            choose(&mut changed, &ResumeFrom::Latest, None)?;
             resume(&mut changed, &self.core.limits, self.core.clock.now_ms())?;
         }
         let resume = update.stopped == Some(false) && record.phase == Phase::Failed;

@@ -168,6 +168,9 @@ async fn the_two_ways_out_of_a_damaged_checkpoint() {
     assert!(epochs[0] > older, "{list}");
     let oldest = *epochs.last().unwrap();
     let ask = |accepted: bool| json!({ "from_checkpoint": oldest, "accept_duplicates": accepted });
+    let unknown = json!({ "from_checkpoint": 9999, "accept_duplicates": true });
+    let (status, answer) = act(&server, "copy", "resume", unknown).await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "{answer}");
     let (status, refused) = act(&server, "copy", "resume", ask(false)).await;
     assert_eq!(status, StatusCode::BAD_REQUEST, "{refused}");
     let (status, resumed) = act(&server, "copy", "resume", ask(true)).await;
