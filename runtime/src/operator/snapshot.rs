@@ -52,6 +52,19 @@ pub fn take_now(operator: &mut dyn Operator) -> Result<Vec<KeyGroupDelta>> {
     Ok(take(operator))
 }
 
+/// The whole state by key group, whatever has changed.
+///
+/// # Errors
+/// `Unavailable` when spilled state cannot be read.
+pub fn whole(operator: &mut dyn Operator) -> Result<Vec<KeyGroupDelta>> {
+    let mut deltas = Deltas::default();
+    export(operator, &mut |key_group, entry| {
+        deltas.push(key_group, entry);
+        Ok(())
+    })?;
+    Ok(deltas.into_groups())
+}
+
 /// Takes over an entry of a checkpoint or of another subtask.
 ///
 /// # Errors

@@ -439,7 +439,7 @@ impl<'a> Deployer<'a> {
         else {
             return Ok(None);
         };
-        let owned = range_of(place.subtask, self.spec.parallelism, KEY_GROUPS_DEFAULT);
+        let owned = self.owned(place);
         for key_group in state
             .key_groups
             .iter()
@@ -448,6 +448,19 @@ impl<'a> Deployer<'a> {
             snapshot::load_all(operator, key_group)?;
         }
         Ok(state.watermark_ms)
+    }
+
+    /// The key groups that a subtask owns. Rows of a single exchange all go to subtask 0, whatever their key.
+    fn owned(&self, place: Place) -> std::ops::Range<u32> {
+        let inputs = &self.graph.vertices[place.vertex].node.inputs;
+        let is_single = inputs
+            .iter()
+            .any(|input| input.exchange == Exchange::Single);
+        match (is_single, place.subtask) {
+            (true, 0) => 0..KEY_GROUPS_DEFAULT,
+            (true, _) => 0..0,
+            (false, subtask) => range_of(subtask, self.spec.parallelism, KEY_GROUPS_DEFAULT),
+        }
     }
 
     /// The input of a subtask.

@@ -173,8 +173,8 @@ pub(super) struct Transform {
     collector: Collector,
     /// The watermark seen.
     watermark_ms: Option<EpochMillis>,
-    /// What follows once the operator has emitted what is due.
-    after_pending: Option<StreamElement>,
+    /// What the operator is in the middle of emitting.
+    emitting: Option<Emitting>,
     /// The newest epoch joined.
     epoch: u64,
     /// Whether the end was sent.
@@ -183,6 +183,18 @@ pub(super) struct Transform {
     clock: SharedClock,
     /// Counters.
     metrics: Arc<SubtaskMetrics>,
+}
+
+/// What an operator is in the middle of emitting; nothing else passes before it is through.
+#[derive(Debug)]
+enum Emitting {
+    /// The rest of what a batch makes.
+    Backlog,
+    /// What a watermark or the end of input made due.
+    Due {
+        /// What follows it.
+        then: StreamElement,
+    },
 }
 
 /// What a transform is made of.
@@ -220,7 +232,7 @@ impl Transform {
             output,
             collector: Collector::default(),
             watermark_ms,
-            after_pending: None,
+            emitting: None,
             epoch,
             is_finished: false,
             clock,
@@ -245,28 +257,30 @@ impl Transform {
         self.metrics.state_keys.set(keys as u64);
     }
 
-    /// Emits what is due, then what was held back behind it.
-    fn emit_pending(&mut self, after: StreamElement) -> Result<Progress> {
+    /// Emits a part of what is left, then what was held back behind it.
+    fn emit_pending(&mut self, emitting: Emitting) -> Result<Progress> {
         let context = context(&*self.clock, self.watermark_ms, &self.metrics);
         let has_more = self.operator.emit_pending(&context, &mut self.collector)?;
         self.output.emit_all(&mut self.collector)?;
         if has_more {
-            self.after_pending = Some(after);
+            self.emitting = Some(emitting);
             return Ok(Progress::Ready);
         }
-        self.is_finished = matches!(after, StreamElement::EndOfInput);
-        self.output.broadcast(&after);
+        if let Emitting::Due { then } = emitting {
+            self.is_finished = matches!(then, StreamElement::EndOfInput);
+            self.output.broadcast(&then);
+        }
         self.measure_state();
         Ok(Progress::Ready)
     }
 
     /// Lets the operator know that event time has advanced; what is due is emitted by the next steps.
-    fn advance(&mut self, watermark_ms: EpochMillis, after: StreamElement) -> Result<Progress> {
+    fn advance(&mut self, watermark_ms: EpochMillis, then: StreamElement) -> Result<Progress> {
         self.watermark_ms = Some(watermark_ms);
         self.metrics.input_watermark.set(watermark_ms);
         let context = context(&*self.clock, self.watermark_ms, &self.metrics);
         self.operator.on_watermark(&context)?;
-        self.emit_pending(after)
+        self.emit_pending(Emitting::Due { then })
     }
 
     /// Reacts to an event of the gate.
@@ -279,6 +293,9 @@ impl Transform {
                     .on_batch(input, &batch, &context, &mut self.collector)?;
                 self.output.emit_all(&mut self.collector)?;
                 self.measure_state();
+                if self.operator.has_backlog() {
+                    self.emitting = Some(Emitting::Backlog);
+                }
             }
             Event::Watermark(watermark_ms) => {
                 return self.advance(watermark_ms, StreamElement::Watermark(watermark_ms));
@@ -335,8 +352,8 @@ impl Subtask for Transform {
         if !self.output.has_room() {
             return Ok(Progress::Blocked);
         }
-        if let Some(after) = self.after_pending.take() {
-            return self.emit_pending(after);
+        if let Some(emitting) = self.emitting.take() {
+            return self.emit_pending(emitting);
         }
         match self.gate.poll() {
             Some(event) => self.react(event),
@@ -348,7 +365,7 @@ impl Subtask for Transform {
         Ok(SubtaskState {
             splits: Vec::new(),
             watermark_ms: self.watermark_ms,
-            key_groups: snapshot::take_now(&mut *self.operator)?,
+            key_groups: snapshot::whole(&mut *self.operator)?,
         })
     }
 

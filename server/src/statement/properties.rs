@@ -12,6 +12,7 @@ use weir_runtime::sql::session::{Session, check_property, parse_duration};
 use weir_runtime::task::{IdleTimeout, JobConfig};
 
 use super::record::{Kind, Traits};
+use super::restart::RestartPolicy;
 
 /// Properties with the slots of a background statement, the first one that is set counts; Flink's names.
 const PARALLELISM: [&str; 2] = [
@@ -67,8 +68,11 @@ const SCAN: [(&str, &str, &str); 5] = [
 /// carry out.
 pub(super) fn check(session: &Session) -> Result<()> {
     for (key, value) in &session.properties {
-        check_property(key, value)?;
+        if !RestartPolicy::owns(key) {
+            check_property(key, value)?;
+        }
     }
+    RestartPolicy::of(session)?;
     for key in ["sql.state-ttl", "table.exec.state.ttl"] {
         let is_zero = |value| parse_duration(value).is_some_and(|ttl| ttl.is_zero());
         if session.get(key).is_some_and(|value| !is_zero(value)) {
@@ -76,11 +80,6 @@ pub(super) fn check(session: &Session) -> Result<()> {
                 "property '{key}': state is kept for ever by this version, only 0 is possible"
             )));
         }
-    }
-    if session.get("sql.tables.initial-offset-from").is_some() {
-        return Err(Error::unsupported(
-            "property 'sql.tables.initial-offset-from': give the offsets with 'sql.tables.scan.startup.specific-offsets'",
-        ));
     }
     if session
         .get("table.exec.sink.not-null-enforcer")
@@ -190,7 +189,7 @@ fn first<'s>(session: &'s Session, keys: &[&'static str]) -> Option<(&'static st
 }
 
 /// Whether a table's records are in a topic.
-fn is_topic(table: &TableDef) -> bool {
+pub(super) fn is_topic(table: &TableDef) -> bool {
     matches!(
         table.option("connector").unwrap_or("confluent"),
         "confluent" | "kafka" | "upsert-kafka"
@@ -235,7 +234,7 @@ mod tests {
     fn what_cannot_be_carried_out_is_refused() {
         for (key, value) in [
             ("sql.state-ttl", "1 h"),
-            ("sql.tables.initial-offset-from", "other"),
+            ("restart-strategy.exponential-delay.max-backoff", "soon"),
             ("table.exec.sink.not-null-enforcer", "drop"),
             ("sql.state-tll", "0"),
         ] {

@@ -322,6 +322,10 @@ fn a_table_past_its_memory_spills_to_disk_and_forgets_nothing() {
     let add = |table: &mut KeyedTable<Numbers>, keys: std::ops::Range<u32>| {
         for key in keys {
             if key % 512 == 0 {
+                // A checkpoint takes what has changed since the last one out of memory.
+                table.freeze();
+                while !table.write_frozen(usize::MAX).unwrap() {}
+                table.take_snapshot(&mut Deltas::default());
                 table.make_room(512, limit_bytes).unwrap();
             }
             let (id, _) = table

@@ -1,5 +1,12 @@
-//! Weir's own API: usage, the meter, draining, sealing.
+//! Weir's own API: usage, the meter, draining, sealing; savepoints, resuming, rescaling; export and import.
+//!
+//! Documented for users in `docs/guide/weir-api.md`; a route is added there too.
 
+mod actions;
+mod savepoints;
+mod transfer;
+
+use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -8,7 +15,6 @@ use axum::{Json, Router};
 use serde_json::json;
 use weir_model::meter::{Snapshot, Statement};
 
-use super::statement_json::statement_json;
 use super::{Answer, App, base_url, query_value};
 use crate::error::{Error, Result};
 use crate::ledger::{GroupBy, Usage};
@@ -22,6 +28,8 @@ pub(super) fn routes() -> Router<App> {
         .route("/weir/v1/statements/{name}/meter", get(statement_meter))
         .route("/weir/v1/statements/{action}", post(statement_action))
         .route("/weir/v1/topics/{action}", post(topic_action))
+        .merge(savepoints::routes())
+        .merge(transfer::routes())
 }
 
 /// Usage, grouped by `by` (statement, pool, minute) and limited to `from` and `to`, RFC 3339.
@@ -77,20 +85,19 @@ fn name_and_verb(action: &str) -> Result<(String, String)> {
         .ok_or_else(|| Error::NotFound(format!("there is no action in \"{action}\"")))
 }
 
-/// `NAME:drain`.
+/// `NAME:VERB`; what the verb needs is in the body.
 async fn statement_action(
     State(app): State<App>,
     Path(action): Path<String>,
     headers: HeaderMap,
+    body: Bytes,
 ) -> Result<Response, Answer> {
     let (name, verb) = name_and_verb(&action)?;
-    if verb != "drain" {
-        return Err(Answer(Error::NotFound(format!(
-            "statements have no action \"{verb}\", only drain"
-        ))));
-    }
-    let record = app.blocking(move |app| app.statements.drain(&name)).await?;
-    Ok(Json(statement_json(&record, &base_url(&headers))).into_response())
+    let base = base_url(&headers);
+    let answer = app
+        .blocking(move |app| actions::run(app, (&name, &verb), &body, &base))
+        .await?;
+    Ok(Json(answer).into_response())
 }
 
 /// `TOPIC:seal`.
