@@ -8,6 +8,7 @@ mod coordinator;
 pub mod entry;
 mod manifest;
 pub mod storage;
+pub mod store;
 
 pub use coordinator::{Coordinator, Decision};
 pub use manifest::{Checkpoint, NodeState};
