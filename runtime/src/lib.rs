@@ -7,6 +7,7 @@
 pub mod batch;
 pub mod checkpoint;
 pub mod connector;
+mod crash;
 pub mod dlq;
 pub mod error;
 pub mod format;

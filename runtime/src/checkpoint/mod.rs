@@ -7,6 +7,7 @@ pub mod commit;
 mod coordinator;
 pub mod entry;
 mod manifest;
+pub mod restore;
 pub mod storage;
 pub mod store;
 

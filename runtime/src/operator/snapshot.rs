@@ -110,6 +110,20 @@ pub fn export(operator: &mut dyn Operator, visit: &mut ExportVisit<'_>) -> Resul
     outcome
 }
 
+/// Moves cold keys out of memory, as [`crate::state::StateTable::make_room`] for every table.
+///
+/// # Errors
+/// `Unavailable` when the device refuses.
+pub fn make_room(operator: &mut dyn Operator, rows: usize, table_bytes: usize) -> Result<()> {
+    let mut outcome = Ok(());
+    operator.visit_state(&mut |table| {
+        if outcome.is_ok() {
+            outcome = table.make_room(rows, table_bytes);
+        }
+    });
+    outcome
+}
+
 /// Memory held and keys held by all tables.
 pub fn measure(operator: &mut dyn Operator) -> (usize, usize) {
     let (mut bytes, mut keys) = (0, 0);

@@ -132,6 +132,7 @@ impl SinkTask {
         match flush {
             Flush::Epoch(epoch) => {
                 self.epoch = epoch;
+                self.writer.sink().begin_epoch(epoch + 1)?;
                 Ok(Progress::Acknowledge(epoch, self.state()?))
             }
             Flush::End => {

@@ -177,6 +177,7 @@ impl SourceTask {
             return Ok(Progress::Blocked);
         }
         self.epoch = epoch;
+        self.dead_letters.begin_epoch(epoch + 1)?;
         if control.is_last(epoch) {
             self.stage = Stage::Halted;
         }

@@ -169,6 +169,8 @@ pub(super) struct Transform {
     operator: Box<dyn Operator>,
     /// Output.
     output: Output,
+    /// How its state is kept small.
+    memory: StateMemory,
     /// What the operator emits in one step.
     collector: Collector,
     /// The watermark seen.
@@ -197,6 +199,34 @@ enum Emitting {
     },
 }
 
+/// How the state of an operator is kept small.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StateMemory {
+    /// Memory that each of its tables may take before keys go to disk; absent keeps everything in memory.
+    pub(super) table_bytes: Option<usize>,
+    /// Whether keys expire.
+    pub(super) expires: bool,
+}
+
+impl StateMemory {
+    /// Makes room for the keys of a batch and forgets expired ones.
+    fn keep_small(self, operator: &mut dyn Operator, rows: usize, clock: &dyn Clock) -> Result<()> {
+        if let Some(table_bytes) = self.table_bytes {
+            snapshot::make_room(operator, rows, table_bytes)?;
+        }
+        let mut outcome = Ok(());
+        if self.expires {
+            let now_ms = clock.now_ms();
+            operator.visit_state(&mut |table| {
+                if outcome.is_ok() {
+                    outcome = table.expire(now_ms);
+                }
+            });
+        }
+        outcome
+    }
+}
+
 /// What a transform is made of.
 #[derive(Debug)]
 pub(super) struct TransformParts {
@@ -206,6 +236,8 @@ pub(super) struct TransformParts {
     pub(super) operator: Box<dyn Operator>,
     /// Output.
     pub(super) output: Output,
+    /// How its state is kept small.
+    pub(super) memory: StateMemory,
     /// Time.
     pub(super) clock: SharedClock,
     /// Counters.
@@ -223,6 +255,7 @@ impl Transform {
             gate,
             operator,
             output,
+            memory,
             clock,
             metrics,
         } = parts;
@@ -230,6 +263,7 @@ impl Transform {
             gate,
             operator,
             output,
+            memory,
             collector: Collector::default(),
             watermark_ms,
             emitting: None,
@@ -288,6 +322,8 @@ impl Transform {
         match event {
             Event::Batch(input, batch) => {
                 self.metrics.records_in.add(batch.rows);
+                self.memory
+                    .keep_small(&mut *self.operator, batch.rows, &*self.clock)?;
                 let context = context(&*self.clock, self.watermark_ms, &self.metrics);
                 self.operator
                     .on_batch(input, &batch, &context, &mut self.collector)?;

@@ -13,7 +13,7 @@ use weir_runtime::plan::{
     Operator, PLAN_VERSION, ReadColumn, Scan, SinkSpec, SinkTarget, StreamPlan,
 };
 use weir_runtime::sql::catalog::{ColumnKind, ObjectName, TableColumn, TableDef};
-use weir_runtime::task::{Environment, Job, JobConfig, JobEvent, JobSpec};
+use weir_runtime::task::{Environment, Job, JobConfig, JobEvent, JobSpec, StartFrom};
 use weir_runtime::time::SystemClock;
 use weir_runtime::types::TypeKind;
 
@@ -191,7 +191,9 @@ pub(crate) fn start(
         statement_uid: "uid".into(),
         plan,
         parallelism,
+        run: "run".into(),
         checkpoint_dir,
+        start_from: StartFrom::Committed,
         config,
     };
     let (sender, events) = sync_channel(1);

@@ -74,6 +74,7 @@ pub(super) fn stateful_operator(plan: &StreamPlan) -> Option<&'static str> {
     plan.nodes.iter().find_map(|node| match &node.operator {
         Operator::WindowAggregate { .. } => Some("a window aggregate"),
         Operator::GroupAggregate { .. } => Some("GROUP BY"),
+        Operator::Join { .. } => Some("a join"),
         Operator::TableSourceScan(_)
         | Operator::Values { .. }
         | Operator::Calc { .. }

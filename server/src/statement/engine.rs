@@ -24,7 +24,7 @@ use weir_runtime::connector::results::Results;
 use weir_runtime::connector::source::SplitPosition;
 use weir_runtime::error::{Error, Result};
 use weir_runtime::plan::StreamPlan;
-use weir_runtime::task::{Environment, Job, JobConfig, JobEvent, JobSpec};
+use weir_runtime::task::{Environment, Job, JobConfig, JobEvent, JobSpec, StartFrom};
 
 use super::record::RestoreFrom;
 use super::transfer::{SavepointObject, SavepointSource, SavepointTarget};
@@ -112,7 +112,16 @@ impl Running {
             statement_uid: spec.statement_uid.clone(),
             plan: spec.plan.clone(),
             parallelism: spec.parallelism as usize,
+            run: spec
+                .checkpoints
+                .as_ref()
+                .map_or_else(String::new, |checkpoints| checkpoints.run.clone()),
             checkpoint_dir: spec.checkpoints.as_ref().map(Checkpoints::run_dir),
+            start_from: match spec.restore {
+                RestoreFrom::Latest | RestoreFrom::Nothing => StartFrom::Committed,
+                RestoreFrom::Savepoint(_) => StartFrom::Savepoint,
+                RestoreFrom::Checkpoint { .. } => StartFrom::AcceptDuplicates,
+            },
             config: spec.config.clone(),
         };
         let job = Job::start(

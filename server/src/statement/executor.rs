@@ -377,7 +377,10 @@ impl Core {
             parallelism: record.parallelism,
             checkpoints: (record.kind == Kind::Background).then(|| self.checkpoints_of(record)),
             restore: record.origin.restore.clone(),
-            config: properties::job_config(&session_of(record), &self.job),
+            config: JobConfig {
+                spill_dir: Some(self.checkpoints.with_file_name("spill").join(&record.uid)),
+                ..properties::job_config(&session_of(record), &self.job)
+            },
         })
     }
 

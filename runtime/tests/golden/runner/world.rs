@@ -13,7 +13,7 @@ use weir_model::meter;
 use weir_runtime::connector::log::{FsyncPolicy, LogOptions, LogStore, Record, TopicConfig};
 use weir_runtime::plan::{Exchange, NodeId, Operator, StreamPlan};
 use weir_runtime::sql::catalog::TableDef;
-use weir_runtime::task::{Environment, Job, JobConfig, JobEvent, JobSpec};
+use weir_runtime::task::{Environment, Job, JobConfig, JobEvent, JobSpec, StartFrom};
 use weir_runtime::time::{SharedClock, SystemClock};
 
 use super::Result;
@@ -189,7 +189,9 @@ impl<'a> World<'a> {
                 statement_uid: format!("golden-{index}"),
                 plan: plan.clone(),
                 parallelism: running.parallelism,
+                run: "run".to_owned(),
                 checkpoint_dir: Some(self.checkpoint_dir(index)),
+                start_from: StartFrom::Committed,
                 config: JobConfig {
                     checkpoint_interval: running.checkpoint_interval,
                     idle_timeout: self.script.idle_timeout,

@@ -109,6 +109,7 @@ impl Statements {
                 | Operator::WindowTableFunction(_)
                 | Operator::WindowAggregate { .. }
                 | Operator::GroupAggregate { .. }
+                | Operator::Join { .. }
                 | Operator::Union => continue,
             };
             let present = self.core.catalog.table(&table.name);
