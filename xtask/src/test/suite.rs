@@ -81,7 +81,7 @@ pub(crate) static ALL: [Suite; 6] = [
     Suite {
         name: "kafka",
         what: "the program with a real Apache Kafka",
-        budget: Duration::from_mins(5),
+        budget: Duration::from_mins(9),
         tests: Tests::Module("kafka::", Needs::Kafka),
     },
     Suite {

@@ -14,7 +14,7 @@ use super::{PARTITIONS, STATEMENTS, results};
 use crate::harness::{KafkaTools, Weir};
 
 /// Records: enough that the statements are busy while they are killed.
-const RECORDS: u64 = 150_000;
+const RECORDS: u64 = 80_000;
 
 /// Points of the commit protocol, in the order in which an epoch passes them.
 const POINTS: [&str; 4] = [
@@ -28,7 +28,7 @@ const POINTS: [&str; 4] = [
 const POINT_SECONDS_MAX: u64 = 20;
 
 /// Kills by time, unless `WEIR_TEST_KILLS` says how many.
-const KILLS: u32 = 6;
+const KILLS: u32 = 4;
 
 /// Longest time between a start and a kill.
 const KILL_MS_MAX: u64 = 1_500;
