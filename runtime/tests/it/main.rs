@@ -10,3 +10,4 @@
 
 mod job;
 mod kafka;
+mod s3;
