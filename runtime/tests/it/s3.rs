@@ -213,10 +213,10 @@ fn a_stale_twin_is_fenced() {
     let (mut first, mut state) = (manifest(), State::new());
     checkpoint(&store, &mut first, &mut state);
     let twin = server.open(&[]);
-    let mut stale = manifest();
-    stale.epoch = 1;
-    stale.created_at_ms = 1;
-    let error = twin.write_manifest(&stale).unwrap_err();
+    let mut twin_manifest = manifest();
+    twin_manifest.epoch = 1;
+    twin_manifest.created_at_ms = 1;
+    let error = twin.write_manifest(&twin_manifest).unwrap_err();
     assert_eq!(error.kind, Kind::Conflict, "{error}");
     store.write_manifest(&first).unwrap();
     assert_eq!(load(&store, &first), state);

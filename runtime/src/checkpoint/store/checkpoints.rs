@@ -401,11 +401,11 @@ impl CheckpointStore {
         deliver: &mut dyn FnMut(Vec<(Part<'a>, Bytes)>) -> Result<()>,
     ) -> Result<()> {
         let fetch = |request: &Request<'a>| {
-            let found =
-                self.objects
-                    .read(request.segment, Some(request.range.clone()), |bytes| {
-                        request.split(&bytes)
-                    })?;
+            let found = self
+                .objects
+                .read(request.segment, Some(&request.range), |bytes| {
+                    request.split(&bytes)
+                })?;
             let label = self.objects.label();
             found
                 .ok_or_else(|| Error::corrupt(format!("{} of {label} is missing", request.segment)))

@@ -92,7 +92,7 @@ impl LocalObjects {
     }
 
     /// Writes a file under a name of its own and makes its bytes durable.
-    fn write_partial(&self, path: &Path, bytes: &Bytes) -> io::Result<()> {
+    fn write_partial(path: &Path, bytes: &Bytes) -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
         file.write_all(bytes)?;
         file.sync_all()
@@ -211,7 +211,7 @@ impl Objects for LocalObjects {
         let write = || -> io::Result<()> {
             ensure_dir(&self.root.join(PARTIAL))?;
             ensure_dir(path.parent().unwrap_or(Path::new(".")))?;
-            self.write_partial(&partial, bytes)?;
+            Self::write_partial(&partial, bytes)?;
             Self::publish(&partial, &path, mode)
         };
         let written = write();

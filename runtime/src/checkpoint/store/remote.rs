@@ -157,7 +157,7 @@ fn joined(
     part.map_or(Ok(()), |joined| joined?)
 }
 
-/// Makes ring the TLS provider of the process, unless it has one: object_store's HTTP client asks for it.
+/// Makes ring the TLS provider of the process, unless it has one: the HTTP client of `object_store` asks for it.
 fn install_tls_provider() {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         // Fails only when another thread was faster, and then there is a provider all the same.
