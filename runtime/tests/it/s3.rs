@@ -121,7 +121,7 @@ fn checkpoint(store: &CheckpointStore, manifest: &mut Manifest, state: &mut Stat
             value: &value,
         }
         .write(&mut entries);
-        writer.push(4, &KeyGroupDelta { key_group, entries });
+        writer.push(4, KeyGroupDelta { key_group, entries });
         state.insert((key_group, key), value);
     }
     let written = store.write_segment(&manifest.name(), 0, writer).unwrap();
@@ -222,8 +222,8 @@ fn a_stale_twin_is_fenced() {
     assert_eq!(load(&store, &first), state);
     // The server itself refuses, not only our comparison afterwards.
     let objects = server.objects();
-    let bytes = bytes::Bytes::from_static(b"x");
-    let again = objects.put(&first.name().to_string(), &bytes, PutMode::IfAbsent);
+    let parts = [bytes::Bytes::from_static(b"x")];
+    let again = objects.put(&first.name().to_string(), &parts, PutMode::IfAbsent);
     assert_eq!(again, Err(Fault::Exists));
 }
 
@@ -250,7 +250,7 @@ fn large_segments_are_sent_in_parts_and_read_in_ranges() {
             value: &value,
         }
         .write(&mut entries);
-        writer.push(4, &KeyGroupDelta { key_group, entries });
+        writer.push(4, KeyGroupDelta { key_group, entries });
     }
     assert!(writer.len() > 12_000_000);
     manifest.append(store.write_segment(&manifest.name(), 0, writer).unwrap());
@@ -303,7 +303,7 @@ fn damaged_and_missing_objects_are_named() {
     bytes.pop();
     for damaged in [Some(bytes.clone()), Some(vec![0; bytes.len() + 1]), None] {
         match damaged {
-            Some(bytes) => objects.put(&segment, &bytes.into(), PutMode::Overwrite),
+            Some(bytes) => objects.put(&segment, &[bytes.into()], PutMode::Overwrite),
             None => objects.delete(&segment),
         }
         .unwrap();

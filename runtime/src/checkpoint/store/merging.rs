@@ -77,7 +77,7 @@ impl CheckpointStore {
                 if entries.entries.is_empty() {
                     replacements.push(task.replacement(None));
                 } else {
-                    writer.push(task.merge.node, &entries);
+                    writer.push(task.merge.node, entries);
                     waiting.push(*task);
                 }
                 if writer.len() >= SEGMENT_BYTES {

@@ -54,11 +54,11 @@ pub enum Fault {
 /// # Errors
 /// [`Fault`], which says whether another try makes sense. A put that failed with [`Fault::Passing`] may have been carried out.
 pub trait Objects: Send + Sync + Debug {
-    /// Stores an object durably.
+    /// Stores an object durably; its bytes are those of all parts.
     ///
     /// # Errors
     /// As the trait says; [`Fault::Exists`] only with [`PutMode::IfAbsent`].
-    fn put(&self, name: &str, bytes: &Bytes, mode: PutMode) -> Result<(), Fault>;
+    fn put(&self, name: &str, parts: &[Bytes], mode: PutMode) -> Result<(), Fault>;
 
     /// Reads an object or a part of it. May return fewer bytes than asked for: the caller checks.
     ///

@@ -150,14 +150,15 @@ impl Retrying {
     }
 
     /// Stores an object, replacing one of that name.
-    pub(super) fn put(&self, name: &str, bytes: &Bytes) -> Result<()> {
-        self.call(|| self.objects.put(name, bytes, PutMode::Overwrite))
+    pub(super) fn put(&self, name: &str, parts: &[Bytes]) -> Result<()> {
+        self.call(|| self.objects.put(name, parts, PutMode::Overwrite))
             .map_err(|fault| self.error("write", name, &fault.to_string()))
     }
 
     /// Stores an object unless there is one of that name.
     pub(super) fn create(&self, name: &str, bytes: &Bytes) -> Result<Created> {
-        match self.call(|| self.objects.put(name, bytes, PutMode::IfAbsent)) {
+        let parts = std::slice::from_ref(bytes);
+        match self.call(|| self.objects.put(name, parts, PutMode::IfAbsent)) {
             Ok(()) => Ok(Created::New),
             Err(Fault::Exists) => Ok(Created::Existed),
             Err(fault @ (Fault::Missing | Fault::Refused(_) | Fault::Passing(_))) => {

@@ -101,7 +101,7 @@ impl Statement {
         let mut writers = [SegmentWriter::default(), SegmentWriter::default()];
         for (node, delta) in Self::deltas(next.epoch) {
             apply(&mut model, node, &delta);
-            writers[delta.key_group as usize % 2].push(node, &delta);
+            writers[delta.key_group as usize % 2].push(node, delta);
         }
         for (subtask, writer) in (0..).zip(writers) {
             next.append(self.store.write_segment(&next.name(), subtask, writer)?);
@@ -328,7 +328,7 @@ fn a_manifest_under_another_name_is_refused() {
         .unwrap();
     let other = CheckpointName::new("run", 7);
     objects
-        .put(&other.to_string(), &bytes, objects::PutMode::Overwrite)
+        .put(&other.to_string(), &[bytes], objects::PutMode::Overwrite)
         .unwrap();
     let error = statement.store.read_manifest(&other).unwrap_err();
     assert_eq!(error.kind, Kind::Corrupt, "{error}");
