@@ -1,7 +1,8 @@
 //! Names to bytes: what a checkpoint store needs from a disk or an object store.
 //!
-//! Place in the flow: below everything else of this folder; [`super::local`], [`super::remote`] and the models of
-//! [`super::testing`] implement it. Invariant: an object appears whole or not at all, and once `put` has returned it survives a crash.
+//! Place in the flow: below everything else of this folder; [`LocalObjects`](super::LocalObjects),
+//! [`RemoteObjects`](super::RemoteObjects) and the models of [`super::testing`] implement it. Invariant: an object appears whole or not
+//! at all, and once `put` has returned it survives a crash.
 
 use std::fmt::Debug;
 use std::ops::Range;
