@@ -80,20 +80,20 @@ mod tests {
 
     /// Decides for run "a", with a retention of an hour.
     fn decide(
-        record: Option<EpochRecord>,
-        note: Option<EpochRecord>,
+        record: Option<&EpochRecord>,
+        note: Option<&EpochRecord>,
         stored: &[(u64, u64)],
     ) -> Result<Option<u64>> {
         let stored: Vec<(u64, Duration)> = stored
             .iter()
-            .map(|(epoch, minutes)| (*epoch, Duration::from_secs(minutes * 60)))
+            .map(|(epoch, minutes)| (*epoch, Duration::from_mins(*minutes)))
             .collect();
         committed_epoch(&Facts {
             run: "a",
-            record: record.as_ref(),
-            note: note.as_ref(),
+            record,
+            note,
             stored: &stored,
-            retention: Some(Duration::from_secs(3600)),
+            retention: Some(Duration::from_hours(1)),
         })
     }
 
@@ -102,10 +102,10 @@ mod tests {
         let noted = Some(record("a", 4));
         let stored = [(6, 1), (5, 2), (4, 3)];
         assert_eq!(
-            decide(Some(record("a", 5)), noted.clone(), &stored),
+            decide(Some(&record("a", 5)), noted.as_ref(), &stored),
             Ok(Some(5))
         );
-        let lost = decide(Some(record("a", 7)), noted, &stored).unwrap_err();
+        let lost = decide(Some(&record("a", 7)), noted.as_ref(), &stored).unwrap_err();
         assert_eq!(lost.code, Code::CommittedCheckpoint);
     }
 
@@ -113,7 +113,7 @@ mod tests {
     fn without_a_record_a_young_checkpoint_was_not_committed() {
         assert_eq!(decide(None, None, &[(1, 5)]), Ok(None));
         assert_eq!(
-            decide(None, Some(record("a", 3)), &[(4, 1), (3, 2)]),
+            decide(None, Some(&record("a", 3)), &[(4, 1), (3, 2)]),
             Ok(Some(3))
         );
         assert_eq!(decide(None, None, &[]), Ok(None));
@@ -122,20 +122,20 @@ mod tests {
     #[test]
     fn an_old_checkpoint_that_the_note_does_not_cover_is_refused() {
         assert!(decide(None, None, &[(1, 61)]).is_err());
-        assert!(decide(None, Some(record("a", 3)), &[(4, 61), (3, 62)]).is_err());
+        assert!(decide(None, Some(&record("a", 3)), &[(4, 61), (3, 62)]).is_err());
         assert_eq!(
-            decide(None, Some(record("a", 4)), &[(4, 6000)]),
+            decide(None, Some(&record("a", 4)), &[(4, 6000)]),
             Ok(Some(4))
         );
     }
 
     #[test]
     fn records_of_another_life_do_not_count() {
-        let other = || Some(record("b", 9));
+        let other = record("b", 9);
         assert_eq!(
-            decide(other(), Some(record("a", 2)), &[(2, 1)]),
+            decide(Some(&other), Some(&record("a", 2)), &[(2, 1)]),
             Ok(Some(2))
         );
-        assert_eq!(decide(other(), other(), &[]), Ok(None));
+        assert_eq!(decide(Some(&other), Some(&other), &[]), Ok(None));
     }
 }

@@ -113,7 +113,7 @@ const HAS_TIME: u8 = 0x80;
 
 /// What all parts of one table share.
 #[derive(Debug)]
-pub(super) struct Shelf {
+pub(super) struct Common {
     /// Number of the table among those of its operator.
     table: u8,
     /// Settings.
@@ -128,7 +128,7 @@ pub(super) struct Shelf {
     scratch: Vec<u8>,
 }
 
-impl Shelf {
+impl Common {
     /// Of a table with this number.
     pub(super) fn new(table: u8, config: StateConfig) -> Self {
         let time = if config.ttl_ms.is_some() { HAS_TIME } else { 0 };
@@ -282,8 +282,8 @@ impl<V: Values> Keyed<V> {
     }
 
     /// The key group of an id in use.
-    fn key_group(&self, shelf: &Shelf, id: u32) -> u32 {
-        crate::graph::key_group::key_group(self.groups.hash(id), shelf.config.key_groups)
+    fn key_group(&self, common: &Common, id: u32) -> u32 {
+        crate::graph::key_group::key_group(self.groups.hash(id), common.config.key_groups)
     }
 
     /// Ids in use from `first` on, ascending.
@@ -304,42 +304,42 @@ impl<V: Values> Keyed<V> {
     /// The id of a key that is about to be changed, and whether it is new.
     pub(super) fn upsert(
         &mut self,
-        shelf: &mut Shelf,
+        common: &mut Common,
         (key, hash): (&[u8], u64),
         now_ms: i64,
     ) -> Result<(u32, bool)> {
-        let (id, mut is_new) = self.insert(shelf, key, hash)?;
-        if let Some(ttl_ms) = shelf.config.ttl_ms {
+        let (id, mut is_new) = self.insert(common, key, hash)?;
+        if let Some(ttl_ms) = common.config.ttl_ms {
             let written = &mut self.written_ms[id as usize];
             let is_expired = !is_new && written.saturating_add(ttl_ms) <= now_ms;
             *written = now_ms;
             if is_expired {
-                self.touch(shelf, id);
+                self.touch(common, id);
                 self.values.clear(id);
                 is_new = true;
             }
         }
-        self.touch(shelf, id);
+        self.touch(common, id);
         Ok((id, is_new))
     }
 
     /// The id of a key, if it is held and not expired. Its value is not to be changed.
     pub(super) fn find(
         &mut self,
-        shelf: &mut Shelf,
+        common: &mut Common,
         (key, hash): (&[u8], u64),
         now_ms: i64,
     ) -> Result<Option<u32>> {
         let found = match self.groups.find(key, hash) {
             Some(id) => Some(id),
-            None if self.spilled > 0 => self.fetch(shelf, key, hash)?,
+            None if self.spilled > 0 => self.fetch(common, key, hash)?,
             None => None,
         };
         let Some(id) = found else {
             return Ok(None);
         };
         self.flags[id as usize] |= SEEN;
-        if let Some(ttl_ms) = shelf.config.ttl_ms
+        if let Some(ttl_ms) = common.config.ttl_ms
             && self.written_ms[id as usize].saturating_add(ttl_ms) <= now_ms
         {
             return Ok(None);
@@ -348,45 +348,45 @@ impl<V: Values> Keyed<V> {
     }
 
     /// The id of a key, inserted or fetched when it is not in memory; whether it is new.
-    fn insert(&mut self, shelf: &mut Shelf, key: &[u8], hash: u64) -> Result<(u32, bool)> {
+    fn insert(&mut self, common: &mut Common, key: &[u8], hash: u64) -> Result<(u32, bool)> {
         if self.spilled > 0
             && self.groups.find(key, hash).is_none()
-            && let Some(id) = self.fetch(shelf, key, hash)?
+            && let Some(id) = self.fetch(common, key, hash)?
         {
             return Ok((id, false));
         }
         let (id, is_new) = self.groups.id_of(key, hash)?;
         if is_new {
-            self.make_room(shelf);
+            self.make_room(common);
             self.flags[id as usize] = NEW;
         }
         Ok((id, is_new))
     }
 
     /// Makes room for every id.
-    fn make_room(&mut self, shelf: &Shelf) {
+    fn make_room(&mut self, common: &Common) {
         let capacity = self.groups.capacity();
         if self.flags.len() < capacity {
             self.flags.resize(capacity, 0);
             self.values.resize(capacity);
-            if shelf.config.ttl_ms.is_some() {
+            if common.config.ttl_ms.is_some() {
                 self.written_ms.resize(capacity, 0);
             }
         }
     }
 
     /// Brings a key back from the backend, if it is there.
-    fn fetch(&mut self, shelf: &mut Shelf, key: &[u8], hash: u64) -> Result<Option<u32>> {
-        let key_group = crate::graph::key_group::key_group(hash, shelf.config.key_groups);
-        let Some(backend) = shelf.backend()? else {
+    fn fetch(&mut self, common: &mut Common, key: &[u8], hash: u64) -> Result<Option<u32>> {
+        let key_group = crate::graph::key_group::key_group(hash, common.config.key_groups);
+        let Some(backend) = common.backend()? else {
             return Ok(None);
         };
         let Some(value) = backend.get(&spilled_key(self.namespace, key_group, key))? else {
             return Ok(None);
         };
         let (id, _) = self.groups.id_of(key, hash)?;
-        self.make_room(shelf);
-        self.read(id, &value, shelf.table)?;
+        self.make_room(common);
+        self.read(id, &value, common.table)?;
         self.flags[id as usize] = STALE;
         self.spilled -= 1;
         Ok(Some(id))
@@ -418,13 +418,13 @@ impl<V: Values> Keyed<V> {
     }
 
     /// Notes that an id is about to change.
-    fn touch(&mut self, shelf: &mut Shelf, id: u32) {
+    fn touch(&mut self, common: &mut Common, id: u32) {
         let flags = self.flags[id as usize];
         if flags & (DIRTY | FROZEN | SEEN) == DIRTY | SEEN {
             return;
         }
         if flags & FROZEN != 0 {
-            self.log_put(shelf, id, Log::Running);
+            self.log_put(common, id, Log::Running);
         }
         if flags & DIRTY == 0 {
             self.dirty.push(id);
@@ -433,21 +433,21 @@ impl<V: Values> Keyed<V> {
     }
 
     /// Writes the present value of an id into a snapshot.
-    fn log_put(&mut self, shelf: &mut Shelf, id: u32, log: Log) {
-        let key_group = self.key_group(shelf, id);
-        let mut value = std::mem::take(&mut shelf.scratch);
+    fn log_put(&mut self, common: &mut Common, id: u32, log: Log) {
+        let key_group = self.key_group(common, id);
+        let mut value = std::mem::take(&mut common.scratch);
         value.clear();
         self.write(id, &mut value);
         let entry = Entry::Put {
-            place: shelf.place(self.namespace),
+            place: common.place(self.namespace),
             key: self.groups.key(id),
             value: &value,
         };
         match log {
-            Log::Running => shelf.running.push(key_group, &entry),
-            Log::Next => shelf.next.push(key_group, &entry),
+            Log::Running => common.running.push(key_group, &entry),
+            Log::Next => common.next.push(key_group, &entry),
         }
-        shelf.scratch = value;
+        common.scratch = value;
         self.note_logged(key_group);
     }
 
@@ -461,19 +461,19 @@ impl<V: Values> Keyed<V> {
     }
 
     /// Forgets a key.
-    pub(super) fn remove(&mut self, shelf: &mut Shelf, id: u32) -> Result<()> {
+    pub(super) fn remove(&mut self, common: &mut Common, id: u32) -> Result<()> {
         let flags = self.flags[id as usize];
-        let key_group = self.key_group(shelf, id);
+        let key_group = self.key_group(common, id);
         if flags & FROZEN != 0 {
-            self.log_put(shelf, id, Log::Running);
+            self.log_put(common, id, Log::Running);
         }
         if flags & NEW == 0 {
-            let place = shelf.place(self.namespace);
+            let place = common.place(self.namespace);
             let key = self.groups.key(id);
-            shelf.next.push(key_group, &Entry::Delete { place, key });
+            common.next.push(key_group, &Entry::Delete { place, key });
         }
         if flags & STALE != 0
-            && let Some(backend) = shelf.backend()?
+            && let Some(backend) = common.backend()?
         {
             backend.remove(&spilled_key(self.namespace, key_group, self.groups.key(id)))?;
         }
@@ -500,14 +500,14 @@ impl<V: Values> Keyed<V> {
     }
 
     /// Writes at most `limit` keys of the snapshot; how many are left to look at.
-    pub(super) fn write_frozen(&mut self, shelf: &mut Shelf, limit: usize) -> usize {
+    pub(super) fn write_frozen(&mut self, common: &mut Common, limit: usize) -> usize {
         for _ in 0..limit {
             let Some(id) = self.frozen.pop() else {
                 break;
             };
             if self.flags[id as usize] & FROZEN != 0 {
                 self.flags[id as usize] &= !FROZEN;
-                self.log_put(shelf, id, Log::Running);
+                self.log_put(common, id, Log::Running);
             }
         }
         self.frozen.len()
@@ -516,14 +516,14 @@ impl<V: Values> Keyed<V> {
     /// Takes over an entry of a checkpoint.
     pub(super) fn load(
         &mut self,
-        shelf: &mut Shelf,
+        common: &mut Common,
         key_group: u32,
         entry: &Entry<'_>,
     ) -> Result<()> {
         match entry {
             Entry::Put { key, value, place } => {
-                let hash = hash_in(key, key_group, shelf.config.key_groups);
-                let (id, is_new) = self.insert(shelf, key, hash)?;
+                let hash = hash_in(key, key_group, common.config.key_groups);
+                let (id, is_new) = self.insert(common, key, hash)?;
                 if is_new {
                     self.flags[id as usize] = 0;
                 } else {
@@ -533,10 +533,10 @@ impl<V: Values> Keyed<V> {
                 self.read(id, value, place.table)
             }
             Entry::Delete { key, .. } => {
-                let hash = hash_in(key, key_group, shelf.config.key_groups);
-                if let Some(id) = self.find(shelf, (key, hash), i64::MIN)? {
+                let hash = hash_in(key, key_group, common.config.key_groups);
+                if let Some(id) = self.find(common, (key, hash), i64::MIN)? {
                     if self.flags[id as usize] & STALE != 0
-                        && let Some(backend) = shelf.backend()?
+                        && let Some(backend) = common.backend()?
                     {
                         backend.remove(&spilled_key(self.namespace, key_group, key))?;
                     }
@@ -549,22 +549,25 @@ impl<V: Values> Keyed<V> {
     }
 
     /// Shows every key of some key groups with its stored value.
-    pub(super) fn export(&self, shelf: &Shelf, visit: &mut ExportVisit<'_>) -> Result<()> {
-        let place = shelf.place(self.namespace);
+    pub(super) fn export(&self, common: &Common, visit: &mut ExportVisit<'_>) -> Result<()> {
+        let place = common.place(self.namespace);
         let mut stored = Vec::new();
         for id in self.groups.ids() {
             stored.clear();
             self.write(id, &mut stored);
             let key = self.groups.key(id);
             let value = stored.as_slice();
-            visit(self.key_group(shelf, id), &Entry::Put { place, key, value })?;
+            visit(
+                self.key_group(common, id),
+                &Entry::Put { place, key, value },
+            )?;
         }
-        let Some(backend) = shelf.backend.as_ref().filter(|_| self.spilled > 0) else {
+        let Some(backend) = common.backend.as_ref().filter(|_| self.spilled > 0) else {
             return Ok(());
         };
         backend.scan(&spilled_prefix(self.namespace), &mut |spilled, value| {
             let (key_group, key) = split_spilled(spilled);
-            let hash = hash_in(key, key_group, shelf.config.key_groups);
+            let hash = hash_in(key, key_group, common.config.key_groups);
             if self.groups.find(key, hash).is_some() {
                 return Ok(());
             }
@@ -576,7 +579,7 @@ impl<V: Values> Keyed<V> {
     /// last call are passed over once (clock algorithm). Returns how many were moved.
     pub(super) fn evict(
         &mut self,
-        shelf: &mut Shelf,
+        common: &mut Common,
         count: usize,
         heap_bytes: usize,
     ) -> Result<usize> {
@@ -596,42 +599,42 @@ impl<V: Values> Keyed<V> {
                 continue;
             }
             freed += self.values.heap_bytes(id) + self.groups.key(id).len();
-            self.spill(shelf, id)?;
+            self.spill(common, id)?;
             moved += 1;
         }
         Ok(moved)
     }
 
     /// Moves one key to the backend.
-    fn spill(&mut self, shelf: &mut Shelf, id: u32) -> Result<()> {
+    fn spill(&mut self, common: &mut Common, id: u32) -> Result<()> {
         let flags = self.flags[id as usize];
         if flags & FROZEN != 0 {
-            self.log_put(shelf, id, Log::Running);
+            self.log_put(common, id, Log::Running);
         }
         if flags & DIRTY != 0 {
-            self.log_put(shelf, id, Log::Next);
+            self.log_put(common, id, Log::Next);
         }
         let key = spilled_key(
             self.namespace,
-            self.key_group(shelf, id),
+            self.key_group(common, id),
             self.groups.key(id),
         );
-        let mut value = std::mem::take(&mut shelf.scratch);
+        let mut value = std::mem::take(&mut common.scratch);
         value.clear();
         self.write(id, &mut value);
-        let Some(backend) = shelf.backend()? else {
+        let Some(backend) = common.backend()? else {
             return Err(Error::internal("state was spilled without a place for it"));
         };
         backend.put(&key, &value)?;
-        shelf.scratch = value;
+        common.scratch = value;
         self.forget(id);
         self.spilled += 1;
         Ok(())
     }
 
     /// Forgets keys of the next `limit` ids that were not written for the TTL; spilled ones are found when they are looked up.
-    pub(super) fn expire(&mut self, shelf: &mut Shelf, now_ms: i64, limit: u32) -> Result<()> {
-        let Some(ttl_ms) = shelf.config.ttl_ms else {
+    pub(super) fn expire(&mut self, common: &mut Common, now_ms: i64, limit: u32) -> Result<()> {
+        let Some(ttl_ms) = common.config.ttl_ms else {
             return Ok(());
         };
         let capacity = u32::try_from(self.groups.capacity()).unwrap_or(u32::MAX);
@@ -641,18 +644,18 @@ impl<V: Values> Keyed<V> {
             if self.groups.holds(id)
                 && self.written_ms[id as usize].saturating_add(ttl_ms) <= now_ms
             {
-                self.remove(shelf, id)?;
+                self.remove(common, id)?;
             }
         }
         Ok(())
     }
 
     /// Key groups of which a checkpoint may hold keys of this namespace, once what is frozen is written.
-    pub(super) fn logged(&mut self, shelf: &Shelf) -> Vec<u32> {
+    pub(super) fn logged(&mut self, common: &Common) -> Vec<u32> {
         for index in 0..self.frozen.len() {
             let id = self.frozen[index];
             if self.flags[id as usize] & FROZEN != 0 {
-                self.note_logged(self.key_group(shelf, id));
+                self.note_logged(self.key_group(common, id));
             }
         }
         (0..)
@@ -663,8 +666,8 @@ impl<V: Values> Keyed<V> {
     }
 
     /// Forgets what the backend holds of this namespace.
-    pub(super) fn clear_backend(&mut self, shelf: &mut Shelf) -> Result<()> {
-        let Some(backend) = &mut shelf.backend else {
+    pub(super) fn clear_backend(&mut self, common: &mut Common) -> Result<()> {
+        let Some(backend) = &mut common.backend else {
             return Ok(());
         };
         let mut keys = Vec::new();
@@ -677,8 +680,8 @@ impl<V: Values> Keyed<V> {
     }
 
     /// Brings every key back from the backend.
-    pub(super) fn fetch_all(&mut self, shelf: &mut Shelf) -> Result<()> {
-        let Some(backend) = shelf.backend.as_ref().filter(|_| self.spilled > 0) else {
+    pub(super) fn fetch_all(&mut self, common: &mut Common) -> Result<()> {
+        let Some(backend) = common.backend.as_ref().filter(|_| self.spilled > 0) else {
             return Ok(());
         };
         let mut spilled = Vec::new();
@@ -688,11 +691,11 @@ impl<V: Values> Keyed<V> {
         })?;
         for (spilled_key, value) in spilled {
             let (key_group, key) = split_spilled(&spilled_key);
-            let hash = hash_in(key, key_group, shelf.config.key_groups);
+            let hash = hash_in(key, key_group, common.config.key_groups);
             let (id, is_new) = self.groups.id_of(key, hash)?;
             if is_new {
-                self.make_room(shelf);
-                self.read(id, &value, shelf.table)?;
+                self.make_room(common);
+                self.read(id, &value, common.table)?;
                 self.flags[id as usize] = STALE;
             }
         }
@@ -701,11 +704,11 @@ impl<V: Values> Keyed<V> {
     }
 
     /// Forgets the keys of a key group without a word to any checkpoint: the checkpoint says so itself.
-    pub(super) fn drop_key_group(&mut self, shelf: &mut Shelf, key_group: u32) -> Result<()> {
-        self.fetch_all(shelf)?;
+    pub(super) fn drop_key_group(&mut self, common: &mut Common, key_group: u32) -> Result<()> {
+        self.fetch_all(common)?;
         let ids: Vec<u32> = self.groups.ids().collect();
         for id in ids {
-            if self.key_group(shelf, id) == key_group {
+            if self.key_group(common, id) == key_group {
                 self.forget(id);
             }
         }

@@ -10,7 +10,7 @@ use crate::checkpoint::entry::Entry;
 use crate::error::Result;
 use crate::state::EncodedKeys;
 use crate::state::delta::Deltas;
-use crate::state::keyed::{ExportVisit, Keyed, Shelf, StateConfig, Values};
+use crate::state::keyed::{Common, ExportVisit, Keyed, StateConfig, Values};
 use crate::state::table::{StateTable, make_room};
 
 /// Makes the values of a namespace that is opened.
@@ -19,7 +19,7 @@ pub type MakeValues<V> = Box<dyn Fn() -> Result<V> + Send>;
 /// Keys and values by namespace.
 pub struct Slices<V> {
     /// What the namespaces share.
-    shelf: Shelf,
+    common: Common,
     /// Makes the values of a namespace.
     make: MakeValues<V>,
     /// Namespaces in order.
@@ -31,7 +31,7 @@ pub struct Slices<V> {
 impl<V: Debug> Debug for Slices<V> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Slices")
-            .field("shelf", &self.shelf)
+            .field("common", &self.common)
             .field("open", &self.open)
             .finish_non_exhaustive()
     }
@@ -70,7 +70,7 @@ impl<V: Values> Slices<V> {
             ..config
         };
         Self {
-            shelf: Shelf::new(number, config),
+            common: Common::new(number, config),
             make,
             open: BTreeMap::new(),
             dropped: Vec::new(),
@@ -95,7 +95,7 @@ impl<V: Values> Slices<V> {
         for (end, hash) in keys.ends.iter().zip(&keys.hashes) {
             let key = &keys.bytes[start..*end];
             start = *end;
-            let (id, _) = keyed.upsert(&mut self.shelf, (key, *hash), 0)?;
+            let (id, _) = keyed.upsert(&mut self.common, (key, *hash), 0)?;
             ids.push(id);
         }
         Ok(keyed.values_mut())
@@ -112,7 +112,7 @@ impl<V: Values> Slices<V> {
     /// `Unavailable` when spilled state cannot be read.
     pub fn slice(&mut self, namespace: i64) -> Result<Option<Slice<'_, V>>> {
         if let Some(keyed) = self.open.get_mut(&namespace) {
-            keyed.fetch_all(&mut self.shelf)?;
+            keyed.fetch_all(&mut self.common)?;
         }
         Ok(self.open.get(&namespace).map(|keyed| Slice { keyed }))
     }
@@ -125,10 +125,10 @@ impl<V: Values> Slices<V> {
         let Some(mut keyed) = self.open.remove(&namespace) else {
             return Ok(());
         };
-        for key_group in keyed.logged(&self.shelf) {
-            self.shelf.drop_namespace(namespace, key_group);
+        for key_group in keyed.logged(&self.common) {
+            self.common.drop_namespace(namespace, key_group);
         }
-        keyed.clear_backend(&mut self.shelf)?;
+        keyed.clear_backend(&mut self.common)?;
         if keyed.frozen_count() > 0 {
             self.dropped.push(keyed);
         }
@@ -138,11 +138,11 @@ impl<V: Values> Slices<V> {
 
 impl<V: Values> StateTable for Slices<V> {
     fn number(&self) -> u8 {
-        self.shelf.table()
+        self.common.table()
     }
 
     fn freeze(&mut self) {
-        self.shelf.freeze();
+        self.common.freeze();
         self.open.values_mut().for_each(Keyed::freeze);
     }
 
@@ -151,7 +151,7 @@ impl<V: Values> StateTable for Slices<V> {
         for keyed in self.dropped.iter_mut().chain(self.open.values_mut()) {
             let before = keyed.frozen_count();
             if before > 0 {
-                let after = keyed.write_frozen(&mut self.shelf, left);
+                let after = keyed.write_frozen(&mut self.common, left);
                 left -= before - after;
                 if after > 0 {
                     return Ok(false);
@@ -163,7 +163,7 @@ impl<V: Values> StateTable for Slices<V> {
     }
 
     fn take_snapshot(&mut self, out: &mut Deltas) {
-        self.shelf.take(out);
+        self.common.take(out);
     }
 
     fn load(&mut self, key_group: u32, entry: &Entry<'_>) -> Result<()> {
@@ -174,9 +174,9 @@ impl<V: Values> StateTable for Slices<V> {
             (Entry::Delete { .. } | Entry::Drop { .. }, None) => return Ok(()),
         };
         if let Entry::Drop { .. } = entry {
-            keyed.drop_key_group(&mut self.shelf, key_group)?;
+            keyed.drop_key_group(&mut self.common, key_group)?;
         } else {
-            keyed.load(&mut self.shelf, key_group, entry)?;
+            keyed.load(&mut self.common, key_group, entry)?;
         }
         if keyed.len() == 0 {
             self.open.remove(&namespace);
@@ -187,7 +187,7 @@ impl<V: Values> StateTable for Slices<V> {
     fn export(&self, visit: &mut ExportVisit<'_>) -> Result<()> {
         self.open
             .values()
-            .try_for_each(|keyed| keyed.export(&self.shelf, visit))
+            .try_for_each(|keyed| keyed.export(&self.common, visit))
     }
 
     /// The latest namespaces, which are needed last, spill first.
@@ -199,7 +199,7 @@ impl<V: Values> StateTable for Slices<V> {
         self.open
             .values_mut()
             .rev()
-            .try_for_each(|keyed| make_room(keyed, &mut self.shelf, rows, (bytes, limit_bytes)))
+            .try_for_each(|keyed| make_room(keyed, &mut self.common, rows, (bytes, limit_bytes)))
     }
 
     fn expire(&mut self, _now_ms: i64) -> Result<()> {
@@ -208,7 +208,7 @@ impl<V: Values> StateTable for Slices<V> {
 
     fn memory_bytes(&self) -> usize {
         let parts = self.open.values().chain(&self.dropped);
-        self.shelf.memory_bytes() + parts.map(Keyed::memory_bytes).sum::<usize>()
+        self.common.memory_bytes() + parts.map(Keyed::memory_bytes).sum::<usize>()
     }
 
     fn keys(&self) -> usize {

@@ -10,7 +10,7 @@ use crate::checkpoint::entry::Entry;
 use crate::error::{Error, Result};
 use crate::state::EncodedKeys;
 use crate::state::delta::Deltas;
-use crate::state::keyed::{ExportVisit, Keyed, Shelf, StateConfig, Values, hash_in};
+use crate::state::keyed::{Common, ExportVisit, Keyed, StateConfig, Values, hash_in};
 
 /// What the subtask does with a table.
 pub trait StateTable: Debug {
@@ -82,7 +82,7 @@ const EVICT_SHARE: usize = 8;
 #[derive(Debug)]
 pub struct KeyedTable<V> {
     /// What parts of a table share.
-    shelf: Shelf,
+    common: Common,
     /// The only part.
     keyed: Keyed<V>,
 }
@@ -91,7 +91,7 @@ impl<V: Values> KeyedTable<V> {
     /// An empty table; `number` tells the tables of an operator apart and never changes.
     pub fn new(number: u8, values: V, config: StateConfig) -> Self {
         Self {
-            shelf: Shelf::new(number, config),
+            common: Common::new(number, config),
             keyed: Keyed::new(0, values),
         }
     }
@@ -116,7 +116,7 @@ impl<V: Values> KeyedTable<V> {
         for (end, hash) in keys.ends.iter().zip(&keys.hashes) {
             let key = &keys.bytes[start..*end];
             start = *end;
-            let (id, is_new) = self.keyed.upsert(&mut self.shelf, (key, *hash), now_ms)?;
+            let (id, is_new) = self.keyed.upsert(&mut self.common, (key, *hash), now_ms)?;
             if is_new {
                 on_new(id);
             }
@@ -131,8 +131,8 @@ impl<V: Values> KeyedTable<V> {
     /// # Errors
     /// As [`KeyedTable::upsert`].
     pub fn upsert_in(&mut self, key: &[u8], key_group: u32, now_ms: i64) -> Result<(u32, bool)> {
-        let hash = hash_in(key, key_group, self.shelf.key_groups());
-        self.keyed.upsert(&mut self.shelf, (key, hash), now_ms)
+        let hash = hash_in(key, key_group, self.common.key_groups());
+        self.keyed.upsert(&mut self.common, (key, hash), now_ms)
     }
 
     /// The id of a key, if it is held. Its value is not to be changed.
@@ -140,8 +140,8 @@ impl<V: Values> KeyedTable<V> {
     /// # Errors
     /// `Unavailable` when spilled state cannot be read.
     pub fn find_in(&mut self, key: &[u8], key_group: u32, now_ms: i64) -> Result<Option<u32>> {
-        let hash = hash_in(key, key_group, self.shelf.key_groups());
-        self.keyed.find(&mut self.shelf, (key, hash), now_ms)
+        let hash = hash_in(key, key_group, self.common.key_groups());
+        self.keyed.find(&mut self.common, (key, hash), now_ms)
     }
 
     /// Forgets a key; its id may be given to another.
@@ -149,7 +149,7 @@ impl<V: Values> KeyedTable<V> {
     /// # Errors
     /// `Unavailable` when spilled state cannot be changed.
     pub fn remove(&mut self, id: u32) -> Result<()> {
-        self.keyed.remove(&mut self.shelf, id)
+        self.keyed.remove(&mut self.common, id)
     }
 
     /// The encoded key of an id in use.
@@ -176,11 +176,11 @@ impl<V: Values> KeyedTable<V> {
 /// Keeps one part of a table within memory.
 pub(super) fn make_room<V: Values>(
     keyed: &mut Keyed<V>,
-    shelf: &mut Shelf,
+    common: &mut Common,
     rows: usize,
     (bytes, limit_bytes): (usize, usize),
 ) -> Result<()> {
-    if !shelf.may_spill() {
+    if !common.may_spill() {
         return Ok(());
     }
     let held = keyed.held();
@@ -188,54 +188,59 @@ pub(super) fn make_room<V: Values>(
     // Columns double when they are full, so a full table of half of the limit does not grow any more.
     let would_grow = free < rows && bytes.saturating_mul(2) > limit_bytes;
     if would_grow {
-        keyed.evict(shelf, rows.max(held / EVICT_SHARE), 0)?;
+        keyed.evict(common, rows.max(held / EVICT_SHARE), 0)?;
     } else if bytes > limit_bytes {
         let excess = bytes - limit_bytes + limit_bytes / EVICT_SHARE;
-        keyed.evict(shelf, held / EVICT_SHARE, excess)?;
+        keyed.evict(common, held / EVICT_SHARE, excess)?;
     }
     Ok(())
 }
 
 impl<V: Values> StateTable for KeyedTable<V> {
     fn number(&self) -> u8 {
-        self.shelf.table()
+        self.common.table()
     }
 
     fn freeze(&mut self) {
-        self.shelf.freeze();
+        self.common.freeze();
         self.keyed.freeze();
     }
 
     fn write_frozen(&mut self, limit: usize) -> Result<bool> {
-        Ok(self.keyed.write_frozen(&mut self.shelf, limit) == 0)
+        Ok(self.keyed.write_frozen(&mut self.common, limit) == 0)
     }
 
     fn take_snapshot(&mut self, out: &mut Deltas) {
-        self.shelf.take(out);
+        self.common.take(out);
     }
 
     fn load(&mut self, key_group: u32, entry: &Entry<'_>) -> Result<()> {
         if entry.place().namespace != 0 {
             return Err(Error::corrupt("state of a namespace in a table without"));
         }
-        self.keyed.load(&mut self.shelf, key_group, entry)
+        self.keyed.load(&mut self.common, key_group, entry)
     }
 
     fn export(&self, visit: &mut ExportVisit<'_>) -> Result<()> {
-        self.keyed.export(&self.shelf, visit)
+        self.keyed.export(&self.common, visit)
     }
 
     fn make_room(&mut self, rows: usize, limit_bytes: usize) -> Result<()> {
         let bytes = self.memory_bytes();
-        make_room(&mut self.keyed, &mut self.shelf, rows, (bytes, limit_bytes))
+        make_room(
+            &mut self.keyed,
+            &mut self.common,
+            rows,
+            (bytes, limit_bytes),
+        )
     }
 
     fn expire(&mut self, now_ms: i64) -> Result<()> {
-        self.keyed.expire(&mut self.shelf, now_ms, EXPIRE_IDS)
+        self.keyed.expire(&mut self.common, now_ms, EXPIRE_IDS)
     }
 
     fn memory_bytes(&self) -> usize {
-        self.shelf.memory_bytes() + self.keyed.memory_bytes()
+        self.common.memory_bytes() + self.keyed.memory_bytes()
     }
 
     fn keys(&self) -> usize {

@@ -11,3 +11,4 @@
 mod job;
 mod join;
 mod kafka;
+mod s3;

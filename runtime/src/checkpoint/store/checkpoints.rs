@@ -193,8 +193,8 @@ impl CheckpointStore {
         if author == "merged" {
             self.unspliced().insert(segment.as_str().into());
         }
-        let (bytes, written) = writer.finish(&segment);
-        self.objects.put(&segment, &Bytes::from(bytes))?;
+        let (parts, written) = writer.finish(&segment);
+        self.objects.put(&segment, &parts)?;
         Ok(written)
     }
 
@@ -401,11 +401,11 @@ impl CheckpointStore {
         deliver: &mut dyn FnMut(Vec<(Part<'a>, Bytes)>) -> Result<()>,
     ) -> Result<()> {
         let fetch = |request: &Request<'a>| {
-            let found =
-                self.objects
-                    .read(request.segment, Some(request.range.clone()), |bytes| {
-                        request.split(&bytes)
-                    })?;
+            let found = self
+                .objects
+                .read(request.segment, Some(&request.range), |bytes| {
+                    request.split(&bytes)
+                })?;
             let label = self.objects.label();
             found
                 .ok_or_else(|| Error::corrupt(format!("{} of {label} is missing", request.segment)))
@@ -437,7 +437,7 @@ impl CheckpointStore {
             Err(error) => return Err(error),
         }
         let bytes = Bytes::from(note::encode(record)?);
-        self.objects.put(name::COMMITTED, &bytes)
+        self.objects.put(name::COMMITTED, &[bytes])
     }
 
     /// The newest epoch noted as committed.

@@ -21,7 +21,7 @@ pub struct CompactionLimits {
 
 impl Default for CompactionLimits {
     /// Eight slices: design section 3, "Checkpoints". The early limit spreads the merges of key groups that change in every epoch over
-    /// three rounds; 256 MiB a round is a second of work (see the measurements in `docs/formats/checkpoint-v2.md`).
+    /// three rounds; 256 MiB a round is about a second of CPU (measurements in `docs/formats/checkpoint-v2.md`).
     fn default() -> Self {
         Self {
             chain_slices_max: 8,

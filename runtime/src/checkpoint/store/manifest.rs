@@ -108,6 +108,9 @@ struct Header {
     nodes: Vec<NodeHeader>,
 }
 
+/// A slice in the header: index of the segment, offset, length, checksum.
+type SliceHeader = (usize, u64, u64, u32);
+
 /// An operator in the header.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -120,8 +123,8 @@ struct NodeHeader {
     watermark_ms: Option<EpochMillis>,
     /// See there.
     prepared: Vec<String>,
-    /// Key group and its slices: index of the segment, offset, length, checksum.
-    chains: Vec<(u32, Vec<(usize, u64, u64, u32)>)>,
+    /// Key group and its slices, oldest first.
+    chains: Vec<(u32, Vec<SliceHeader>)>,
 }
 
 impl Manifest {

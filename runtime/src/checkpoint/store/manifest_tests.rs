@@ -41,7 +41,7 @@ fn example() -> Manifest {
         let mut writer = SegmentWriter::default();
         for (node, key_group) in [(3, 0), (3, 127), (5, 0)] {
             let entries = vec![7; 10 + key_group as usize];
-            writer.push(node, &KeyGroupDelta { key_group, entries });
+            writer.push(node, KeyGroupDelta { key_group, entries });
         }
         let name = name::segment(&CheckpointName::new("run-1", epoch), "0.x.0");
         manifest.append(writer.finish(&name).1);

@@ -19,13 +19,96 @@ pub enum Scope {
     DeltasOnly,
 }
 
-/// An entry and where it stood.
+/// A put or delete, with what sorting looks at.
 #[derive(Debug, Clone, Copy)]
-struct Numbered<'a> {
-    /// The entry.
-    entry: Entry<'a>,
-    /// Its position in the whole input.
-    position: usize,
+struct Candidate<'a> {
+    /// Where the key is.
+    place: Place,
+    /// The first eight bytes of the key as a big-endian number, which orders most keys without a look at them.
+    prefix: u64,
+    /// The key.
+    key: &'a [u8],
+    /// Index in the input, drops not counted.
+    index: usize,
+}
+
+/// What slices hold.
+#[derive(Debug, Default)]
+struct Input<'a> {
+    /// Puts and deletes, in order.
+    entries: Vec<Entry<'a>>,
+    /// Dropped namespaces, with the number of entries before the last drop.
+    drops: BTreeMap<Place, usize>,
+}
+
+impl<'a> Input<'a> {
+    /// Reads slices, oldest first.
+    fn read(slices: &[&'a [u8]]) -> Result<Self> {
+        let mut read = Self::default();
+        for slice in slices {
+            let mut input = Reader::new(slice);
+            while let Some(entry) = Entry::read(&mut input)? {
+                match entry {
+                    Entry::Drop { place } => {
+                        read.drops.insert(place, read.entries.len());
+                    }
+                    Entry::Put { .. } | Entry::Delete { .. } => read.entries.push(entry),
+                }
+            }
+        }
+        Ok(read)
+    }
+
+    /// The last entry of each key that no later drop covers, sorted by place and key.
+    fn survivors(&self) -> Vec<Candidate<'a>> {
+        let mut candidates: Vec<Candidate<'a>> = self
+            .entries
+            .iter()
+            .enumerate()
+            .map(|(index, entry)| Candidate::new(index, entry))
+            .filter(|candidate| {
+                let drop = self.drops.get(&candidate.place);
+                drop.is_none_or(|before| candidate.index >= *before)
+            })
+            .collect();
+        // Stable, so that entries of one key stay in order; merged slices are sorted already, which makes this a merge of runs.
+        candidates.sort_by(Candidate::order);
+        let mut kept = Vec::with_capacity(candidates.len());
+        for candidate in candidates {
+            match kept.last_mut() {
+                Some(last) if candidate.order(last) == Ordering::Equal => *last = candidate,
+                Some(_) | None => kept.push(candidate),
+            }
+        }
+        kept
+    }
+}
+
+impl<'a> Candidate<'a> {
+    /// An entry of the input.
+    fn new(index: usize, entry: &Entry<'a>) -> Self {
+        let key = match entry {
+            Entry::Put { key, .. } | Entry::Delete { key, .. } => key,
+            Entry::Drop { .. } => &[][..],
+        };
+        let mut prefix = [0; 8];
+        let len = key.len().min(8);
+        prefix[..len].copy_from_slice(&key[..len]);
+        Self {
+            place: entry.place(),
+            prefix: u64::from_be_bytes(prefix),
+            key,
+            index,
+        }
+    }
+
+    /// Order by place, then key. Equal prefixes say nothing: a short key is filled up with zeros.
+    fn order(&self, other: &Self) -> Ordering {
+        self.place
+            .cmp(&other.place)
+            .then_with(|| self.prefix.cmp(&other.prefix))
+            .then_with(|| self.key.cmp(other.key))
+    }
 }
 
 /// Merges slices, oldest first: the last entry for a key counts, a dropped namespace loses what came before.
@@ -35,85 +118,35 @@ struct Numbered<'a> {
 /// # Errors
 /// `Corrupt` when a slice does not hold entries.
 pub fn merge(slices: &[&[u8]], scope: Scope) -> Result<Vec<u8>> {
-    let mut entries: Vec<Numbered<'_>> = Vec::new();
-    let mut drops: BTreeMap<Place, usize> = BTreeMap::new();
-    let mut position = 0;
-    for slice in slices {
-        let mut input = Reader::new(slice);
-        while let Some(entry) = Entry::read(&mut input)? {
-            match entry {
-                Entry::Drop { place } => {
-                    drops.insert(place, position);
-                }
-                Entry::Put { .. } | Entry::Delete { .. } => {
-                    entries.push(Numbered { entry, position });
-                }
+    let input = Input::read(slices)?;
+    let survivors = input.survivors();
+    let mut out = Vec::with_capacity(slices.iter().map(|slice| slice.len()).sum());
+    let mut drops = input.drops.keys().peekable();
+    for survivor in survivors {
+        if scope == Scope::DeltasOnly {
+            while let Some(place) = drops.next_if(|place| **place <= survivor.place) {
+                Entry::Drop { place: *place }.write(&mut out);
             }
-            position += 1;
         }
-    }
-    if !drops.is_empty() {
-        entries.retain(|numbered| {
-            drops
-                .get(&numbered.entry.place())
-                .is_none_or(|drop| numbered.position > *drop)
-        });
-    }
-    // Stable, so that entries of one key stay in order; merged slices are sorted already, which makes this a merge of runs.
-    entries.sort_by(|a, b| order(&a.entry, &b.entry));
-    let mut drops = match scope {
-        Scope::WithBase => BTreeMap::new(),
-        Scope::DeltasOnly => drops,
-    };
-    Ok(write(&entries, &mut drops, scope))
-}
-
-/// Order by place, then key.
-fn order(a: &Entry<'_>, b: &Entry<'_>) -> Ordering {
-    a.place()
-        .cmp(&b.place())
-        .then_with(|| key_of(a).cmp(key_of(b)))
-}
-
-/// The key of an entry; that of a drop is empty.
-fn key_of<'a>(entry: &Entry<'a>) -> &'a [u8] {
-    match entry {
-        Entry::Put { key, .. } | Entry::Delete { key, .. } => key,
-        Entry::Drop { .. } => &[],
-    }
-}
-
-/// Writes the last entry of each key, and the drops before their namespaces.
-fn write(entries: &[Numbered<'_>], drops: &mut BTreeMap<Place, usize>, scope: Scope) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut dropped = None;
-    for (index, Numbered { entry, .. }) in entries.iter().enumerate() {
-        if entries
-            .get(index + 1)
-            .is_some_and(|next| order(entry, &next.entry) == Ordering::Equal)
-        {
+        let Some(entry) = input.entries.get(survivor.index) else {
             continue;
-        }
-        let place = entry.place();
-        while let Some(next) = drops.first_entry().filter(|next| *next.key() <= place) {
-            dropped = Some(*next.key());
-            Entry::Drop { place: *next.key() }.write(&mut out);
-            next.remove();
-        }
+        };
         let is_needed = match (entry, scope) {
             (Entry::Delete { .. }, Scope::WithBase) => false,
-            // The drop has removed it from whatever comes before.
-            (Entry::Delete { .. }, Scope::DeltasOnly) => dropped != Some(place),
+            // A drop has removed the key from whatever comes before.
+            (Entry::Delete { .. }, Scope::DeltasOnly) => !input.drops.contains_key(&survivor.place),
             (Entry::Put { .. } | Entry::Drop { .. }, _) => true,
         };
         if is_needed {
             entry.write(&mut out);
         }
     }
-    for place in drops.keys() {
-        Entry::Drop { place: *place }.write(&mut out);
+    if scope == Scope::DeltasOnly {
+        for place in drops {
+            Entry::Drop { place: *place }.write(&mut out);
+        }
     }
-    out
+    Ok(out)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Carrying out merges of chains.
 //!
-//! Place in the flow: between [`super::compact`], which decides, and [`super::merge`], which merges; runs in the background beside the
+//! Place in the flow: between [`super::compact`], which decides, and [`merge::merge`], which merges; runs in the background beside the
 //! job. Invariant: what is merged stays until the manifests that refer to it have gone, so that a failed round costs nothing but time.
 
 use bytes::Bytes;
@@ -77,7 +77,7 @@ impl CheckpointStore {
                 if entries.entries.is_empty() {
                     replacements.push(task.replacement(None));
                 } else {
-                    writer.push(task.merge.node, &entries);
+                    writer.push(task.merge.node, entries);
                     waiting.push(*task);
                 }
                 if writer.len() >= SEGMENT_BYTES {

@@ -1,7 +1,8 @@
 //! Names to bytes: what a checkpoint store needs from a disk or an object store.
 //!
-//! Place in the flow: below everything else of this folder; [`super::local`], [`super::remote`] and the models of
-//! [`super::testing`] implement it. Invariant: an object appears whole or not at all, and once `put` has returned it survives a crash.
+//! Place in the flow: below everything else of this folder; [`LocalObjects`](super::LocalObjects),
+//! [`RemoteObjects`](super::RemoteObjects) and the models of [`super::testing`] implement it. Invariant: an object appears whole or not
+//! at all, and once `put` has returned it survives a crash.
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -54,11 +55,11 @@ pub enum Fault {
 /// # Errors
 /// [`Fault`], which says whether another try makes sense. A put that failed with [`Fault::Passing`] may have been carried out.
 pub trait Objects: Send + Sync + Debug {
-    /// Stores an object durably.
+    /// Stores an object durably; its bytes are those of all parts.
     ///
     /// # Errors
     /// As the trait says; [`Fault::Exists`] only with [`PutMode::IfAbsent`].
-    fn put(&self, name: &str, bytes: &Bytes, mode: PutMode) -> Result<(), Fault>;
+    fn put(&self, name: &str, parts: &[Bytes], mode: PutMode) -> Result<(), Fault>;
 
     /// Reads an object or a part of it. May return fewer bytes than asked for: the caller checks.
     ///

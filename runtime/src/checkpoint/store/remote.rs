@@ -110,24 +110,23 @@ impl RemoteObjects {
     }
 
     /// Sends a large object in parts, some at a time. The object appears with the last request.
-    async fn put_in_parts(&self, path: &Path, bytes: &Bytes) -> object_store::Result<()> {
+    async fn put_in_parts(&self, path: &Path, parts: &[Bytes]) -> object_store::Result<()> {
         let mut upload = self.store.put_multipart(path).await?;
-        let mut parts = JoinSet::new();
+        let mut under_way = JoinSet::new();
         let mut outcome = Ok(());
-        for start in (0..bytes.len()).step_by(self.transfer.part_bytes) {
-            if parts.len() >= self.transfer.parallelism {
-                outcome = joined(parts.join_next().await);
+        for payload in cut(parts, self.transfer.part_bytes) {
+            if under_way.len() >= self.transfer.parallelism {
+                outcome = joined(under_way.join_next().await);
                 if outcome.is_err() {
                     break;
                 }
             }
-            let end = bytes.len().min(start + self.transfer.part_bytes);
-            parts.spawn(upload.put_part(PutPayload::from(bytes.slice(start..end))));
+            under_way.spawn(upload.put_part(payload.into_iter().collect()));
         }
-        while outcome.is_ok() && !parts.is_empty() {
-            outcome = joined(parts.join_next().await);
+        while outcome.is_ok() && !under_way.is_empty() {
+            outcome = joined(under_way.join_next().await);
         }
-        parts.shutdown().await;
+        under_way.shutdown().await;
         if let Err(error) = outcome {
             if let Err(abort) = upload.abort().await {
                 tracing::debug!(%path, %abort, "an upload in parts could not be aborted");
@@ -150,6 +149,29 @@ impl RemoteObjects {
     }
 }
 
+/// Cuts and joins bytes into payloads of exactly this length, except the last: some stores want all parts of an upload alike.
+fn cut(parts: &[Bytes], payload_bytes: usize) -> Vec<Vec<Bytes>> {
+    let mut payloads = Vec::new();
+    let mut payload = Vec::new();
+    let mut missing = payload_bytes;
+    for part in parts {
+        let mut part = part.clone();
+        while !part.is_empty() {
+            let head = part.split_to(part.len().min(missing));
+            missing -= head.len();
+            payload.push(head);
+            if missing == 0 {
+                payloads.push(std::mem::take(&mut payload));
+                missing = payload_bytes;
+            }
+        }
+    }
+    if !payload.is_empty() {
+        payloads.push(payload);
+    }
+    payloads
+}
+
 /// The outcome of a part.
 fn joined(
     part: Option<Result<object_store::Result<()>, tokio::task::JoinError>>,
@@ -157,7 +179,7 @@ fn joined(
     part.map_or(Ok(()), |joined| joined?)
 }
 
-/// Makes ring the TLS provider of the process, unless it has one: object_store's HTTP client asks for it.
+/// Makes ring the TLS provider of the process, unless it has one: the HTTP client of `object_store` asks for it.
 fn install_tls_provider() {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         // Fails only when another thread was faster, and then there is a provider all the same.
@@ -279,13 +301,14 @@ fn azure(bucket: &Bucket, options: &Options) -> object_store::Result<Client> {
 }
 
 impl Objects for RemoteObjects {
-    fn put(&self, name: &str, bytes: &Bytes, mode: PutMode) -> Result<(), Fault> {
+    fn put(&self, name: &str, parts: &[Bytes], mode: PutMode) -> Result<(), Fault> {
         let path = self.path(name)?;
+        let len: usize = parts.iter().map(Bytes::len).sum();
         let put = async {
-            let payload = PutPayload::from(bytes.clone());
+            let payload: PutPayload = parts.iter().cloned().collect();
             match mode {
-                PutMode::Overwrite if bytes.len() > self.transfer.part_bytes => {
-                    self.put_in_parts(&path, bytes).await
+                PutMode::Overwrite if len > self.transfer.part_bytes => {
+                    self.put_in_parts(&path, parts).await
                 }
                 PutMode::Overwrite => self.store.put(&path, payload).await.map(drop),
                 PutMode::IfAbsent => {
@@ -346,6 +369,18 @@ impl Objects for RemoteObjects {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_are_cut_alike() {
+        let parts = [&b"abc"[..], b"", b"defghij", b"k"].map(Bytes::from_static);
+        let cut = |bytes| -> Vec<Vec<u8>> {
+            let payloads = super::cut(&parts, bytes).into_iter();
+            payloads.map(|payload| payload.concat()).collect()
+        };
+        assert_eq!(cut(4), [&b"abcd"[..], b"efgh", b"ijk"]);
+        assert_eq!(cut(11), [b"abcdefghijk"]);
+        assert_eq!(cut(100), [b"abcdefghijk"]);
+    }
 
     #[test]
     fn messages_hold_no_secret_and_end() {

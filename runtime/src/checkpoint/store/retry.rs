@@ -41,7 +41,7 @@ pub(super) fn pause_after(options: &RetryOptions, attempt: u32, random: u64) -> 
         .saturating_mul(1_u32.checked_shl(attempt).unwrap_or(u32::MAX))
         .min(options.pause_max);
     let half_us = u64::try_from(doubled.as_micros() / 2).unwrap_or(u64::MAX);
-    doubled - Duration::from_micros(random % (half_us + 1))
+    doubled.saturating_sub(Duration::from_micros(random % (half_us + 1)))
 }
 
 /// The next number of a splitmix64 sequence.
@@ -150,14 +150,15 @@ impl Retrying {
     }
 
     /// Stores an object, replacing one of that name.
-    pub(super) fn put(&self, name: &str, bytes: &Bytes) -> Result<()> {
-        self.call(|| self.objects.put(name, bytes, PutMode::Overwrite))
+    pub(super) fn put(&self, name: &str, parts: &[Bytes]) -> Result<()> {
+        self.call(|| self.objects.put(name, parts, PutMode::Overwrite))
             .map_err(|fault| self.error("write", name, &fault.to_string()))
     }
 
     /// Stores an object unless there is one of that name.
     pub(super) fn create(&self, name: &str, bytes: &Bytes) -> Result<Created> {
-        match self.call(|| self.objects.put(name, bytes, PutMode::IfAbsent)) {
+        let parts = std::slice::from_ref(bytes);
+        match self.call(|| self.objects.put(name, parts, PutMode::IfAbsent)) {
             Ok(()) => Ok(Created::New),
             Err(Fault::Exists) => Ok(Created::Existed),
             Err(fault @ (Fault::Missing | Fault::Refused(_) | Fault::Passing(_))) => {
@@ -174,12 +175,12 @@ impl Retrying {
     pub(super) fn read<T>(
         &self,
         name: &str,
-        range: Option<Range<u64>>,
+        range: Option<&Range<u64>>,
         check: impl Fn(Bytes) -> Result<T>,
     ) -> Result<Option<T>> {
         let mut attempt = 0;
         loop {
-            let bytes = match self.call(|| self.objects.read(name, range.clone())) {
+            let bytes = match self.call(|| self.objects.read(name, range.cloned())) {
                 Ok(bytes) => bytes,
                 Err(Fault::Missing) => return Ok(None),
                 Err(fault @ (Fault::Exists | Fault::Refused(_) | Fault::Passing(_))) => {

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::checkpoint::entry::KeyGroupDelta;
 use crate::error::{Error, Result};
 
@@ -62,58 +64,72 @@ pub struct Written {
     pub slice: Slice,
 }
 
-/// Builds a segment.
+/// Builds a segment. Deltas are kept as they come and copied by nobody before they are sent.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SegmentWriter {
-    /// The segment so far.
-    bytes: Vec<u8>,
-    /// Node, key group, length and checksum of each slice, in order.
-    parts: Vec<(u32, u32, u64, u32)>,
+    /// Deltas in order.
+    deltas: Vec<Delta>,
+    /// Bytes of all of them.
+    len: usize,
+}
+
+/// A delta of a segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Delta {
+    /// Node id of the plan.
+    node: u32,
+    /// Key group.
+    key_group: u32,
+    /// Entries.
+    entries: Bytes,
 }
 
 impl SegmentWriter {
     /// Adds the delta of a key group; an empty one leaves no trace. The same key group of a node may be added again: its slices count
     /// in order.
-    pub fn push(&mut self, node: u32, delta: &KeyGroupDelta) {
+    pub fn push(&mut self, node: u32, delta: KeyGroupDelta) {
         if delta.entries.is_empty() {
             return;
         }
-        self.bytes.extend_from_slice(&delta.entries);
-        let crc = crc32c::crc32c(&delta.entries);
-        let len = delta.entries.len() as u64;
-        self.parts.push((node, delta.key_group, len, crc));
+        self.len += delta.entries.len();
+        self.deltas.push(Delta {
+            node,
+            key_group: delta.key_group,
+            entries: Bytes::from(delta.entries),
+        });
     }
 
     /// Bytes so far.
     pub fn len(&self) -> usize {
-        self.bytes.len()
+        self.len
     }
 
     /// Whether nothing was added.
     pub fn is_empty(&self) -> bool {
-        self.parts.is_empty()
+        self.deltas.is_empty()
     }
 
-    /// The bytes to be stored under a name, and the slices in it.
-    pub fn finish(self, segment: &str) -> (Vec<u8>, Vec<Written>) {
+    /// The parts to be stored under a name, and the slices that they are. Computes the checksums.
+    pub fn finish(self, segment: &str) -> (Vec<Bytes>, Vec<Written>) {
         let segment: Arc<str> = segment.into();
         let mut offset = 0;
-        let slices = self.parts.into_iter().map(|(node, key_group, len, crc)| {
+        let mut slice_of = |delta: &Delta| {
             let slice = Slice {
                 segment: segment.clone(),
                 offset,
-                len,
-                crc,
+                len: delta.entries.len() as u64,
+                crc: crc32c::crc32c(&delta.entries),
             };
-            offset += len;
+            offset += slice.len;
             Written {
-                node,
-                key_group,
+                node: delta.node,
+                key_group: delta.key_group,
                 slice,
             }
-        });
-        let slices = slices.collect();
-        (self.bytes, slices)
+        };
+        let written = self.deltas.iter().map(&mut slice_of).collect();
+        let parts = self.deltas.into_iter().map(|delta| delta.entries);
+        (parts.collect(), written)
     }
 }
 
@@ -126,10 +142,11 @@ mod tests {
         let mut writer = SegmentWriter::default();
         for (node, key_group, entries) in [(1, 0, "abc"), (1, 5, ""), (1, 7, "d"), (4, 0, "efgh")] {
             let entries = entries.as_bytes().to_vec();
-            writer.push(node, &KeyGroupDelta { key_group, entries });
+            writer.push(node, KeyGroupDelta { key_group, entries });
         }
         assert_eq!((writer.len(), writer.is_empty()), (8, false));
-        let (bytes, written) = writer.finish("segments/r/1-0");
+        let (parts, written) = writer.finish("segments/r/1-0");
+        let bytes = parts.concat();
         assert_eq!(written.len(), 3);
         let part = |slice: &Slice| -> std::ops::Range<usize> {
             usize::try_from(slice.offset).unwrap()..usize::try_from(slice.end()).unwrap()

@@ -59,14 +59,14 @@ impl MemoryObjects {
 }
 
 impl Objects for MemoryObjects {
-    fn put(&self, name: &str, bytes: &Bytes, mode: PutMode) -> Result<(), Fault> {
+    fn put(&self, name: &str, parts: &[Bytes], mode: PutMode) -> Result<(), Fault> {
         let mut objects = lock(&self.objects);
         if mode == PutMode::IfAbsent && objects.contains_key(name) {
             return Err(Fault::Exists);
         }
         let time = self.put_count.fetch_add(1, Ordering::Relaxed);
         let time = EpochMillis::try_from(time).unwrap_or(EpochMillis::MAX);
-        objects.insert(name.to_owned(), (bytes.clone(), time));
+        objects.insert(name.to_owned(), (Bytes::from(parts.concat()), time));
         Ok(())
     }
 
@@ -250,9 +250,9 @@ impl FaultyObjects {
 }
 
 impl Objects for FaultyObjects {
-    fn put(&self, name: &str, bytes: &Bytes, mode: PutMode) -> Result<(), Fault> {
+    fn put(&self, name: &str, parts: &[Bytes], mode: PutMode) -> Result<(), Fault> {
         let plan = self.begin(Call::Put(name))?;
-        self.end(&plan, self.inner.put(name, bytes, mode))
+        self.end(&plan, self.inner.put(name, parts, mode))
     }
 
     fn read(&self, name: &str, range: Option<Range<u64>>) -> Result<Bytes, Fault> {

@@ -201,7 +201,7 @@ impl Checked {
             Step::Evict(count) => {
                 self.table
                     .keyed
-                    .evict(&mut self.table.shelf, *count, 0)
+                    .evict(&mut self.table.common, *count, 0)
                     .unwrap();
             }
             Step::Barrier => {
