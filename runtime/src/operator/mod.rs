@@ -119,9 +119,7 @@ pub trait Operator: Send + Debug {
 
     /// Shows every table of state. Snapshots, restoring and memory are the subtask's business; the operator only works on its
     /// tables. Nothing is pending when a barrier comes.
-    fn visit_state(&mut self, visit: &mut StateVisit<'_>) {
-        let _ = visit;
-    }
+    fn visit_state(&mut self, _visit: &mut StateVisit<'_>) {}
 }
 
 /// Is shown a table of state.

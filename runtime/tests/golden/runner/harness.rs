@@ -19,6 +19,9 @@ use super::script::Script;
 use super::ways::Way;
 use super::world::End;
 
+/// A verdict and the oracle of its case.
+type Judged = (Verdict, Option<Oracle>);
+
 /// Cases at once: more than cores, since a job waits for its threads most of the time (guess, unmeasured).
 const THREADS_DEFAULT: usize = 6;
 
@@ -138,8 +141,7 @@ fn is_selected(name: &str, arguments: &Arguments) -> bool {
 /// Runs the cases in threads; verdicts in the order of the cases.
 fn run_all(cases: &[(String, PathBuf)], arguments: &Arguments) -> Vec<(Verdict, Option<Oracle>)> {
     let next = AtomicUsize::new(0);
-    let verdicts: Mutex<Vec<Option<(Verdict, Option<Oracle>)>>> =
-        Mutex::new(cases.iter().map(|_| None).collect());
+    let verdicts: Mutex<Vec<Option<Judged>>> = Mutex::new(cases.iter().map(|_| None).collect());
     std::thread::scope(|scope| {
         for _ in 0..arguments.threads.unwrap_or(THREADS_DEFAULT).max(1) {
             scope.spawn(|| {

@@ -27,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Time between two looks at a condition.
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 
+/// Name and value of a header.
+type Header<'a> = (&'a [u8], Option<&'a [u8]>);
+
 /// How jobs are run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Running {
@@ -132,7 +135,7 @@ impl<'a> World<'a> {
         }
         for (partition, rows) in parts {
             let ops: Vec<[u8; 1]> = rows.iter().map(|(_, row)| [row.op.unwrap_or(0)]).collect();
-            let headers: Vec<[(&[u8], Option<&[u8]>); 1]> = ops
+            let headers: Vec<[Header<'_>; 1]> = ops
                 .iter()
                 .map(|op| [(b"op".as_slice(), Some(op.as_slice()))])
                 .collect();
