@@ -40,6 +40,10 @@ SET 'weir.cfu-cpu-share' = '0.08';
 ";
 
 /// How many times the server is killed by time.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a switch of the test for long runs by hand"
+)]
 fn kills() -> u32 {
     std::env::var("WEIR_TEST_KILLS")
         .ok()
@@ -83,7 +87,7 @@ fn killed(parallelism: u32, seed: u64) -> Result<()> {
         drop(weir);
         weir = Weir::up(folder.path(), &options)?;
     }
-    println!("seed {seed}: crash points {POINTS:?} hit {hits:?}");
+    eprintln!("seed {seed}: crash points {POINTS:?} hit {hits:?}");
     assert!(hits.iter().sum::<u32>() > 0, "no crash point was hit");
     weir.wait_completed(180)?;
     results::check_large_orders(RECORDS, &kafka.consume(&topic("large-orders"))?)?;
