@@ -22,7 +22,7 @@ const FORMAT: &str = "weir-statement";
 pub struct Manifest {
     /// What this is: `weir-statement`.
     pub format: String,
-    /// [`MANIFEST_VERSION`] of the writer.
+    /// `MANIFEST_VERSION` of the writer.
     pub version: u32,
     /// When it was exported, epoch milliseconds.
     pub exported_at_ms: i64,
