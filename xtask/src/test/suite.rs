@@ -83,7 +83,7 @@ pub(crate) static ALL: [Suite; 7] = [
     Suite {
         name: "kafka",
         what: "the program with a real Apache Kafka",
-        budget: Duration::from_mins(9),
+        budget: Duration::from_mins(8),
         tests: Tests::Module("kafka::", Needs::Kafka),
     },
     Suite {
@@ -95,7 +95,7 @@ pub(crate) static ALL: [Suite; 7] = [
     Suite {
         name: "clients",
         what: "clients of others against the program",
-        budget: Duration::from_mins(5),
+        budget: Duration::from_mins(2),
         tests: Tests::Module("clients::", Needs::Kafka),
     },
     Suite {
