@@ -134,13 +134,15 @@ pub enum Code {
     Storage,
     /// Bytes that do not match their checksum.
     Corrupt,
+    /// Another run of the statement has taken over.
+    Fenced,
     /// A bug of Weir.
     Internal,
 }
 
 impl Code {
     /// Every code, for documentation and for the test that each has a page.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Syntax,
         Self::UnknownName,
         Self::TypeMismatch,
@@ -153,6 +155,7 @@ impl Code {
         Self::Arithmetic,
         Self::Storage,
         Self::Corrupt,
+        Self::Fenced,
         Self::Internal,
     ];
 
@@ -169,6 +172,7 @@ impl Code {
             Self::Unavailable => 2001,
             Self::Storage => 2002,
             Self::Corrupt => 2003,
+            Self::Fenced => 2004,
             Self::Deserialization => 3001,
             Self::Arithmetic => 3002,
             Self::Internal => 9001,
@@ -222,6 +226,8 @@ constructors! {
     storage => Unavailable, Storage;
     /// Bytes that do not match their checksum.
     corrupt => Corrupt, Corrupt;
+    /// Another run of the statement has taken over.
+    fenced => Conflict, Fenced;
     /// A bug of Weir.
     internal => Internal, Internal;
 }

@@ -58,13 +58,16 @@ pub trait Sink: Send + Sync + Debug {
     }
 }
 
+/// Opens the transactions of a statement.
+pub type OpenTransactions = dyn Fn(&TransactionOwner) -> Result<Transactions> + Send + Sync;
+
 /// A system with transactions, as one sink knows it.
 #[derive(Clone)]
 pub struct TransactionalSystem {
     /// What tells systems apart: sinks with the same identity share one set of transactions. For people too: an address.
     pub identity: String,
     /// Opens the transactions of a statement: arguments are what it is called.
-    pub open: Arc<dyn Fn(&TransactionOwner) -> Result<Transactions> + Send + Sync>,
+    pub open: Arc<OpenTransactions>,
 }
 
 impl std::fmt::Debug for TransactionalSystem {

@@ -3,6 +3,7 @@
 //! Place in the flow: the store keeps topics by name; sources and sinks hold one. Invariant: a topic directory appears and
 //! disappears as a whole, by renaming, and its name cannot lead out of the log's directory.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::files::{lock, replace, storage, sync_dir};
 use super::partition::{Partition, Shared};
 use super::record_batch::Encoded;
+use super::transaction::TransactionId;
 use crate::error::{Error, Result};
 use crate::task::WakerSet;
 
@@ -225,6 +227,21 @@ impl Topic {
         let offset = self.partition(partition)?.append(encoded)?;
         self.wake();
         Ok(offset)
+    }
+
+    /// Lets readers go on behind the records of a transaction that has ended.
+    pub(super) fn settle(&self, id: TransactionId, partitions: &BTreeSet<u32>) {
+        for partition in partitions {
+            if let Some(partition) = self.partitions.get(*partition as usize) {
+                partition.settle(id);
+            }
+        }
+        self.wake();
+    }
+
+    /// Its partitions.
+    pub(super) fn partitions(&self) -> &[Partition] {
+        &self.partitions
     }
 
     /// Makes what was appended durable, as far as the policy says.
