@@ -5,6 +5,7 @@
 //! `DIR/TOPIC/topic.json` and `DIR/TOPIC/PARTITION/BASE_OFFSET.log`, segment files of Kafka v2 record batches; commits of transactions
 //! are lines of `DIR/.transactions`.
 
+mod cleaner;
 mod cursor;
 mod files;
 mod flusher;

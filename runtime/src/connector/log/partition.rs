@@ -226,6 +226,22 @@ impl Partition {
             .collect()
     }
 
+    /// The lowest transaction of an earlier process that has records here.
+    ///
+    /// # Errors
+    /// `Storage` naming the file.
+    pub(super) fn lowest_transaction(&self) -> Result<Option<TransactionId>> {
+        let mut lowest = None;
+        for segment in self.segments() {
+            let of_segment = match segment.lowest_transaction() {
+                Err(_) if !self.has(&segment) => None,
+                other => other?,
+            };
+            lowest = [lowest, of_segment].into_iter().flatten().min();
+        }
+        Ok(lowest)
+    }
+
     /// Every segment, ascending.
     pub(super) fn segments(&self) -> Vec<Arc<Segment>> {
         lock(&self.view).segments.clone()

@@ -41,14 +41,7 @@ pub(super) struct Scan {
 /// Damage with good batches behind it is kept and skipped, so that reading it is an error and reading behind it is not;
 /// damage with nothing good behind it is a tail that was torn by a crash.
 pub(super) fn scan(path: &Path, base_offset: i64, size: u64, checks: Checks) -> Result<Scan> {
-    let file = File::open(path).map_err(|error| storage("open", path, &error))?;
-    let mut window = Window {
-        file,
-        path,
-        size,
-        start: 0,
-        bytes: Vec::new(),
-    };
+    let mut window = Window::open(path, size)?;
     let mut scan = Scan {
         index: Index::default(),
         next_offset: base_offset,
@@ -85,7 +78,7 @@ pub(super) fn scan(path: &Path, base_offset: i64, size: u64, checks: Checks) -> 
 }
 
 /// A moving part of a file in memory.
-struct Window<'a> {
+pub(super) struct Window<'a> {
     /// The file.
     file: File,
     /// Its path, for errors.
@@ -98,9 +91,35 @@ struct Window<'a> {
     bytes: Vec<u8>,
 }
 
-impl Window<'_> {
+impl<'a> Window<'a> {
+    /// A window onto the first `size` bytes of a file.
+    ///
+    /// # Errors
+    /// `Storage` naming the file.
+    pub(super) fn open(path: &'a Path, size: u64) -> Result<Self> {
+        let file = File::open(path).map_err(|error| storage("open", path, &error))?;
+        Ok(Self {
+            file,
+            path,
+            size,
+            start: 0,
+            bytes: Vec::new(),
+        })
+    }
+
+    /// The header of the batch at `position`, whose checksum matches, or the reason why there is none.
+    ///
+    /// # Errors
+    /// `Storage` naming the file.
+    pub(super) fn verified(&mut self, position: u64) -> Result<Result<Header, &'static str>> {
+        self.batch(position, Checks::Checksums)
+    }
+
     /// The bytes at `position`: `len` of them, or fewer at the end of the file.
-    fn get(&mut self, position: u64, len: usize) -> Result<&[u8]> {
+    ///
+    /// # Errors
+    /// `Storage` naming the file.
+    pub(super) fn get(&mut self, position: u64, len: usize) -> Result<&[u8]> {
         let len = len.min(saturating_usize(self.size.saturating_sub(position)));
         let held_until = self.start + self.bytes.len() as u64;
         if position < self.start || position + len as u64 > held_until {

@@ -8,6 +8,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use super::cleaner::{Cleaner, Round};
 use super::files::{lock, storage};
 use super::flusher::{Flusher, FsyncPolicy};
 use super::partition::{LogOptions, Shared};
@@ -69,6 +70,8 @@ pub struct LogStore {
     clock: SharedClock,
     /// Buffers for reuse.
     spare: Mutex<Vec<Encoded>>,
+    /// Compacts in the background; has ended before the lock is given back.
+    cleaner: Cleaner,
     /// Held as long as the store lives.
     _lock: File,
 }
@@ -100,6 +103,7 @@ impl LogStore {
             shared,
             clock,
             spare: Mutex::default(),
+            cleaner: Cleaner::default(),
             _lock: file,
         }))
     }
@@ -362,17 +366,50 @@ impl LogStore {
         &self.shared.transactions
     }
 
-    /// Deletes segments that are older than their topic's retention at `now_ms`; returns how many. Every topic is tried.
+    /// Deletes segments that are older than their topic's retention at `now_ms`; returns how many. Every topic is tried. Has compacted
+    /// topics compacted in the background, which reports failures to the program's log.
     ///
     /// # Errors
     /// `Storage` or `Corrupt` naming the file, for the first topic that failed.
     pub fn run_retention(&self, now_ms: i64) -> Result<usize> {
-        let topics: Vec<_> = self.read_topics().values().map(Arc::clone).collect();
+        let topics = self.all_topics();
         let results: Vec<_> = topics
             .iter()
             .map(|topic| topic.run_retention(now_ms))
             .collect();
+        let compacted = topics.iter().any(|topic| topic.config.compacted);
+        if compacted || self.transactions().wants_floor() {
+            self.cleaner.request(Round {
+                topics,
+                shared: Arc::clone(&self.shared),
+                now_ms,
+            })?;
+        }
         results.into_iter().sum()
+    }
+
+    /// Compacts the topics that are due at `now_ms`, as the background does; returns how many files went.
+    ///
+    /// # Errors
+    /// `Storage` or `Corrupt` naming the file, for the first topic that failed; every one is tried.
+    pub fn compact(&self, now_ms: i64) -> Result<usize> {
+        let results: Vec<_> = self
+            .all_topics()
+            .iter()
+            .map(|topic| topic.compact(now_ms, &|| false))
+            .collect();
+        results.into_iter().sum()
+    }
+
+    /// What partitions share.
+    #[cfg(test)]
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    /// Every topic.
+    fn all_topics(&self) -> Vec<Arc<Topic>> {
+        self.read_topics().values().map(Arc::clone).collect()
     }
 
     /// The topic of that name.

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
+use super::cleaner::compact;
 use super::files::{lock, replace, storage, sync_dir};
 use super::partition::{Partition, Shared};
 use super::record_batch::Encoded;
@@ -292,6 +293,25 @@ impl Topic {
         drop(writers);
         self.wake();
         Ok(deleted)
+    }
+
+    /// Compacts the partitions, if the topic is compacted; returns how many files went. A topic that was deleted has none.
+    ///
+    /// # Errors
+    /// As [`compact`], for the first partition that failed; every one is tried.
+    pub(super) fn compact(&self, now_ms: i64, stopped: &dyn Fn() -> bool) -> Result<usize> {
+        if !self.config.compacted {
+            return Ok(0);
+        }
+        let results: Vec<_> = self
+            .partitions
+            .iter()
+            .map(|partition| compact(partition, now_ms, stopped))
+            .collect();
+        if self.deleted.load(Ordering::Acquire) {
+            return Ok(0);
+        }
+        results.into_iter().sum()
     }
 
     /// Deletes segments that are too old at `now_ms`; returns how many.

@@ -1,5 +1,6 @@
 //! Tests of the log through its public interface, and of the files it leaves on disk: what they share.
 
+mod compaction;
 mod fire;
 mod format;
 mod source;

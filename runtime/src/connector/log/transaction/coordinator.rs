@@ -296,6 +296,12 @@ impl Coordinator {
         self.read_table().entries() > PRUNE_ENTRIES
     }
 
+    /// Entries of the table that only grow until they are pruned.
+    #[cfg(test)]
+    pub(in crate::connector::log) fn entries(&self) -> usize {
+        self.read_table().entries()
+    }
+
     /// Forgets numbers below the lowest one in any batch; absent when no batch has one.
     pub(in crate::connector::log) fn prune(&self, lowest: Option<TransactionId>) {
         // No lock of the state: numbers below are given out no more.
