@@ -1,6 +1,11 @@
 //! Torn tails, damaged bytes, devices that refuse, processes that end.
 
+use std::collections::BTreeSet;
+
+use super::transaction::JOURNAL_FILE;
 use super::*;
+use crate::checkpoint::commit::{Committer, EpochRecord};
+use crate::connector::sink::Transactions;
 
 #[test]
 fn a_tail_torn_at_any_byte_is_cut_off_and_the_log_goes_on() {
@@ -140,4 +145,122 @@ fn a_process_that_ends_at_any_moment_loses_nothing_acknowledged() {
         }
     }
     writer.join().unwrap();
+}
+
+/// Rows of the only partition that can be read, and how often reading failed before it went on at a later offset.
+fn readable(store: &LogStore) -> (Vec<(i64, Owned)>, usize) {
+    let end = store.end_offset("t", 0).unwrap();
+    let (mut rows, mut next, mut failures) = (Vec::new(), 0, 0);
+    while next < end {
+        match store.read("t", 0, next, 600, 3) {
+            Ok(batch) => {
+                let Some(last) = batch.offsets.last() else {
+                    break;
+                };
+                next = last + 1;
+                rows.extend(owned_rows(&batch));
+            }
+            Err(error) => {
+                assert_eq!(error.code, Code::Corrupt, "{error}");
+                failures += 1;
+                next += 1;
+            }
+        }
+    }
+    (rows, failures)
+}
+
+/// A store whose topic has plain, committed, aborted and compacted batches.
+fn mixed() -> TempDir {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let compacted = TopicConfig {
+        compacted: true,
+        ..config(1)
+    };
+    store.create_topic("t", compacted).unwrap();
+    let transactions = Arc::new(LogTransactions::new(&store, "s"));
+    let sink = LogSink::new(&store, "t").unwrap();
+    let mut writer = sink
+        .writer(WriterContext {
+            subtask_index: 0,
+            parallelism: 1,
+            statement_uid: "s".into(),
+            transactions: Some(Transactions {
+                committer: Arc::clone(&transactions) as _,
+                handle: Arc::clone(&transactions) as _,
+            }),
+            waker: Waker::default(),
+            clock: SystemClock::shared(),
+        })
+        .unwrap();
+    for epoch in 1..=40_u64 {
+        if epoch % 4 == 1 {
+            transactions.fence().unwrap();
+        }
+        transactions.begin(epoch).unwrap();
+        writer.begin_epoch(epoch).unwrap();
+        let (key, value) = (format!("key {}", epoch % 7), format!("row {epoch}"));
+        let rows = [
+            (Some(key.as_str()), Some(value.as_str())),
+            (Some("d"), None),
+        ];
+        writer.write_records(&encoded(&rows)).unwrap();
+        if epoch % 4 != 0 {
+            let record = EpochRecord {
+                run: "r".into(),
+                epoch,
+                checkpoint: String::new(),
+            };
+            transactions.commit(epoch, &record).unwrap();
+        }
+        let plain = [Owned::value(&format!("plain {epoch}"), 7)];
+        with_records(&plain, |records| store.append("t", 0, records).unwrap());
+        if epoch == 20 {
+            assert!(store.compact(5).unwrap() > 0);
+        }
+    }
+    dir
+}
+
+#[test]
+fn no_flipped_bit_makes_a_wrong_or_an_aborted_record_visible() {
+    let dir = mixed();
+    let good: BTreeMap<_, _> = readable(&open(&dir)).0.into_iter().collect();
+    let paths = segments(&dir, 0);
+    assert!(paths.len() >= 3, "{paths:?}");
+    let journal = fs::read(dir.path().join(JOURNAL_FILE)).unwrap();
+    let mut bounds: Vec<_> = paths
+        .iter()
+        .map(|path| SegmentName::parse(path).unwrap().base_offset)
+        .collect();
+    bounds.push(i64::MAX);
+    // The first one is compacted, the last one is checked at the start, the one between is neither.
+    for number in [0, 1, paths.len() - 1] {
+        let path = &paths[number];
+        let whole = fs::read(path).unwrap();
+        let elsewhere = |offset: &&i64| !(bounds[number]..bounds[number + 1]).contains(*offset);
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1 << ((at + number) % 8);
+            fs::write(path, &bytes).unwrap();
+            // Each start writes the journal anew, and what is torn off is gone.
+            fs::write(dir.path().join(JOURNAL_FILE), &journal).unwrap();
+            let (rows, failures) = readable(&open(&dir));
+            let place = format!("byte {at} of {}", path.display());
+            for (offset, row) in &rows {
+                assert_eq!(good.get(offset), Some(row), "{place}");
+            }
+            let torn = fs::metadata(path).unwrap().len() < whole.len() as u64;
+            assert!(torn || failures > 0, "{place} went unnoticed");
+            let seen: BTreeSet<_> = rows.into_iter().map(|row| row.0).collect();
+            assert!(
+                good.keys()
+                    .filter(elsewhere)
+                    .all(|offset| seen.contains(offset)),
+                "{place}"
+            );
+        }
+        fs::write(path, &whole).unwrap();
+    }
 }

@@ -1,6 +1,7 @@
 //! Tests of the log through its public interface, and of the files it leaves on disk: what they share.
 
 mod compaction;
+mod disk_full;
 mod fire;
 mod format;
 mod source;
