@@ -421,6 +421,9 @@ fn commit(life: &LogTransactions, epoch: u64) {
     life.commit(epoch, &record).unwrap();
 }
 
+/// Offset, key and value.
+type Row = (i64, Vec<u8>, Option<Vec<u8>>);
+
 /// A step of a random history.
 #[derive(Debug, Clone)]
 enum Step {
@@ -452,7 +455,7 @@ proptest! {
         let mut store = compacted(&dir);
         let mut life = Arc::new(LogTransactions::new(&store, "s"));
         life.fence().unwrap();
-        let mut model: Vec<(i64, Vec<u8>, Option<Vec<u8>>)> = Vec::new();
+        let mut model: Vec<Row> = Vec::new();
         let (mut now_ms, mut epoch) = (0, 0);
         for (number, step) in steps.into_iter().enumerate() {
             let value = format!("{number:0>60}");
@@ -499,7 +502,7 @@ proptest! {
         prop_assert!(seen.iter().all(|row| all.contains(row)));
         // Behind the compacted part everything is there.
         let until = compacted_until(&dir);
-        let behind = |rows: &[(i64, Vec<u8>, Option<Vec<u8>>)]| {
+        let behind = |rows: &[Row]| {
             let rows = rows.iter().filter(|row| row.0 >= until);
             rows.cloned().collect::<Vec<_>>()
         };

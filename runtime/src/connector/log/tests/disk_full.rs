@@ -36,13 +36,13 @@ fn run_alone(test: &str, wrapper: &[&str], prelude: &str) -> Option<()> {
         .env("TMPDIR", dir.path())
         .output()
         .ok()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert_ne!(output.status.code(), Some(TEST_FAILED), "{text}");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert_ne!(output.status.code(), Some(TEST_FAILED), "{printed}");
     if !output.status.success() {
         eprintln!("skipped: {}", String::from_utf8_lossy(&output.stderr));
         return None;
     }
-    assert!(text.contains("1 passed"), "{text}");
+    assert!(printed.contains("1 passed"), "{printed}");
     Some(())
 }
 

@@ -4,6 +4,7 @@ mod compaction;
 mod disk_full;
 mod fire;
 mod format;
+mod journal;
 mod source;
 mod store;
 mod transactions;

@@ -62,7 +62,7 @@ fn readers_and_writers_of_a_deleted_topic_get_an_error() {
     assert!(error.message.contains("\"t\" was deleted"), "{error}");
     let batch = encoded(&[(None, Some("v"))]);
     let target = Target {
-        topic: &*topic,
+        topic: &topic,
         partition: 0,
         transaction: None,
     };

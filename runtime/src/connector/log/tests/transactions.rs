@@ -7,14 +7,14 @@ use crate::connector::options::IsolationLevel;
 use crate::connector::sink::{SinkWriter, TransactionOwner, Transactions};
 
 /// One life of a statement that writes into topics `t` and `u`.
-struct Life {
+pub(super) struct Life {
     transactions: Transactions,
     writers: Vec<Box<dyn SinkWriter>>,
 }
 
 impl Life {
     /// Opens and fences.
-    fn start(store: &Arc<LogStore>, uid: &str) -> Self {
+    pub(super) fn start(store: &Arc<LogStore>, uid: &str) -> Self {
         let sink = LogSink::new(store, "t").unwrap();
         let owner = TransactionOwner {
             statement_name: "name".into(),
@@ -31,12 +31,12 @@ impl Life {
         }
     }
 
-    fn committer(&self) -> &dyn Committer {
+    pub(super) fn committer(&self) -> &dyn Committer {
         &*self.transactions.committer
     }
 
     /// Begins an epoch and writes a value into both topics.
-    fn write(&mut self, epoch: u64, value: &str) {
+    pub(super) fn write(&mut self, epoch: u64, value: &str) {
         self.committer().begin(epoch).unwrap();
         for writer in &mut self.writers {
             writer.begin_epoch(epoch).unwrap();
@@ -47,12 +47,12 @@ impl Life {
         }
     }
 
-    fn commit(&self, epoch: u64) -> crate::Result<()> {
+    pub(super) fn commit(&self, epoch: u64) -> crate::Result<()> {
         self.committer().commit(epoch, &record_of(epoch))
     }
 }
 
-fn record_of(epoch: u64) -> EpochRecord {
+pub(super) fn record_of(epoch: u64) -> EpochRecord {
     EpochRecord {
         run: "r".into(),
         epoch,
@@ -78,7 +78,7 @@ fn writer_of(
 }
 
 /// A store with the topics.
-fn store_in(dir: &Path) -> Arc<LogStore> {
+pub(super) fn store_in(dir: &Path) -> Arc<LogStore> {
     let store = LogStore::open(dir, small(), SystemClock::shared()).unwrap();
     for topic in ["t", "u"] {
         if store.topic(topic).is_none() {
@@ -99,7 +99,7 @@ fn seen(store: &Arc<LogStore>, topic: &str, isolation: IsolationLevel) -> Vec<St
 }
 
 /// What is committed in both topics, which is the same.
-fn committed(store: &Arc<LogStore>) -> Vec<String> {
+pub(super) fn committed(store: &Arc<LogStore>) -> Vec<String> {
     let values = seen(store, "t", IsolationLevel::ReadCommitted);
     assert_eq!(seen(store, "u", IsolationLevel::ReadCommitted), values);
     values
@@ -372,138 +372,27 @@ fn a_process_that_ends_at_any_moment_shows_whole_epochs() {
 }
 
 #[test]
-fn a_journal_cut_at_any_byte_has_each_commit_whole_or_not_at_all() {
+fn what_a_run_leaves_open_is_aborted_when_nobody_holds_it_any_more() {
     let dir = TempDir::new().unwrap();
     let store = store_in(dir.path());
-    let path = dir.path().join(JOURNAL_FILE);
-    let mut life = Life::start(&store, "s");
-    let mut lengths = vec![fs::read(&path).unwrap().len()];
-    for epoch in 1..=3 {
-        life.write(epoch, &epoch.to_string());
-        life.commit(epoch).unwrap();
-        lengths.push(fs::read(&path).unwrap().len());
-    }
-    drop((life, store));
-    let whole = fs::read(&path).unwrap();
-    for cut in lengths[0]..=whole.len() {
-        for zeros in [0, 300] {
-            let mut bytes = whole[..cut].to_vec();
-            bytes.resize(cut + zeros, 0);
-            fs::write(&path, &bytes).unwrap();
-            let store = store_in(dir.path());
-            let epoch = lengths.iter().filter(|length| **length <= cut).count() - 1;
-            let expected: Vec<_> = (1..=epoch).map(|epoch| epoch.to_string()).collect();
-            assert_eq!(committed(&store), expected, "cut at {cut}");
-            let record = store.committed_record("s").unwrap();
-            assert_eq!(record.map_or(0, |record| record.epoch), epoch as u64);
-        }
-    }
-    // Without its first line it is damaged, since that was on the device before anything else.
-    for cut in 0..lengths[0] {
-        fs::write(&path, &whole[..cut]).unwrap();
-        let opened = LogStore::open(dir.path(), small(), SystemClock::shared());
-        assert_eq!(opened.unwrap_err().code, Code::Corrupt, "cut at {cut}");
-    }
-}
-
-#[test]
-fn every_flipped_bit_of_the_journal_is_named() {
-    let dir = TempDir::new().unwrap();
-    let store = store_in(dir.path());
-    let mut life = Life::start(&store, "s");
-    for epoch in 1..=2 {
-        life.write(epoch, "v");
-        life.commit(epoch).unwrap();
-    }
-    store.forget_owner("nobody").unwrap();
-    drop((life, store));
-    let path = dir.path().join(JOURNAL_FILE);
-    let whole = fs::read(&path).unwrap();
-    for at in 0..whole.len() {
-        for bit in 0..8 {
-            let mut bytes = whole.clone();
-            bytes[at] ^= 1 << bit;
-            fs::write(&path, &bytes).unwrap();
-            let error = LogStore::open(dir.path(), small(), SystemClock::shared()).unwrap_err();
-            assert_eq!(error.code, Code::Corrupt, "byte {at}: {error}");
-            assert!(error.message.contains(path.to_str().unwrap()), "{error}");
-            assert!(error.message.contains("at byte "), "{error}");
-        }
-    }
-    fs::write(&path, &whole).unwrap();
-    let store = store_in(dir.path());
-    assert_eq!(committed(&store), ["v", "v"]);
-    drop(store);
-    // An old journal must not give old numbers out again, and a missing one neither.
-    fs::write(&path, &whole[..0]).unwrap();
-    fs::remove_file(&path).unwrap();
-    let error = LogStore::open(dir.path(), small(), SystemClock::shared()).unwrap_err();
-    assert_eq!(error.code, Code::Corrupt);
-    assert!(error.message.contains("missing or old"), "{error}");
-}
-
-#[test]
-fn the_journal_stays_small_and_keeps_what_counts() {
-    let dir = TempDir::new().unwrap();
-    let store = store_in(dir.path());
-    let path = dir.path().join(JOURNAL_FILE);
-    let owners = ["a", "b"];
-    let lives = owners.map(|owner| LogTransactions::new(&store, owner));
-    let mut largest = 0;
-    let mut shrunk = false;
-    for epoch in 1..20_000 {
-        for life in &lives {
-            if epoch % 5_000 == 1 {
-                life.fence().unwrap();
-            }
-            life.begin(epoch).unwrap();
-            if epoch % 5_000 != 0 {
-                life.commit(epoch, &record_of(epoch)).unwrap();
-            }
-        }
-        let size = fs::metadata(&path).unwrap().len();
-        shrunk |= size < largest;
-        largest = largest.max(size);
-    }
-    assert!(shrunk && largest < (1 << 20) + 1000, "{largest}");
-    drop((lives, store));
-    let store = store_in(dir.path());
-    for owner in owners {
-        assert_eq!(
-            store.committed_record(owner).unwrap(),
-            Some(record_of(19_999))
-        );
-    }
-    drop(store);
-    assert!(fs::metadata(&path).unwrap().len() < 2000);
-}
-
-#[test]
-fn a_commit_that_fails_leaves_no_trace_and_can_be_repeated() {
-    let dir = TempDir::new().unwrap();
-    let store = store_in(dir.path());
-    let path = dir.path().join(JOURNAL_FILE);
-    let aside = dir.path().join("aside");
     let mut life = Life::start(&store, "s");
     life.write(1, "a");
-    fs::rename(&path, &aside).unwrap();
-    // A device that is always full and cannot be truncated either.
-    std::os::unix::fs::symlink("/dev/full", &path).unwrap();
-    let error = life.commit(1).unwrap_err();
-    assert_eq!((error.kind, error.code), (Kind::Unavailable, Code::Storage));
-    assert!(error.message.contains(path.to_str().unwrap()), "{error}");
-    assert_eq!(committed(&store), [""; 0]);
-    // Until it is known what became of the commit, nobody takes over.
-    assert_eq!(life.committer().fence().unwrap_err().code, Code::Storage);
-    fs::remove_file(&path).unwrap();
-    let mut bytes = fs::read(&aside).unwrap();
-    bytes.extend_from_slice(b"0123abcd {\"commit\":");
-    fs::write(&path, &bytes).unwrap();
-    life.commit(1).unwrap();
     life.write(2, "b");
-    life.commit(2).unwrap();
-    drop((life, store));
-    assert_eq!(committed(&store_in(dir.path())), ["a", "b"]);
+    let partition = partition_of(b"k", 2);
+    assert_eq!(store.stable_offset("t", partition).unwrap(), 0);
+    let writer = life.writers.pop();
+    drop(life);
+    assert_eq!(store.stable_offset("t", partition).unwrap(), 0);
+    drop(writer);
+    assert_eq!(store.stable_offset("t", partition).unwrap(), 2);
+    // An older run takes nothing from a younger one.
+    let old = Life::start(&store, "s");
+    old.committer().begin(1).unwrap();
+    let mut new = Life::start(&store, "s");
+    new.write(1, "c");
+    drop(old);
+    new.commit(1).unwrap();
+    assert_eq!(committed(&store), ["c"]);
 }
 
 #[test]
@@ -546,11 +435,14 @@ fn step() -> impl proptest::strategy::Strategy<Value = Step> {
     ]
 }
 
+/// Value, statement and epoch while it is not decided, and whether it counts.
+type Row = (String, Option<(usize, u64)>, bool);
+
 /// Rows of topic `t`, partition 0, in order, and what is known of them.
 #[derive(Debug, Default)]
 struct Model {
-    /// Value, and the owner and epoch of rows that are not decided.
-    rows: Vec<(String, Option<(usize, u64)>, bool)>,
+    /// In order.
+    rows: Vec<Row>,
     /// Open epochs of each statement.
     open: [Vec<u64>; 3],
     /// Newest epoch of each statement.

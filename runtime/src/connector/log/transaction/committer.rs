@@ -1,7 +1,8 @@
 //! The transactions of one statement in the embedded log.
 //!
 //! Place in the flow: the coordinator of checkpoints commits through it, writers ask it for the transaction of their epoch. Invariant:
-//! at most two epochs are open, and the older one is committed first.
+//! at most two epochs are open, and the older one is committed first; when the last holder is gone, what is open is aborted, so that no
+//! time-out is needed.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -87,6 +88,20 @@ impl LogTransactions {
             "embedded log, transactions of statement {}: {what}",
             self.owner
         ))
+    }
+}
+
+impl Drop for LogTransactions {
+    /// A run that has ended commits no more.
+    fn drop(&mut self) {
+        let run = std::mem::take(&mut *lock(&self.run));
+        let released = match self.run_of(&run) {
+            Ok(of) if !run.open.is_empty() => self.store.transactions().release(of),
+            Ok(_) | Err(_) => Ok(()),
+        };
+        if let Err(error) = released {
+            tracing::error!(statement = self.owner, %error, "open transactions were not aborted");
+        }
     }
 }
 

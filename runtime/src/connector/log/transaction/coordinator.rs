@@ -12,6 +12,7 @@ use super::id::TransactionId;
 use super::journal::{Journal, Opened};
 use super::table::{Commit, Forget, Line, Table};
 use crate::connector::log::files::lock;
+use crate::connector::log::partition::Partition;
 use crate::connector::log::topic::Topic;
 use crate::error::{Error, Result};
 
@@ -138,7 +139,7 @@ impl Transaction {
                 .partitions
                 .iter()
                 .filter_map(|partition| touched.topic.partition(*partition).ok())
-                .try_for_each(|partition| partition.flush())
+                .try_for_each(Partition::flush)
         })
     }
 
@@ -210,6 +211,22 @@ impl Coordinator {
             transaction.abort();
         }
         Ok(run)
+    }
+
+    /// Aborts what a run has left open, unless a younger one did so. Without this, readers would wait until the statement is
+    /// started again.
+    ///
+    /// # Errors
+    /// `Storage` when it is not known what became of an earlier commit; then the next fence tries again.
+    pub(super) fn release(&self, of: RunOf<'_>) -> Result<()> {
+        let mut state = lock(&self.state);
+        if state.owner(of).is_ok_and(|owner| !owner.open.is_empty()) {
+            state.journal.repair()?;
+            for transaction in state.owner(of)?.open.drain(..) {
+                transaction.abort();
+            }
+        }
+        Ok(())
     }
 
     /// Begins a transaction.
