@@ -8,6 +8,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod statement;
+
+pub(crate) use statement::{Export, Import, Resume, Statement, Stop};
+
 /// Serverless-style Flink SQL that knows what it costs.
 #[derive(Debug, Parser)]
 #[command(
@@ -29,7 +33,7 @@ pub(crate) enum Command {
     Up(Up),
     /// Run SQL statements against a server.
     Sql(Sql),
-    /// List, describe, stop, resume or delete statements.
+    /// List, stop, resume, rescale, export or delete statements; their savepoints and exceptions.
     #[command(subcommand)]
     Statement(Statement),
     /// List or describe compute pools.
@@ -114,6 +118,34 @@ pub(crate) struct Up {
     /// CFUs that the default compute pool may hold at a time: 50 at first, and kept from then on.
     #[arg(long, value_name = "N")]
     pub(crate) max_cfu: Option<u32>,
+    /// State above which a statement is stopped; it can be resumed. There is a warning from 80 % on.
+    #[arg(long, value_name = "SIZE", default_value = "500GB", value_parser = size)]
+    pub(crate) state_soft_limit: u64,
+    /// State above which a statement fails for good.
+    #[arg(long, value_name = "SIZE", default_value = "1000GB", value_parser = size)]
+    pub(crate) state_hard_limit: u64,
+}
+
+/// Bytes of a size such as `500GB`, `64 MiB` or `1000`.
+fn size(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let unit: u64 = match text[digits..].trim().to_lowercase().as_str() {
+        "" | "b" => 1,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        "tb" => 1_000_000_000_000,
+        "kib" => 1 << 10,
+        "mib" => 1 << 20,
+        "gib" => 1 << 30,
+        "tib" => 1 << 40,
+        _ => return Err("a size such as 500GB or 64MiB is needed".to_owned()),
+    };
+    let number: Option<u64> = text[..digits].parse().ok();
+    number
+        .and_then(|number| number.checked_mul(unit))
+        .ok_or_else(|| "a size such as 500GB or 64MiB is needed".to_owned())
 }
 
 /// Options of `weir sql`.
@@ -137,66 +169,6 @@ pub(crate) struct Sql {
     /// A property of the statements, such as `parallelism.default=3`. May be given several times.
     #[arg(short, long = "property", value_name = "KEY=VALUE")]
     pub(crate) properties: Vec<String>,
-}
-
-/// What to do with statements.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Statement {
-    /// List statements, newest first.
-    List {
-        /// The server.
-        #[command(flatten)]
-        server: Server,
-        /// How to print.
-        #[command(flatten)]
-        output: Output,
-    },
-    /// Everything about one statement, as JSON.
-    Describe {
-        /// Its name.
-        name: String,
-        /// The server.
-        #[command(flatten)]
-        server: Server,
-    },
-    /// Stop a statement after a last checkpoint; it can be resumed.
-    Stop {
-        /// Its name.
-        name: String,
-        /// Read what is there now, flush every window and complete, instead of stopping in the middle.
-        #[arg(long)]
-        drain: bool,
-        /// The server.
-        #[command(flatten)]
-        server: Server,
-    },
-    /// Resume a stopped or failed statement where it was.
-    Resume {
-        /// Its name.
-        name: String,
-        /// The server.
-        #[command(flatten)]
-        server: Server,
-    },
-    /// Delete a statement and its checkpoints.
-    Delete {
-        /// Its name.
-        name: String,
-        /// The server.
-        #[command(flatten)]
-        server: Server,
-    },
-    /// The latest exceptions of a statement.
-    Exceptions {
-        /// Its name.
-        name: String,
-        /// The server.
-        #[command(flatten)]
-        server: Server,
-        /// How to print.
-        #[command(flatten)]
-        output: Output,
-    },
 }
 
 /// What to do with compute pools.
@@ -354,6 +326,42 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_are_decimal_or_binary() {
+        for (text, bytes) in [("7", 7), ("500GB", 500_000_000_000), ("2 MiB", 2 << 20)] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for wrong in [
+            "",
+            "GB",
+            "1 XB",
+            "-1",
+            "99999999999999999999",
+            "20000000000GB",
+        ] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_ways_to_resume_exclude_each_other() {
+        let parse = |arguments: &[&str]| {
+            let all = ["weir", "statement", "resume", "copy"];
+            Cli::try_parse_from(all.iter().chain(arguments))
+        };
+        assert!(parse(&[]).is_ok());
+        assert!(parse(&["--from-checkpoint", "3", "--accept-duplicates"]).is_ok());
+        assert!(parse(&["--from-nothing", "--offsets", "t=partition:0,offset:1"]).is_ok());
+        for wrong in [
+            &["--from-checkpoint", "3"][..],
+            &["--accept-duplicates"],
+            &["--from-nothing", "--from-savepoint", "s"],
+            &["--offsets", "t=partition:0,offset:1"],
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -180,18 +180,54 @@ impl Client {
             .map(drop)
     }
 
+    /// Carries out an action of Weir's own on a statement, such as `drain`.
+    ///
+    /// # Errors
+    /// As [`Self::request`].
+    pub(crate) async fn act(&self, name: &str, verb: &str, body: Value) -> Result<Value> {
+        let path = format!("/weir/v1/statements/{name}:{verb}");
+        self.request(Method::POST, &path, Some(body)).await
+    }
+
     /// Ends a statement's sources at their present ends.
     ///
     /// # Errors
     /// As [`Self::request`].
     pub(crate) async fn drain(&self, name: &str) -> Result<()> {
-        self.request(
-            Method::POST,
-            &format!("/weir/v1/statements/{name}:drain"),
-            None,
-        )
-        .await
-        .map(drop)
+        self.act(name, "drain", json!({})).await.map(drop)
+    }
+
+    /// Reads bytes.
+    ///
+    /// # Errors
+    /// As [`Self::request`].
+    pub(crate) async fn bytes(&self, path: &str) -> Result<Vec<u8>> {
+        let response = self.http.get(format!("{}{path}", self.url)).send().await?;
+        let status = response.status();
+        if !status.is_success() {
+            bail!(refusal(status, &response.text().await?));
+        }
+        Ok(response.bytes().await?.into())
+    }
+
+    /// Sends bytes and reads the JSON of the answer; null for an empty one.
+    ///
+    /// # Errors
+    /// As [`Self::request`].
+    pub(crate) async fn send_bytes(
+        &self,
+        method: Method,
+        path: &str,
+        bytes: Vec<u8>,
+    ) -> Result<Value> {
+        let url = format!("{}{path}", self.url);
+        let response = self.http.request(method, url).body(bytes).send().await?;
+        let status = response.status();
+        let text = response.text().await?;
+        if !status.is_success() {
+            bail!(refusal(status, &text));
+        }
+        Ok(serde_json::from_str(&text).unwrap_or_default())
     }
 }
 

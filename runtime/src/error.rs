@@ -134,6 +134,8 @@ pub enum Code {
     Storage,
     /// Bytes that do not match their checksum.
     Corrupt,
+    /// The checkpoint that belongs to what was committed cannot be restored.
+    CommittedCheckpoint,
     /// Another run of the statement has taken over.
     Fenced,
     /// A bug of Weir.
@@ -142,7 +144,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for documentation and for the test that each has a page.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Syntax,
         Self::UnknownName,
         Self::TypeMismatch,
@@ -155,6 +157,7 @@ impl Code {
         Self::Arithmetic,
         Self::Storage,
         Self::Corrupt,
+        Self::CommittedCheckpoint,
         Self::Fenced,
         Self::Internal,
     ];
@@ -172,6 +175,7 @@ impl Code {
             Self::Unavailable => 2001,
             Self::Storage => 2002,
             Self::Corrupt => 2003,
+            Self::CommittedCheckpoint => 2005,
             Self::Fenced => 2004,
             Self::Deserialization => 3001,
             Self::Arithmetic => 3002,
@@ -226,6 +230,8 @@ constructors! {
     storage => Unavailable, Storage;
     /// Bytes that do not match their checksum.
     corrupt => Corrupt, Corrupt;
+    /// The checkpoint of the newest committed epoch cannot be restored.
+    committed_checkpoint => Corrupt, CommittedCheckpoint;
     /// Another run of the statement has taken over.
     fenced => Conflict, Fenced;
     /// A bug of Weir.

@@ -7,6 +7,7 @@
 pub mod batch;
 pub mod checkpoint;
 pub mod connector;
+mod crash;
 pub mod dlq;
 pub mod error;
 pub mod format;
@@ -17,6 +18,8 @@ pub mod plan;
 pub mod sql;
 pub mod state;
 pub mod task;
+#[doc(hidden)]
+pub mod testing;
 pub mod time;
 pub mod types;
 

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use weir_runtime::task::JobConfig;
 
 use crate::error::{Error, Result};
+use crate::statement::StateLimits;
 
 /// The port of `weir up`: unassigned, beside the 8081 to 8083 of Flink, Schema Registry and Connect (own choice).
 pub const DEFAULT_PORT: u16 = 8088;
@@ -34,6 +35,8 @@ pub struct ServerConfig {
     pub max_cfu: Option<u32>,
     /// Settings of every job.
     pub job: JobConfig,
+    /// Limits of each statement's state; Confluent's by default.
+    pub state_limits: StateLimits,
 }
 
 impl ServerConfig {
@@ -46,6 +49,7 @@ impl ServerConfig {
             schema_registry: None,
             max_cfu: None,
             job: JobConfig::default(),
+            state_limits: StateLimits::default(),
         }
     }
 
@@ -67,7 +71,7 @@ impl ServerConfig {
                 "a compute pool needs at least 1 CFU: raise --max-cfu".to_owned(),
             ));
         }
-        Ok(())
+        self.state_limits.validate()
     }
 }
 

@@ -167,6 +167,8 @@ fn open(
     let lock = lock_data_dir(data_dir)?;
     let checkpoints = data_dir.join("checkpoints");
     std::fs::create_dir_all(&checkpoints).map_err(|error| unwritable(&checkpoints, &error))?;
+    let imports = data_dir.join("imports");
+    forget_imports(&imports);
     let store = Arc::new(Store::open(data_dir)?);
     let topics = environment::open_topics(config, clock)?;
     let (registry, schema_registry) = environment::open_registry(config)?;
@@ -182,7 +184,9 @@ fn open(
             catalog: Arc::clone(&catalog),
             environment,
             job: config.job.clone(),
+            limits: config.state_limits,
             checkpoints,
+            imports,
             clock: Arc::clone(clock),
             runtime,
         },
@@ -220,6 +224,15 @@ fn lock_data_dir(dir: &Path) -> Result<File> {
     }
 }
 
+/// Removes imports that an earlier server did not finish.
+fn forget_imports(dir: &Path) {
+    if let Err(error) = std::fs::remove_dir_all(dir)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(directory = %dir.display(), %error, "unfinished imports are left behind");
+    }
+}
+
 /// A data directory that refuses.
 fn unwritable(dir: &Path, error: &std::io::Error) -> Error {
     Error::Storage(format!(
@@ -243,6 +256,7 @@ async fn housekeep(app: App, mut ending: watch::Receiver<bool>) {
             .blocking(move |app| {
                 app.statements.tick();
                 if seconds.is_multiple_of(INTERVAL_SECONDS) {
+                    app.statements.observe();
                     app.statements.charge();
                     app.meter.tick(&app.statements);
                 }

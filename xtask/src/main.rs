@@ -9,6 +9,7 @@
 
 mod check;
 mod command;
+mod golden;
 mod stack;
 mod test;
 mod timing;
@@ -26,11 +27,13 @@ Commands:
   check                    fmt, clippy, doc, licences, crate edges, file headers, error pages
       --only STEP          run one step: fmt, crates, sources, errors, clippy, doc
   test                     builds everything once, then runs every suite with the real components
-      --suite NAME         run one suite: unit, golden, kafka, prometheus, clients, fuzz
+      --suite NAME         run one suite: unit, golden, kafka, prometheus, clients, s3, fuzz
       --filter TEXT        run only tests whose name contains TEXT
       --profile NAME       build with this profile instead of ci, for instance dev
-  stack fetch              fetch what the tests need (JRE, Kafka, Prometheus) and print where it is
-  stack up                 start Kafka and print the environment of the tests, until the input ends (Ctrl-D)
+  golden --update [NAME..] rewrite the expected rows of golden cases whose name contains one of these, or of all
+  golden --flink [ARG..]   compare golden cases with a running Flink; the arguments are those of runtime/tests/golden/flink.py
+  stack fetch              fetch what the tests need (JRE, Kafka, Prometheus, an S3 server) and print where it is
+  stack up                 start Kafka and S3 and print the environment of the tests, until the input ends (Ctrl-D)
   help                     print this text
 
 Options of check and test:
@@ -73,6 +76,8 @@ fn run(arguments: &[String]) -> Result<bool> {
                 slack: options.slack()?,
             })
         }
+        ["golden", "--update", filters @ ..] => golden::update(filters).map(|()| true),
+        ["golden", "--flink", arguments @ ..] => golden::flink(arguments).map(|()| true),
         ["stack", "fetch"] => {
             let workspace = workspace::Workspace::load()?;
             let components = stack::install(&workspace.target_dir)?;
@@ -83,7 +88,8 @@ fn run(arguments: &[String]) -> Result<bool> {
             let workspace = workspace::Workspace::load()?;
             let components = stack::install(&workspace.target_dir)?;
             let kafka = stack::Kafka::start(&components)?;
-            for (name, value) in components.environment(Some(&kafka)) {
+            let s3 = stack::S3::start(&components)?;
+            for (name, value) in components.environment(Some(&kafka), Some(&s3)) {
                 println!("export {name}='{value}'");
             }
             std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;

@@ -4,6 +4,7 @@
 //! checkpoint, so that the next start goes on there; a second one ends at once.
 
 use anyhow::{Context, Result};
+use weir_server::statement::StateLimits;
 use weir_server::{Server, ServerConfig};
 
 use crate::args::Up;
@@ -18,6 +19,11 @@ pub(crate) async fn run(args: Up) -> Result<()> {
         kafka: args.kafka,
         schema_registry: args.schema_registry,
         max_cfu: args.max_cfu,
+        state_limits: StateLimits {
+            soft_bytes: args.state_soft_limit,
+            hard_bytes: args.state_hard_limit,
+            ..StateLimits::default()
+        },
         ..ServerConfig::embedded(args.data_dir.clone())
     };
     let server = Server::start(config).await?;

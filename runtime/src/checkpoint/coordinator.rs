@@ -27,6 +27,13 @@ pub enum Decision {
         /// Whether the job ends with it.
         is_last: bool,
     },
+    /// All slots have ended normally and no epoch is in progress: store these states, and the job is finished.
+    Finish {
+        /// The epoch.
+        epoch: u64,
+        /// Final states by vertex and subtask.
+        states: BTreeMap<(usize, usize), SubtaskState>,
+    },
     /// Nothing until this monotonic time, or until something happens.
     Wait(Option<Duration>),
 }
@@ -113,16 +120,6 @@ impl Coordinator {
         );
     }
 
-    /// Whether all slots have ended normally.
-    pub fn is_finished(&self) -> bool {
-        self.ended.len() == self.subtasks_count
-    }
-
-    /// The final states, once all slots have ended.
-    pub fn final_states(&self) -> (u64, BTreeMap<(usize, usize), SubtaskState>) {
-        (self.epoch + 1, self.ended.clone())
-    }
-
     /// What is to be done now.
     pub fn decide(&mut self, now: Duration) -> Decision {
         if let Some(in_progress) = &mut self.in_progress {
@@ -144,6 +141,12 @@ impl Coordinator {
                     is_last,
                 };
             }
+        }
+        if self.ended.len() == self.subtasks_count {
+            return Decision::Finish {
+                epoch: self.epoch + 1,
+                states: std::mem::take(&mut self.ended),
+            };
         }
         let is_due = self.interval.is_some() && now >= self.due;
         if is_due && !self.has_progress && !self.is_stopping {
@@ -223,11 +226,31 @@ mod tests {
         coordinator.note_progress();
         coordinator.decide(at(10));
         coordinator.slot_ended(1, vec![SubtaskState::default()]);
-        assert!(!coordinator.is_finished());
         coordinator.acknowledge(1, 0, 0, SubtaskState::default());
         assert!(matches!(
             coordinator.decide(at(11)),
             Decision::Store { epoch: 1, .. }
+        ));
+        coordinator.slot_ended(0, vec![SubtaskState::default()]);
+        assert!(matches!(
+            coordinator.decide(at(12)),
+            Decision::Finish { epoch: 2, .. }
+        ));
+    }
+
+    #[test]
+    fn an_epoch_in_progress_is_stored_before_the_job_is_finished() {
+        let mut coordinator = Coordinator::new(1, Some(INTERVAL), 0, at(0));
+        coordinator.note_progress();
+        coordinator.decide(at(10));
+        coordinator.slot_ended(0, vec![SubtaskState::default()]);
+        assert!(matches!(
+            coordinator.decide(at(11)),
+            Decision::Store { epoch: 1, .. }
+        ));
+        assert!(matches!(
+            coordinator.decide(at(11)),
+            Decision::Finish { epoch: 2, .. }
         ));
     }
 }

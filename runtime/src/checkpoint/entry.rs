@@ -4,7 +4,7 @@
 //! entries of one key group are applied in order and the last one for a key counts; damaged bytes become an error, never a panic.
 //!
 //! Layout, little-endian: one byte of operation (low four bits) and flags, one byte of table, eight bytes of namespace when
-//! [`HAS_NAMESPACE`] is set, then length (4) and bytes of the key and, for a put, of the value.
+//! `HAS_NAMESPACE` is set, then length (4) and bytes of the key and, for a put, of the value.
 
 use crate::error::{Error, Result};
 use crate::state::codec::{Reader, Writer};

@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::entry::KeyGroupDelta;
 use crate::checkpoint::{SplitState, SubtaskState};
 use crate::error::{Error, Result};
-use crate::operator::KeyGroupState;
 use crate::time::EpochMillis;
 
 /// First bytes of every checkpoint: name and version of the layout.
@@ -43,7 +43,7 @@ pub struct NodeState {
     /// The least watermark of its subtasks.
     pub watermark_ms: Option<EpochMillis>,
     /// Keyed state by key group.
-    pub key_groups: Vec<KeyGroupState>,
+    pub key_groups: Vec<KeyGroupDelta>,
 }
 
 /// The header of the stored form.
@@ -96,7 +96,7 @@ impl Checkpoint {
             key_groups: node
                 .key_groups
                 .iter()
-                .map(|state| (state.key_group, state.bytes.len() as u64))
+                .map(|state| (state.key_group, state.entries.len() as u64))
                 .collect(),
         });
         let header = Header {
@@ -111,7 +111,7 @@ impl Checkpoint {
         bytes.extend_from_slice(&(header.len() as u64).to_le_bytes());
         bytes.extend_from_slice(&header);
         for state in self.nodes.values().flat_map(|node| &node.key_groups) {
-            bytes.extend_from_slice(&state.bytes);
+            bytes.extend_from_slice(&state.entries);
         }
         bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
         Ok(bytes)
@@ -150,9 +150,9 @@ impl Checkpoint {
                 let (state, after) = rest
                     .split_at_checked(length)
                     .ok_or_else(|| damaged("state too long"))?;
-                key_groups.push(KeyGroupState {
+                key_groups.push(KeyGroupDelta {
                     key_group,
-                    bytes: state.to_vec(),
+                    entries: state.to_vec(),
                 });
                 rest = after;
             }
@@ -194,13 +194,13 @@ mod tests {
             key_groups: Vec::new(),
         };
         let key_groups = vec![
-            KeyGroupState {
+            KeyGroupDelta {
                 key_group: 0,
-                bytes: vec![1, 2, 3],
+                entries: vec![1, 2, 3],
             },
-            KeyGroupState {
+            KeyGroupDelta {
                 key_group: 127,
-                bytes: vec![9; 40],
+                entries: vec![9; 40],
             },
         ];
         let aggregate = NodeState {

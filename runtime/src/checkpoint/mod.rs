@@ -7,15 +7,17 @@ pub mod commit;
 mod coordinator;
 pub mod entry;
 mod manifest;
+pub mod restore;
 pub mod storage;
+pub mod store;
 
 pub use coordinator::{Coordinator, Decision};
 pub use manifest::{Checkpoint, NodeState};
 
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::entry::KeyGroupDelta;
 use crate::connector::source::SplitPosition;
-use crate::operator::KeyGroupState;
 use crate::time::EpochMillis;
 
 /// The state of one subtask at an epoch.
@@ -26,7 +28,7 @@ pub struct SubtaskState {
     /// The watermark seen; absent before the first.
     pub watermark_ms: Option<EpochMillis>,
     /// Keyed state.
-    pub key_groups: Vec<KeyGroupState>,
+    pub key_groups: Vec<KeyGroupDelta>,
 }
 
 /// The state of one split of a source.

@@ -40,6 +40,7 @@ fn class_of(operator: &Operator) -> OperatorClass {
         }
         Operator::WindowAggregate { .. } => OperatorClass::WindowAggregate,
         Operator::GroupAggregate { .. } => OperatorClass::GroupAggregate,
+        Operator::Join { .. } => OperatorClass::Join,
         Operator::Sink(_) => OperatorClass::Sink,
     }
 }

@@ -10,13 +10,16 @@ use arrow::row::{RowConverter, SortField};
 
 use crate::batch::{Batch, RowKind};
 use crate::error::Result;
-use crate::graph::key_group::key_group;
 use crate::operator::aggregate::Aggregates;
-use crate::operator::{Collector, KeyGroupState, Operator, OperatorContext};
+use crate::operator::{Collector, Operator, OperatorContext, StateVisit};
 use crate::plan::AggregateCall;
 use crate::state::codec::{Reader, Writer};
-use crate::state::{GroupTable, KeyCodec};
+use crate::state::{KeyCodec, KeyedTable, StateConfig, Values};
+use crate::time::EpochMillis;
 use crate::types::FlinkType;
+
+/// Number of the only table.
+const GROUPS_TABLE: u8 = 0;
 
 /// Aggregates per key.
 #[derive(Debug)]
@@ -25,12 +28,8 @@ pub struct GroupAggregate {
     keys: Vec<usize>,
     /// Encodes keys.
     codec: KeyCodec,
-    /// Keys to ids.
-    groups: GroupTable,
-    /// Accumulators by id.
-    aggregates: Aggregates,
-    /// Rows that each group is made of; at zero the group is deleted.
-    rows: Vec<i64>,
+    /// Groups by key.
+    groups: KeyedTable<Groups>,
     /// Batch in which each group was last touched, so that a group is listed once per batch.
     stamps: Vec<u32>,
     /// Number of the present batch.
@@ -41,6 +40,45 @@ pub struct GroupAggregate {
     results: RowConverter,
 }
 
+/// What is kept of a group, by id.
+#[derive(Debug)]
+struct Groups {
+    /// Accumulators.
+    aggregates: Aggregates,
+    /// Rows that each group is made of; at zero the group is deleted.
+    rows: Vec<i64>,
+}
+
+impl Values for Groups {
+    fn resize(&mut self, len: usize) {
+        self.aggregates.resize(len);
+        self.rows.resize(len, 0);
+    }
+
+    fn clear(&mut self, id: u32) {
+        self.aggregates.clear(id);
+        self.rows[id as usize] = 0;
+    }
+
+    fn write(&self, id: u32, out: &mut Vec<u8>) {
+        out.put_i64(self.rows[id as usize]);
+        self.aggregates.write(id, out);
+    }
+
+    fn read(&mut self, id: u32, input: &mut Reader<'_>) -> Result<()> {
+        self.rows[id as usize] = input.i64()?;
+        self.aggregates.read(id, input)
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.aggregates.memory_bytes() + self.rows.capacity() * size_of::<i64>()
+    }
+
+    fn heap_bytes(&self, id: u32) -> usize {
+        self.aggregates.heap_bytes(id)
+    }
+}
+
 impl GroupAggregate {
     /// No groups yet.
     ///
@@ -49,8 +87,8 @@ impl GroupAggregate {
     pub fn new(
         keys: &[usize],
         calls: &[AggregateCall],
-        input: &[FlinkType],
-        retracts: bool,
+        (input, retracts): (&[FlinkType], bool),
+        state: StateConfig,
     ) -> Result<Self> {
         let codec = KeyCodec::new(keys.iter().map(|key| &input[*key]))?;
         let results = calls
@@ -60,9 +98,14 @@ impl GroupAggregate {
         Ok(Self {
             keys: keys.to_vec(),
             codec,
-            groups: GroupTable::default(),
-            aggregates: Aggregates::new(calls, input, retracts)?,
-            rows: Vec::new(),
+            groups: KeyedTable::new(
+                GROUPS_TABLE,
+                Groups {
+                    aggregates: Aggregates::new(calls, input, retracts)?,
+                    rows: Vec::new(),
+                },
+                state,
+            ),
             stamps: Vec::new(),
             stamp: 0,
             ids: Vec::new(),
@@ -71,13 +114,14 @@ impl GroupAggregate {
     }
 
     /// Looks the keys of a batch up; the groups it touches, each once, the new ones last told by `is_new`.
-    fn assign(&mut self, batch: &Batch) -> Result<Touched> {
+    fn assign(&mut self, batch: &Batch, now_ms: EpochMillis) -> Result<Touched> {
         let columns: Vec<&ArrayRef> = self.keys.iter().map(|key| &batch.columns[*key]).collect();
         let keys = self.codec.encode(&columns, batch.rows)?;
         let mut new = Vec::new();
         let mut ids = std::mem::take(&mut self.ids);
-        self.groups.ids_of(&keys, &mut ids, |id| new.push(id))?;
-        self.make_room();
+        self.groups
+            .upsert(&keys, now_ms, &mut ids, |id| new.push(id))?;
+        self.stamps.resize(self.groups.capacity(), self.stamp);
         self.stamp = self.stamp.wrapping_add(1);
         let mut touched = Touched::default();
         for id in &new {
@@ -95,21 +139,14 @@ impl GroupAggregate {
         Ok(touched)
     }
 
-    /// Makes room for every id.
-    fn make_room(&mut self) {
-        let capacity = self.groups.capacity();
-        self.aggregates.resize(capacity);
-        self.rows.resize(capacity, 0);
-        self.stamps.resize(capacity, self.stamp);
-    }
-
     /// Counts the rows of each group.
     fn count_rows(&mut self, batch: &Batch) {
+        let rows = &mut self.groups.values_mut().rows;
         match &batch.kinds {
-            None => self.ids.iter().for_each(|id| self.rows[*id as usize] += 1),
+            None => self.ids.iter().for_each(|id| rows[*id as usize] += 1),
             Some(kinds) => {
                 for (id, kind) in self.ids.iter().zip(kinds.iter()) {
-                    self.rows[*id as usize] += if kind.is_retraction() { -1 } else { 1 };
+                    rows[*id as usize] += if kind.is_retraction() { -1 } else { 1 };
                 }
             }
         }
@@ -117,26 +154,29 @@ impl GroupAggregate {
 
     /// The changes of the touched groups: results `before` of the old ones against what they are now.
     fn changes(&self, touched: &Touched, before: &[ArrayRef]) -> Result<Changes> {
-        let after = self.aggregates.evaluate(&touched.old)?;
+        let Groups { aggregates, rows } = self.groups.values();
+        let after = aggregates.evaluate(&touched.old)?;
         let rows_before = self.results.convert_columns(before)?;
         let rows_after = self.results.convert_columns(&after)?;
         let mut changes = Changes {
-            after: concat(&after, &self.aggregates.evaluate(&touched.new)?)?,
+            after: concat(&after, &aggregates.evaluate(&touched.new)?)?,
             ..Changes::default()
         };
         let is_global = self.keys.is_empty();
+        // SELECT DISTINCT has keys only: nothing that could differ.
+        let has_results = !before.is_empty();
         for (position, id) in (0u32..).zip(&touched.old) {
             let row = position as usize;
-            if self.rows[*id as usize] == 0 && !is_global {
+            if rows[*id as usize] == 0 && !is_global {
                 changes.push(Side::Before, position, *id, RowKind::Delete);
-            } else if rows_before.row(row) != rows_after.row(row) {
+            } else if has_results && rows_before.row(row) != rows_after.row(row) {
                 changes.push(Side::Before, position, *id, RowKind::UpdateBefore);
                 changes.push(Side::After, position, *id, RowKind::UpdateAfter);
             }
         }
         let first_new = u32::try_from(touched.old.len()).unwrap_or(u32::MAX);
         for (position, id) in (first_new..).zip(&touched.new) {
-            if self.rows[*id as usize] > 0 || is_global {
+            if rows[*id as usize] > 0 || is_global {
                 changes.push(Side::After, position, *id, RowKind::Insert);
             }
         }
@@ -144,16 +184,16 @@ impl GroupAggregate {
     }
 
     /// Forgets groups without rows.
-    fn remove_empty(&mut self, touched: &Touched) {
+    fn remove_empty(&mut self, touched: &Touched) -> Result<()> {
         if self.keys.is_empty() {
-            return;
+            return Ok(());
         }
         for id in touched.old.iter().chain(&touched.new) {
-            if self.rows[*id as usize] == 0 {
-                self.aggregates.clear(*id);
-                self.groups.remove(*id);
+            if self.groups.values().rows[*id as usize] == 0 {
+                self.groups.remove(*id)?;
             }
         }
+        Ok(())
     }
 }
 
@@ -225,12 +265,13 @@ impl Operator for GroupAggregate {
         &mut self,
         _input: usize,
         batch: &Batch,
-        _context: &OperatorContext<'_>,
+        context: &OperatorContext<'_>,
         out: &mut Collector,
     ) -> Result<()> {
-        let touched = self.assign(batch)?;
-        let before = self.aggregates.evaluate(&touched.old)?;
-        self.aggregates.update(batch, &self.ids)?;
+        let touched = self.assign(batch, context.state_time_ms())?;
+        let aggregates = &mut self.groups.values_mut().aggregates;
+        let before = aggregates.evaluate(&touched.old)?;
+        aggregates.update(batch, &self.ids)?;
         self.count_rows(batch);
         let changes = self.changes(&touched, &before)?;
         if !changes.kinds.is_empty() {
@@ -246,47 +287,11 @@ impl Operator for GroupAggregate {
                 kinds,
             });
         }
-        self.remove_empty(&touched);
-        Ok(())
+        self.remove_empty(&touched)
     }
 
-    fn snapshot(&self, key_groups: u32) -> Result<Vec<KeyGroupState>> {
-        let mut states: Vec<Vec<u8>> = vec![Vec::new(); key_groups as usize];
-        for id in self.groups.ids() {
-            let out = &mut states[key_group(self.groups.hash(id), key_groups) as usize];
-            out.put_bytes(self.groups.key(id));
-            out.put_i64(self.groups.hash(id).cast_signed());
-            out.put_i64(self.rows[id as usize]);
-            self.aggregates.write(id, out);
-        }
-        let states = (0..).zip(states).filter(|(_, bytes)| !bytes.is_empty());
-        Ok(states
-            .map(|(key_group, bytes)| KeyGroupState { key_group, bytes })
-            .collect())
-    }
-
-    fn restore(&mut self, state: &KeyGroupState) -> Result<()> {
-        let mut input = Reader::new(&state.bytes);
-        while !input.is_empty() {
-            let key = input.bytes()?;
-            let hash = input.i64()?.cast_unsigned();
-            let (id, _) = self.groups.id_of(key, hash)?;
-            self.make_room();
-            self.rows[id as usize] = input.i64()?;
-            self.aggregates.read(id, &mut input)?;
-        }
-        Ok(())
-    }
-
-    fn state_bytes(&self) -> usize {
-        self.groups.memory_bytes()
-            + self.aggregates.memory_bytes()
-            + self.rows.capacity() * size_of::<i64>()
-            + self.stamps.capacity() * size_of::<u32>()
-    }
-
-    fn state_keys(&self) -> usize {
-        self.groups.len()
+    fn visit_state(&mut self, visit: &mut StateVisit<'_>) {
+        visit(&mut self.groups);
     }
 }
 

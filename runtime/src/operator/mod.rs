@@ -7,6 +7,8 @@
 pub mod aggregate;
 pub mod calc;
 pub mod group_aggregate;
+pub mod join;
+pub mod snapshot;
 pub mod union;
 pub mod window;
 
@@ -16,6 +18,7 @@ use crate::batch::Batch;
 use crate::error::Result;
 use crate::metering::SubtaskMetrics;
 use crate::sql::eval::EvalContext;
+use crate::state::StateTable;
 use crate::time::{Clock, EpochMillis};
 
 /// Rows that one call may emit before it keeps a cursor and returns.
@@ -36,6 +39,14 @@ pub struct OperatorContext<'a> {
 }
 
 impl OperatorContext<'_> {
+    /// The time that a state's TTL counts in, epoch milliseconds.
+    ///
+    /// # Source
+    /// Flink: state TTL counts in processing time.
+    pub fn state_time_ms(&self) -> EpochMillis {
+        self.clock.now_ms()
+    }
+
     /// What expressions may ask for.
     pub fn eval(&self) -> EvalContext {
         EvalContext {
@@ -66,18 +77,10 @@ impl Collector {
     }
 }
 
-/// State of one key group.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyGroupState {
-    /// Which.
-    pub key_group: u32,
-    /// Encoded by the operator that wrote it.
-    pub bytes: Vec<u8>,
-}
-
 /// One subtask of an operator.
 pub trait Operator: Send + Debug {
-    /// Processes rows of one input.
+    /// Processes rows of one input. It emits about [`EMIT_ROWS_MAX`] rows; when they make more, the operator has a backlog, which
+    /// [`Self::emit_pending`] emits before anything else is given to it.
     ///
     /// # Errors
     /// `Data` when a row cannot be processed, which fails the statement.
@@ -108,31 +111,16 @@ pub trait Operator: Send + Debug {
         Ok(false)
     }
 
-    /// The whole state by key group. Nothing is pending when this is called.
-    ///
-    /// # Errors
-    /// `Internal` only.
-    fn snapshot(&self, key_groups: u32) -> Result<Vec<KeyGroupState>> {
-        let _ = key_groups;
-        Ok(Vec::new())
+    /// Whether rows of the last batch are left to emit. They are part of no snapshot, so [`Self::emit_pending`] is called until it
+    /// returns false before a barrier, a watermark or the end of input passes; rows of a batch that comes too early follow them.
+    fn has_backlog(&self) -> bool {
+        false
     }
 
-    /// Takes over the state of one key group, in the form that [`Self::snapshot`] wrote.
-    ///
-    /// # Errors
-    /// `Corrupt` when the bytes are not of this operator.
-    fn restore(&mut self, state: &KeyGroupState) -> Result<()> {
-        let _ = state;
-        Ok(())
-    }
-
-    /// Memory held by state, in bytes.
-    fn state_bytes(&self) -> usize {
-        0
-    }
-
-    /// Keys held by state.
-    fn state_keys(&self) -> usize {
-        0
-    }
+    /// Shows every table of state. Snapshots, restoring and memory are the subtask's business; the operator only works on its
+    /// tables. Nothing is pending when a barrier comes.
+    fn visit_state(&mut self, _visit: &mut StateVisit<'_>) {}
 }
+
+/// Is shown a table of state.
+pub type StateVisit<'a> = dyn FnMut(&mut dyn StateTable) + 'a;

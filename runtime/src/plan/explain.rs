@@ -18,6 +18,7 @@ pub fn node_name(node: &Node) -> String {
         Operator::WindowTableFunction(_) => "WindowTableFunction",
         Operator::WindowAggregate { .. } => "WindowAggregate",
         Operator::GroupAggregate { .. } => "GroupAggregate",
+        Operator::Join { .. } => "Join",
         Operator::Union => "Union",
         Operator::Sink(_) => "Sink",
     };
@@ -144,5 +145,6 @@ fn state_size(operator: &Operator) -> Option<&'static str> {
         | Operator::WindowAggregate { .. }
         | Operator::Sink(_) => Some("low"),
         Operator::GroupAggregate { .. } => Some("medium"),
+        Operator::Join { .. } => Some("high"),
     }
 }

@@ -129,10 +129,30 @@ pub enum Operator {
         /// Aggregates.
         aggregates: Vec<AggregateCall>,
     },
+    /// Joins two inputs for ever: each row with every row of the other input, past and to come.
+    ///
+    /// Emits the columns of the left input, then those of the right one.
+    Join {
+        /// Which rows are emitted.
+        kind: JoinKind,
+        /// Key columns of the left input.
+        left_keys: Vec<usize>,
+        /// The columns of the right input that equal them, of the same stored types.
+        right_keys: Vec<usize>,
+        /// What else must be TRUE, over the columns emitted.
+        residual: Option<Expr>,
+    },
     /// Emits the rows of all its inputs.
     Union,
     /// Writes a table.
     Sink(SinkSpec),
+}
+
+/// Which rows a join emits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JoinKind {
+    /// Pairs.
+    Inner,
 }
 
 /// Reads a table.

@@ -162,16 +162,25 @@ impl Expr {
     /// Never on its own; `map` decides for unknown columns.
     #[must_use]
     pub fn map_columns(&self, map: &dyn Fn(usize) -> usize) -> Self {
-        let boxed = |expr: &Self| Box::new(expr.map_columns(map));
+        self.replace_columns(&|column, index| Self {
+            span: column.span,
+            ..Self::column(map(index), column.ty.clone())
+        })
+    }
+
+    /// The same expression with every own column replaced by what `replace` makes of it and its index.
+    #[must_use]
+    pub fn replace_columns(&self, replace: &dyn Fn(&Self, usize) -> Self) -> Self {
+        let boxed = |expr: &Self| Box::new(expr.replace_columns(replace));
         let kind = match &self.kind {
-            ExprKind::Column { depth: 0, index } => ExprKind::Column {
-                depth: 0,
-                index: u32::try_from(map(*index as usize)).unwrap_or(u32::MAX),
-            },
+            ExprKind::Column { depth: 0, index } => return replace(self, *index as usize),
             ExprKind::Column { .. } | ExprKind::Literal(_) => self.kind.clone(),
             ExprKind::Call { function, args } => ExprKind::Call {
                 function: function.clone(),
-                args: args.iter().map(|arg| arg.map_columns(map)).collect(),
+                args: args
+                    .iter()
+                    .map(|arg| arg.replace_columns(replace))
+                    .collect(),
             },
             ExprKind::Cast { input, lenient } => ExprKind::Cast {
                 input: boxed(input),
@@ -183,7 +192,9 @@ impl Expr {
             } => ExprKind::Case {
                 branches: branches
                     .iter()
-                    .map(|(w, t)| (w.map_columns(map), t.map_columns(map)))
+                    .map(|(when, then)| {
+                        (when.replace_columns(replace), then.replace_columns(replace))
+                    })
                     .collect(),
                 otherwise: otherwise.as_deref().map(boxed),
             },

@@ -8,7 +8,6 @@ use std::mem::size_of;
 use hashbrown::HashTable;
 
 use crate::error::{Error, Result};
-use crate::state::EncodedKeys;
 
 /// A hash table from encoded keys to dense ids.
 #[derive(Debug, Default)]
@@ -64,31 +63,6 @@ impl GroupTable {
         self.places.len()
     }
 
-    /// The ids of keys, new ones included; `on_new` is told each new id in order.
-    ///
-    /// # Errors
-    /// `Internal` past four billion keys in one subtask.
-    pub fn ids_of(
-        &mut self,
-        keys: &EncodedKeys,
-        ids: &mut Vec<u32>,
-        mut on_new: impl FnMut(u32),
-    ) -> Result<()> {
-        ids.clear();
-        ids.reserve(keys.len());
-        let mut start = 0;
-        for (end, hash) in keys.ends.iter().zip(&keys.hashes) {
-            let key = &keys.bytes[start..*end];
-            start = *end;
-            let (id, is_new) = self.id_of(key, *hash)?;
-            if is_new {
-                on_new(id);
-            }
-            ids.push(id);
-        }
-        Ok(())
-    }
-
     /// The id of one key, and whether it is new.
     ///
     /// # Errors
@@ -123,6 +97,26 @@ impl GroupTable {
         Ok((id, true))
     }
 
+    /// The id of a key, if it is held.
+    pub fn find(&self, key: &[u8], hash: u64) -> Option<u32> {
+        let (arena, places) = (&self.arena, &self.places);
+        self.ids
+            .find(table_hash(hash), |id| key_at(arena, places, *id) == key)
+            .copied()
+    }
+
+    /// Keys that fit in without growing.
+    pub fn room(&self) -> usize {
+        self.free.len() + self.places.capacity() - self.places.len()
+    }
+
+    /// Whether an id is in use.
+    pub fn holds(&self, id: u32) -> bool {
+        self.places
+            .get(id as usize)
+            .is_some_and(|place| place.len != REMOVED)
+    }
+
     /// The encoded key of an id in use.
     pub fn key(&self, id: u32) -> &[u8] {
         key_at(&self.arena, &self.places, id)
@@ -152,8 +146,14 @@ impl GroupTable {
 
     /// Ids in use, ascending: the order in which keys came, as long as none was removed.
     pub fn ids(&self) -> impl Iterator<Item = u32> {
-        (0u32..)
-            .zip(&self.places)
+        self.ids_from(0)
+    }
+
+    /// Ids in use from `first` on, ascending.
+    pub fn ids_from(&self, first: u32) -> impl Iterator<Item = u32> {
+        let places = self.places.get(first as usize..).unwrap_or_default();
+        (first..)
+            .zip(places)
             .filter(|(_, place)| place.len != REMOVED)
             .map(|(id, _)| id)
     }

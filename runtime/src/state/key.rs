@@ -5,7 +5,10 @@
 //!
 //! Per column: one byte 0 for NULL, or 1 followed by the value: BOOLEAN one byte; integers, DATE, TIME, TIMESTAMP and intervals
 //! little-endian in their stored width; FLOAT and DOUBLE their bits with one NaN; DECIMAL 16 bytes of the unscaled value;
-//! strings and bytes a 4-byte length and the bytes.
+//! strings and bytes a 4-byte length and the bytes. Rows, which operators store as they are, are encoded the same way and may hold
+//! nested values.
+
+mod nested;
 
 use std::sync::Arc;
 
@@ -13,6 +16,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BinaryBuilder, BooleanBuilder, PrimitiveArray, PrimitiveBuilder,
     StringBuilder,
 };
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type,
     Int16Type, Int32Type, Int64Type, Time32MillisecondType, TimeUnit, TimestampMicrosecondType,
@@ -31,7 +35,7 @@ pub struct EncodedKeys {
     pub bytes: Vec<u8>,
     /// End of each encoding in `bytes`.
     pub ends: Vec<usize>,
-    /// xxh3-64 of each encoding.
+    /// xxh3-64 of each encoding; empty for rows, which are not looked up.
     pub hashes: Vec<u64>,
 }
 
@@ -79,6 +83,28 @@ enum Column<'a> {
     Utf8(&'a arrow::array::StringArray),
     /// Byte strings.
     Binary(&'a arrow::array::BinaryArray),
+    /// A value of other values.
+    Nested(nested::Nested<'a>),
+}
+
+/// A column with its NULLs.
+struct Nullable<'a> {
+    /// Which values are there; absent when all are.
+    nulls: Option<NullBuffer>,
+    /// The values.
+    column: Column<'a>,
+}
+
+impl Nullable<'_> {
+    /// Appends the encoding of one value.
+    fn append(&self, row: usize, bytes: &mut Vec<u8>) {
+        if self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+            bytes.push(0);
+        } else {
+            bytes.push(1);
+            self.column.append(row, bytes);
+        }
+    }
 }
 
 impl KeyCodec {
@@ -98,33 +124,51 @@ impl KeyCodec {
         Ok(Self { types: arrow_types })
     }
 
+    /// A codec for whole rows, whose columns may be of any type.
+    ///
+    /// # Errors
+    /// `Unsupported` for types without storage.
+    pub fn for_rows<'a>(types: impl IntoIterator<Item = &'a FlinkType>) -> Result<Self> {
+        let types = types.into_iter().map(FlinkType::to_arrow);
+        Ok(Self {
+            types: types.collect::<Result<_>>()?,
+        })
+    }
+
     /// Encodes the keys of `rows` rows.
     ///
     /// # Errors
     /// `Internal` when a column has another type than the codec.
     pub fn encode(&self, columns: &[&ArrayRef], rows: usize) -> Result<EncodedKeys> {
+        let mut keys = self.encode_rows(columns, rows)?;
+        keys.hashes.reserve(rows);
+        let mut start = 0;
+        for end in &keys.ends {
+            keys.hashes.push(xxh3_64(&keys.bytes[start..*end]));
+            start = *end;
+        }
+        Ok(keys)
+    }
+
+    /// Encodes `rows` rows without hashing them.
+    ///
+    /// # Errors
+    /// `Internal` when a column has a type that the codec does not know.
+    pub fn encode_rows(&self, columns: &[&ArrayRef], rows: usize) -> Result<EncodedKeys> {
         let views = columns
             .iter()
             .map(|column| view(column))
             .collect::<Result<Vec<_>>>()?;
         let mut keys = EncodedKeys {
-            bytes: Vec::with_capacity(rows * 16),
+            bytes: Vec::with_capacity(rows * columns.len() * 8),
             ends: Vec::with_capacity(rows),
-            hashes: Vec::with_capacity(rows),
+            hashes: Vec::new(),
         };
-        let mut start = 0;
         for row in 0..rows {
-            for (column, view) in columns.iter().zip(&views) {
-                if column.is_null(row) {
-                    keys.bytes.push(0);
-                } else {
-                    keys.bytes.push(1);
-                    view.append(row, &mut keys.bytes);
-                }
+            for view in &views {
+                view.append(row, &mut keys.bytes);
             }
-            keys.hashes.push(xxh3_64(&keys.bytes[start..]));
-            start = keys.bytes.len();
-            keys.ends.push(start);
+            keys.ends.push(keys.bytes.len());
         }
         Ok(keys)
     }
@@ -146,7 +190,17 @@ impl KeyCodec {
 }
 
 /// Looks at a column.
-fn view(column: &ArrayRef) -> Result<Column<'_>> {
+fn view(column: &ArrayRef) -> Result<Nullable<'_>> {
+    Ok(Nullable {
+        nulls: column
+            .logical_nulls()
+            .filter(|nulls| nulls.null_count() > 0),
+        column: values(column)?,
+    })
+}
+
+/// Looks at the values of a column.
+fn values(column: &ArrayRef) -> Result<Column<'_>> {
     /// The value bytes of a primitive array, offset applied.
     fn fixed<T: ArrowPrimitiveType>(column: &ArrayRef) -> Column<'_> {
         let array = column.as_primitive::<T>();
@@ -174,7 +228,7 @@ fn view(column: &ArrayRef) -> Result<Column<'_>> {
         DataType::Float64 => Column::Float64(column.as_primitive()),
         DataType::Utf8 => Column::Utf8(column.as_string()),
         DataType::Binary => Column::Binary(column.as_binary()),
-        other => return Err(Error::internal(format!("key column of type {other}"))),
+        _ => Column::Nested(nested::view(column)?),
     })
 }
 
@@ -198,6 +252,7 @@ impl Column<'_> {
             }
             Self::Utf8(array) => append_bytes(array.value(row).as_bytes(), bytes),
             Self::Binary(array) => append_bytes(array.value(row), bytes),
+            Self::Nested(nested) => nested.append(row, bytes),
         }
     }
 }
@@ -250,6 +305,9 @@ fn decode_column(ty: &DataType, readers: &mut [Reader<'_>]) -> Result<ArrayRef> 
                 builder.append_option(present(reader)?.then(|| reader.bytes()).transpose()?);
             }
             Arc::new(builder.finish())
+        }
+        DataType::List(_) | DataType::Map(..) | DataType::Struct(_) | DataType::Null => {
+            nested::decode(ty, readers)?
         }
         _ => {
             let mut builder = StringBuilder::new();

@@ -3,9 +3,19 @@
 //! Enters: key columns and values. Leaves: dense group ids, snapshots by key group. State lives in typed columns indexed by
 //! group id; nothing is kept per key but its encoding and its slot in those columns.
 
+mod backend;
 pub mod codec;
+mod delta;
 pub mod group_table;
 pub mod key;
+mod keyed;
+mod slices;
+mod table;
 
+pub use backend::{FjallSpace, SpillSpace, StateBackend, Visit};
+pub use delta::Deltas;
 pub use group_table::GroupTable;
 pub use key::{EncodedKeys, KeyCodec};
+pub use keyed::{ExportVisit, StateConfig, Values};
+pub use slices::{MakeValues, Slice, Slices};
+pub use table::{KeyedTable, StateTable};

@@ -77,6 +77,17 @@ impl DeadLetters {
         }
     }
 
+    /// What is written from now on belongs to this epoch.
+    ///
+    /// # Errors
+    /// What the writer returns.
+    pub(super) fn begin_epoch(&mut self, epoch: u64) -> Result<()> {
+        match self {
+            Self::Fail | Self::Ignore => Ok(()),
+            Self::Log { writer, .. } => writer.writer().begin_epoch(epoch),
+        }
+    }
+
     /// Whether everything written is safe.
     ///
     /// # Errors

@@ -10,34 +10,47 @@ use weir_model::meter::Direction;
 
 use crate::checkpoint::Checkpoint;
 use crate::connector::results::{Results, ResultsSink};
-use crate::connector::sink::{Sink, SinkInput, WriterContext};
+use crate::connector::sink::{
+    Sink, SinkInput, SinkWriter, TransactionOwner, TransactionalSystem, Transactions, WriterContext,
+};
 use crate::connector::source::{ReaderContext, Source, SplitPosition};
-use crate::dlq::{ErrorHandling, Origin};
+use crate::dlq::{ErrorHandling, Mode, Origin};
 use crate::error::{Error, Result};
 use crate::graph::key_group::{KEY_GROUPS_DEFAULT, range_of};
 use crate::graph::{JobGraph, Vertex};
 use crate::metering::{OperatorMetrics, SubtaskMetrics};
 use crate::operator::calc::Calc;
 use crate::operator::group_aggregate::GroupAggregate;
+use crate::operator::join::regular::{self, RegularJoin};
+use crate::operator::snapshot;
 use crate::operator::union::Union;
 use crate::operator::window::aggregate::{Spec, WindowAggregate};
 use crate::operator::window::assigner::Assigner;
 use crate::operator::window::table_function::WindowTableFunction;
 use crate::plan::explain::node_name;
-use crate::plan::{ChangelogMode, Column, Exchange, Operator, Scan, SinkSpec, SinkTarget};
+use crate::plan::{
+    ChangelogMode, Column, Exchange, JoinKind, Operator, Scan, SinkSpec, SinkTarget,
+};
 use crate::sql::catalog::{ObjectName, TableDef};
-use crate::state::KeyCodec;
+use crate::state::{FjallSpace, KeyCodec, StateConfig};
 use crate::task::dead_letters::DeadLetters;
 use crate::task::exchange::Queue;
 use crate::task::gate::Gate;
+use crate::task::job::DeliveryGuarantee;
 use crate::task::record_decoder::RecordDecoder;
 use crate::task::record_writer::RecordWriter;
 use crate::task::sink::{SinkTask, Writer};
 use crate::task::source::{SourceParts, SourceTask};
-use crate::task::subtask::{Output, Route, Subtask, Transform, TransformParts};
+use crate::task::subtask::{Output, Route, StateMemory, Subtask, Transform, TransformParts};
 use crate::task::values::ValuesReader;
 use crate::task::{Environment, JobSpec, Waker};
 use crate::types::FlinkType;
+
+/// What a transaction may take beside an interval and a checkpoint.
+///
+/// # Source
+/// Design section 3, "Exactly-once": interval, worst checkpoint and ten seconds.
+const COMMIT_MARGIN: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Subtasks by slot, in the order of the job graph, with their names.
 pub(super) type SlotSubtasks = Vec<(String, Box<dyn Subtask>)>;
@@ -61,7 +74,7 @@ pub(super) struct Deployer<'a> {
     /// The outside.
     environment: &'a Environment,
     /// The restored checkpoint.
-    restored: Option<&'a Checkpoint>,
+    restored: Option<Checkpoint>,
     /// One per slot.
     wakers: &'a [Waker],
     /// The graph.
@@ -70,11 +83,31 @@ pub(super) struct Deployer<'a> {
     types: Vec<Vec<FlinkType>>,
     /// Queues by sending vertex, edge, sending and receiving subtask.
     queues: HashMap<(usize, usize, usize, usize), Arc<Queue>>,
+    /// What the subtasks of each vertex share.
+    endpoints: Vec<Endpoint>,
+    /// Where the dead letters of each vertex go, for sources that log them.
+    error_sinks: HashMap<usize, ErrorSink>,
+    /// The statement's transactions; absent when rows are written at least once.
+    transactions: Option<Transactions>,
+    /// Where the state of each slot goes that does not fit into memory; empty when it stays in memory.
+    spill_spaces: Vec<Arc<FjallSpace>>,
     /// The results of a foreground statement.
     results: Option<Arc<Results>>,
 }
 
+/// Where dead letters go.
+#[derive(Debug)]
+struct ErrorSink {
+    /// The error table.
+    table: TableDef,
+    /// Its columns.
+    columns: Vec<Column>,
+    /// Writes it.
+    sink: Arc<dyn Sink>,
+}
+
 /// What is shared by the subtasks of a vertex.
+#[derive(Debug, Clone)]
 enum Endpoint {
     /// A table that is read.
     Source(Arc<dyn Source>),
@@ -85,14 +118,14 @@ enum Endpoint {
 }
 
 impl<'a> Deployer<'a> {
-    /// A deployer of a job.
+    /// A deployer of a job, with the outside world known and nothing of it opened.
     ///
     /// # Errors
-    /// `Internal` for a plan whose inputs do not stand before their consumers.
+    /// `Invalid` or `Unsupported` for tables that cannot be read or written; `Internal` for a plan whose inputs do not stand before
+    /// their consumers.
     pub(super) fn new(
         spec: &'a JobSpec,
         environment: &'a Environment,
-        restored: Option<&'a Checkpoint>,
         wakers: &'a [Waker],
     ) -> Result<Self> {
         let graph = JobGraph::from_plan(&spec.plan)?;
@@ -101,30 +134,93 @@ impl<'a> Deployer<'a> {
             .iter()
             .map(|vertex| types_of(&vertex.node.schema))
             .collect();
-        Ok(Self {
+        let mut deployer = Self {
             spec,
             environment,
-            restored,
+            restored: None,
             wakers,
             graph,
             types,
             queues: HashMap::new(),
+            endpoints: Vec::new(),
+            error_sinks: HashMap::new(),
+            transactions: None,
+            spill_spaces: spec.config.spill_dir.as_ref().map_or_else(Vec::new, |dir| {
+                let spaces = 0..spec.parallelism;
+                spaces
+                    .map(|slot| FjallSpace::new(dir.join(slot.to_string())))
+                    .collect()
+            }),
             results: None,
-        })
+        };
+        for index in 0..deployer.graph.vertices.len() {
+            let vertex = deployer.graph.vertices[index].clone();
+            let endpoint = deployer.endpoint(&vertex)?;
+            deployer.endpoints.push(endpoint);
+            if let Operator::TableSourceScan(scan) = &vertex.node.operator
+                && let Some(error_sink) = deployer.error_sink(&scan.table)?
+            {
+                deployer.error_sinks.insert(index, error_sink);
+            }
+        }
+        Ok(deployer)
     }
 
-    /// Opens the outside world and makes every subtask.
+    /// Opens the transactions that all sinks of the statement share; absent when it has no sink with transactions, keeps no
+    /// checkpoints, or asks for at-least-once delivery.
+    ///
+    /// # Errors
+    /// `Invalid` when sinks are in several systems, since no commit spans them; what the system returns.
+    pub(super) fn open_transactions(&mut self) -> Result<Option<Transactions>> {
+        let is_exactly_once = self.spec.config.delivery == DeliveryGuarantee::ExactlyOnce;
+        if self.spec.checkpoint_dir.is_none() || !is_exactly_once {
+            return Ok(None);
+        }
+        let mut systems: Vec<TransactionalSystem> = Vec::new();
+        for (index, endpoint) in self.endpoints.iter().enumerate() {
+            if let Endpoint::Sink(sink) = endpoint {
+                systems.extend(sink.transactional());
+            }
+            if let Some(error_sink) = self.error_sinks.get(&index) {
+                systems.extend(error_sink.sink.transactional());
+            }
+        }
+        let Some(first) = systems.first() else {
+            return Ok(None);
+        };
+        if let Some(other) = systems
+            .iter()
+            .find(|system| system.identity != first.identity)
+        {
+            return Err(Error::option(format!(
+                "the statement writes to {} and to {}, and no commit spans both: write to one of them, or set 'execution.checkpointing.mode' to 'AT_LEAST_ONCE'",
+                first.identity, other.identity
+            )));
+        }
+        let config = &self.spec.config;
+        let opened = (first.open)(&TransactionOwner {
+            statement_name: self.spec.statement_name.clone(),
+            statement_uid: self.spec.statement_uid.clone(),
+            timeout: config.checkpoint_interval + config.checkpoint_timeout + COMMIT_MARGIN,
+            clock: self.environment.clock.clone(),
+        })?;
+        self.transactions = Some(opened.clone());
+        Ok(Some(opened))
+    }
+
+    /// Makes every subtask, going on from a checkpoint.
     ///
     /// # Errors
     /// Whatever keeps the job from starting.
-    pub(super) fn deploy(mut self) -> Result<Deployment> {
+    pub(super) fn deploy(mut self, restored: Option<Checkpoint>) -> Result<Deployment> {
+        self.restored = restored;
         self.connect();
         let mut slots: Vec<SlotSubtasks> = (0..self.spec.parallelism).map(|_| Vec::new()).collect();
         let mut operators = Vec::new();
         for index in 0..self.graph.vertices.len() {
             let vertex = self.graph.vertices[index].clone();
             let name = node_name(&vertex.node);
-            let endpoint = self.endpoint(&vertex)?;
+            let endpoint = self.endpoints[index].clone();
             let metrics: Vec<Arc<SubtaskMetrics>> = slots.iter().map(|_| Arc::default()).collect();
             for (subtask, slot) in slots.iter_mut().enumerate() {
                 let place = Place {
@@ -206,7 +302,7 @@ impl<'a> Deployer<'a> {
         endpoint: &Endpoint,
         metrics: Arc<SubtaskMetrics>,
     ) -> Result<Box<dyn Subtask>> {
-        let epoch = self.restored.map_or(0, |checkpoint| checkpoint.epoch);
+        let epoch = self.epoch();
         match (&vertex.node.operator, endpoint) {
             (Operator::TableSourceScan(scan), Endpoint::Source(source)) => Ok(Box::new(
                 SourceTask::new(self.source(place, scan, &**source, metrics)?, epoch)?,
@@ -244,18 +340,30 @@ impl<'a> Deployer<'a> {
                 )))
             }
             (operator, _) => {
-                let mut operator = self.operator(operator, vertex)?;
+                let mut operator = self.operator(place, operator, vertex)?;
                 let watermark_ms = self.restore(place, &mut *operator)?;
                 let parts = TransformParts {
                     gate: self.gate(place, vertex),
                     operator,
                     output: self.output(place, vertex, &metrics)?,
+                    memory: StateMemory {
+                        table_bytes: (!self.spill_spaces.is_empty())
+                            .then(|| self.table_memory_bytes()),
+                        expires: self.spec.config.state_ttl.is_some(),
+                    },
                     clock: self.environment.clock.clone(),
                     metrics,
                 };
                 Ok(Box::new(Transform::new(parts, epoch, watermark_ms)?))
             }
         }
+    }
+
+    /// The restored epoch.
+    fn epoch(&self) -> u64 {
+        self.restored
+            .as_ref()
+            .map_or(0, |checkpoint| checkpoint.epoch)
     }
 
     /// The parts of a table's source subtask.
@@ -273,6 +381,7 @@ impl<'a> Deployer<'a> {
             .transpose()?;
         let restored = self
             .restored
+            .as_ref()
             .and_then(|checkpoint| checkpoint.nodes.get(&vertex.node.id.0));
         Ok(SourceParts {
             table: dotted(&scan.table.name),
@@ -292,6 +401,35 @@ impl<'a> Deployer<'a> {
         })
     }
 
+    /// Where the dead letters of a table go, when it logs them.
+    fn error_sink(&self, table: &TableDef) -> Result<Option<ErrorSink>> {
+        let handling = ErrorHandling::parse(table)?;
+        if handling.mode != Mode::Log {
+            return Ok(None);
+        }
+        let name = ObjectName {
+            name: handling.target,
+            ..table.name.clone()
+        };
+        let table = (self.environment.error_tables)(&name)?;
+        let columns: Vec<Column> = table
+            .columns
+            .iter()
+            .map(|column| Column {
+                name: column.name.clone(),
+                ty: column.ty.clone(),
+            })
+            .collect();
+        let sink = self
+            .environment
+            .sink(&table, &columns, &self.spec.plan.time_zone)?;
+        Ok(Some(ErrorSink {
+            table,
+            columns,
+            sink,
+        }))
+    }
+
     /// What a table wants done with records that do not decode.
     fn dead_letters(&self, place: Place, table: &TableDef) -> Result<DeadLetters> {
         let handling = ErrorHandling::parse(table)?;
@@ -301,38 +439,32 @@ impl<'a> Deployer<'a> {
             database: table.name.database.clone(),
             table: table.name.name.clone(),
         };
-        DeadLetters::new(&handling, origin, |target| {
-            let name = ObjectName {
-                name: target.to_owned(),
-                ..table.name.clone()
-            };
-            let error_table = (self.environment.error_tables)(&name)?;
-            let columns: Vec<Column> = error_table
-                .columns
-                .iter()
-                .map(|column| Column {
-                    name: column.name.clone(),
-                    ty: column.ty.clone(),
-                })
-                .collect();
-            let sink = self
-                .environment
-                .sink(&error_table, &columns, &self.spec.plan.time_zone)?;
-            let writer = sink.writer(self.writer_context(place))?;
+        DeadLetters::new(&handling, origin, |_| {
+            let error_sink = self
+                .error_sinks
+                .get(&place.vertex)
+                .ok_or_else(|| Error::internal("the error table was not opened"))?;
             let registry = self.environment.registry.as_ref();
             RecordWriter::new(
-                &error_table,
-                &columns,
+                &error_sink.table,
+                &error_sink.columns,
                 ChangelogMode::Append,
                 registry,
-                writer,
+                self.open_writer(place, &*error_sink.sink)?,
             )
         })
     }
 
+    /// Opens a writer whose first records belong to the epoch after the restored one.
+    fn open_writer(&self, place: Place, sink: &dyn Sink) -> Result<Box<dyn SinkWriter>> {
+        let mut writer = sink.writer(self.writer_context(place, sink))?;
+        writer.begin_epoch(self.epoch() + 1)?;
+        Ok(writer)
+    }
+
     /// The writer of a sink subtask.
     fn writer(&self, place: Place, spec: &SinkSpec, sink: &dyn Sink) -> Result<Writer> {
-        let writer = sink.writer(self.writer_context(place))?;
+        let writer = self.open_writer(place, sink)?;
         match (&spec.target, sink.input()) {
             (SinkTarget::Table(table), SinkInput::Records) => {
                 let registry = self.environment.registry.as_ref();
@@ -350,6 +482,7 @@ impl<'a> Deployer<'a> {
     /// The operator of a vertex between source and sink.
     fn operator(
         &self,
+        place: Place,
         operator: &Operator,
         vertex: &Vertex,
     ) -> Result<Box<dyn crate::operator::Operator>> {
@@ -360,6 +493,7 @@ impl<'a> Deployer<'a> {
             .ok_or_else(|| Error::internal("an operator without input"))?;
         let types = &self.types[input];
         let retracts = self.graph.vertices[input].node.changelog != ChangelogMode::Append;
+        let state = self.state_config(place);
         let assigner = |window: &crate::plan::Window| Assigner::new(window, &types[window.time]);
         Ok(match operator {
             Operator::Calc {
@@ -391,15 +525,64 @@ impl<'a> Deployer<'a> {
                         "a window aggregation over an updating input",
                     ));
                 }
-                Box::new(WindowAggregate::new(assigner(window)?, spec)?)
+                Box::new(WindowAggregate::new(assigner(window)?, spec, state)?)
             }
-            Operator::GroupAggregate { keys, aggregates } => {
-                Box::new(GroupAggregate::new(keys, aggregates, types, retracts)?)
+            Operator::GroupAggregate { keys, aggregates } => Box::new(GroupAggregate::new(
+                keys,
+                aggregates,
+                (types, retracts),
+                state,
+            )?),
+            Operator::Join {
+                kind: JoinKind::Inner,
+                left_keys,
+                right_keys,
+                residual,
+            } => {
+                let [left, right] = vertex.inputs.as_slice() else {
+                    return Err(Error::internal("a join of other than two inputs"));
+                };
+                let spec = regular::Spec {
+                    keys: [left_keys, right_keys],
+                    types: [&self.types[*left], &self.types[*right]],
+                    residual: residual.as_ref(),
+                };
+                Box::new(RegularJoin::new(&spec, &self.spec.plan.time_zone, &state)?)
             }
             Operator::TableSourceScan(_) | Operator::Values { .. } | Operator::Sink(_) => {
                 return Err(Error::internal("a source or sink is not a transformation"));
             }
         })
+    }
+
+    /// What the tables of an operator's subtask are opened with.
+    fn state_config(&self, place: Place) -> StateConfig {
+        let config = &self.spec.config;
+        let spill = self.spill_spaces.get(place.subtask).cloned();
+        StateConfig {
+            name: format!("node-{}", self.graph.vertices[place.vertex].node.id.0),
+            key_groups: KEY_GROUPS_DEFAULT,
+            ttl_ms: config
+                .state_ttl
+                .and_then(|ttl| i64::try_from(ttl.as_millis()).ok()),
+            spill: spill.map(|space| space as _),
+        }
+    }
+
+    /// Memory that each table of state may take.
+    fn table_memory_bytes(&self) -> usize {
+        let tables = |vertex: &Vertex| match vertex.node.operator {
+            Operator::Join { .. } => 2,
+            Operator::GroupAggregate { .. } | Operator::WindowAggregate { .. } => 1,
+            Operator::TableSourceScan(_)
+            | Operator::Values { .. }
+            | Operator::Calc { .. }
+            | Operator::WindowTableFunction(_)
+            | Operator::Union
+            | Operator::Sink(_) => 0,
+        };
+        let count: usize = self.graph.vertices.iter().map(tables).sum();
+        self.spec.config.state_memory_bytes / count.max(1)
     }
 
     /// Gives an operator the key groups that its subtask owns; the watermark it had seen.
@@ -411,19 +594,36 @@ impl<'a> Deployer<'a> {
         let id = self.graph.vertices[place.vertex].node.id.0;
         let Some(state) = self
             .restored
+            .as_ref()
             .and_then(|checkpoint| checkpoint.nodes.get(&id))
         else {
             return Ok(None);
         };
-        let owned = range_of(place.subtask, self.spec.parallelism, KEY_GROUPS_DEFAULT);
+        let owned = self.owned(place);
         for key_group in state
             .key_groups
             .iter()
             .filter(|state| owned.contains(&state.key_group))
         {
-            operator.restore(key_group)?;
+            snapshot::load_all(operator, key_group)?;
+            if !self.spill_spaces.is_empty() {
+                snapshot::make_room(operator, 0, self.table_memory_bytes())?;
+            }
         }
         Ok(state.watermark_ms)
+    }
+
+    /// The key groups that a subtask owns. Rows of a single exchange all go to subtask 0, whatever their key.
+    fn owned(&self, place: Place) -> std::ops::Range<u32> {
+        let inputs = &self.graph.vertices[place.vertex].node.inputs;
+        let is_single = inputs
+            .iter()
+            .any(|input| input.exchange == Exchange::Single);
+        match (is_single, place.subtask) {
+            (true, 0) => 0..KEY_GROUPS_DEFAULT,
+            (true, _) => 0..0,
+            (false, subtask) => range_of(subtask, self.spec.parallelism, KEY_GROUPS_DEFAULT),
+        }
     }
 
     /// The input of a subtask.
@@ -490,6 +690,7 @@ impl<'a> Deployer<'a> {
         let id = self.graph.vertices[place.vertex].node.id.0;
         let state = self
             .restored
+            .as_ref()
             .and_then(|checkpoint| checkpoint.nodes.get(&id));
         let positions = |state: &crate::checkpoint::NodeState| -> Vec<SplitPosition> {
             state
@@ -508,12 +709,12 @@ impl<'a> Deployer<'a> {
     }
 
     /// What a writer is opened with.
-    fn writer_context(&self, place: Place) -> WriterContext {
+    fn writer_context(&self, place: Place, sink: &dyn Sink) -> WriterContext {
         WriterContext {
             subtask_index: place.subtask,
             parallelism: self.spec.parallelism,
             statement_uid: self.spec.statement_uid.clone(),
-            transactions: None,
+            transactions: sink.transactional().and_then(|_| self.transactions.clone()),
             waker: self.wakers[place.subtask].clone(),
             clock: self.environment.clock.clone(),
         }
@@ -554,6 +755,7 @@ fn table_of(operator: &Operator) -> Option<(String, Direction)> {
         Operator::Values { .. }
         | Operator::Calc { .. }
         | Operator::Union
+        | Operator::Join { .. }
         | Operator::WindowTableFunction(_)
         | Operator::WindowAggregate { .. }
         | Operator::GroupAggregate { .. } => None,

@@ -11,9 +11,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use weir_model::meter;
-use xxhash_rust::xxh3::xxh3_64;
 
-use crate::checkpoint::{Checkpoint, Coordinator, Decision, SubtaskState, storage};
+use crate::checkpoint::{Checkpoint, Coordinator, Decision, SubtaskState};
 use crate::connector::results::Results;
 use crate::connector::source::SplitPosition;
 use crate::error::{Error, Result};
@@ -21,6 +20,7 @@ use crate::metering::{JobMetrics, SlotMetrics};
 use crate::plan::StreamPlan;
 use crate::task::control::{Command, Control, Report};
 use crate::task::deploy::Deployer;
+use crate::task::history::History;
 use crate::task::slot::Slot;
 use crate::task::watermark::IdleTimeout;
 use crate::task::{Environment, Waker};
@@ -37,10 +37,36 @@ pub struct JobSpec {
     pub plan: StreamPlan,
     /// Slots.
     pub parallelism: usize,
-    /// Where checkpoints are kept; the newest one in it is restored. Absent for foreground statements.
+    /// The statement's life: new for every start from a savepoint or from nothing, the same over restarts.
+    pub run: String,
+    /// Where the checkpoints of the run are kept. Absent for foreground statements.
     pub checkpoint_dir: Option<PathBuf>,
+    /// Which of them is restored.
+    pub start_from: StartFrom,
     /// Settings.
     pub config: JobConfig,
+}
+
+/// Which checkpoint of its directory a job goes on from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StartFrom {
+    /// That of the newest committed epoch; without transactions the newest one.
+    #[default]
+    Committed,
+    /// The oldest one, a copied savepoint, unless the run has committed something of its own.
+    Savepoint,
+    /// The newest one, whatever was committed after it: rows may be written twice.
+    AcceptDuplicates,
+}
+
+/// How often rows are written when a job is restarted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeliveryGuarantee {
+    /// Once, in sinks that have transactions.
+    #[default]
+    ExactlyOnce,
+    /// Once or more often.
+    AtLeastOnce,
 }
 
 /// Settings of a job.
@@ -48,6 +74,16 @@ pub struct JobSpec {
 pub struct JobConfig {
     /// Time between two checkpoints.
     pub checkpoint_interval: Duration,
+    /// Longest time that a checkpoint may take; transactions stay open for as long.
+    pub checkpoint_timeout: Duration,
+    /// How often rows are written when the job is restarted.
+    pub delivery: DeliveryGuarantee,
+    /// Time after which keys of state that were not written are forgotten; absent keeps them for ever.
+    pub state_ttl: Option<Duration>,
+    /// Memory that the state of a slot may take; what is above it goes to disk. Shared evenly by the tables of state.
+    pub state_memory_bytes: usize,
+    /// Where state goes that is larger than that; absent keeps all of it in memory.
+    pub spill_dir: Option<PathBuf>,
     /// Bytes from which on a queue between two subtasks holds its producer back.
     pub exchange_queue_bytes: usize,
     /// CPU time a slot may use per wall time; 1.0 is a core.
@@ -60,10 +96,16 @@ pub struct JobConfig {
 
 impl Default for JobConfig {
     /// Ten seconds between checkpoints (design section 3), a whole core per slot, Confluent's idleness; four mebibytes a queue and
-    /// 10,000 result rows are guesses, unmeasured.
+    /// 10,000 result rows are guesses, unmeasured. Ten minutes a checkpoint is Flink's `execution.checkpointing.timeout`, four
+    /// gibibytes of state a slot are design section 3, "State".
     fn default() -> Self {
         Self {
             checkpoint_interval: Duration::from_secs(10),
+            checkpoint_timeout: Duration::from_mins(10),
+            delivery: DeliveryGuarantee::default(),
+            state_ttl: None,
+            state_memory_bytes: 4 << 30,
+            spill_dir: None,
             exchange_queue_bytes: 4 << 20,
             cfu_cpu_share: 1.0,
             results_rows_max: 10_000,
@@ -122,10 +164,13 @@ impl Job {
         if spec.parallelism == 0 {
             return Err(Error::option("a statement needs at least one slot"));
         }
-        let (plan_hash, restored) = restore(spec)?;
-        let epoch = restored.as_ref().map_or(0, |checkpoint| checkpoint.epoch);
         let wakers: Vec<Waker> = (0..spec.parallelism).map(|_| Waker::default()).collect();
-        let deployment = Deployer::new(spec, environment, restored.as_ref(), &wakers)?.deploy()?;
+        let mut deployer = Deployer::new(spec, environment, &wakers)?;
+        let history = History::open(spec, deployer.open_transactions()?, &environment.clock)?;
+        let restored = history.restore(spec.start_from)?;
+        let epoch = restored.as_ref().map_or(0, |checkpoint| checkpoint.epoch);
+        history.begin(epoch + 1)?;
+        let deployment = deployer.deploy(restored)?;
         let slot_metrics: Vec<Arc<SlotMetrics>> = wakers.iter().map(|_| Arc::default()).collect();
         let metrics = Arc::new(JobMetrics {
             operators: deployment.operators,
@@ -163,8 +208,7 @@ impl Job {
             threads,
             metrics: metrics.clone(),
             node_ids: spec.plan.nodes.iter().map(|node| node.id.0).collect(),
-            plan_hash,
-            dir: spec.checkpoint_dir.clone(),
+            history,
             clock: environment.clock.clone(),
             triggered_at: Duration::ZERO,
             records_seen: 0,
@@ -215,18 +259,6 @@ impl Job {
             tracing::debug!(?command, "the job has ended or is ending already");
         }
     }
-}
-
-/// The hash of a job's plan, and the checkpoint it goes on from.
-fn restore(spec: &JobSpec) -> Result<(u64, Option<Checkpoint>)> {
-    let plan =
-        serde_json::to_vec(&spec.plan).map_err(|error| Error::internal(error.to_string()))?;
-    let plan_hash = xxh3_64(&plan);
-    let restored = match &spec.checkpoint_dir {
-        Some(dir) => storage::restore(dir, plan_hash)?,
-        None => None,
-    };
-    Ok((plan_hash, restored))
 }
 
 /// Starts the threads of all slots, or none.
@@ -286,10 +318,8 @@ struct Supervisor {
     metrics: Arc<JobMetrics>,
     /// Node id of each vertex.
     node_ids: Vec<u32>,
-    /// Hash of the plan.
-    plan_hash: u64,
-    /// Where checkpoints are kept.
-    dir: Option<PathBuf>,
+    /// Checkpoints and commits.
+    history: History,
     /// Time.
     clock: SharedClock,
     /// Monotonic time of the last trigger.
@@ -324,6 +354,8 @@ impl Supervisor {
             let wait = match self.coordinator.decide(self.clock.monotonic()) {
                 Decision::Trigger { epoch, is_last } => {
                     self.triggered_at = self.clock.monotonic();
+                    // Slots go on writing behind the barrier, in the next transaction.
+                    self.history.begin(epoch + 1)?;
                     self.control.request(epoch, is_last);
                     self.wake_all();
                     continue;
@@ -333,15 +365,24 @@ impl Supervisor {
                     states,
                     is_last,
                 } => {
-                    let stored = self.store(epoch, states);
+                    let stored = self.complete(epoch, states);
                     if is_last {
                         return Ok(JobEvent::Stopped { positions: stored? });
                     }
-                    if let Err(error) = stored {
+                    match stored {
+                        Ok(_) => {}
+                        // What the epoch wrote can only be committed with its checkpoint, so a restart writes it anew.
+                        Err(error) if self.history.is_transactional() => return Err(error),
                         // The job goes on: a later epoch covers this one.
-                        tracing::warn!(epoch, %error, "a checkpoint could not be stored");
+                        Err(error) => {
+                            tracing::warn!(epoch, %error, "a checkpoint could not be stored");
+                        }
                     }
                     continue;
+                }
+                Decision::Finish { epoch, states } => {
+                    self.complete(epoch, states)?;
+                    return Ok(JobEvent::Finished);
                 }
                 Decision::Wait(until) => {
                     until.map(|until| until.saturating_sub(self.clock.monotonic()))
@@ -373,13 +414,8 @@ impl Supervisor {
             }
             Ok(Report::SlotEnded { subtask, outcome }) => {
                 self.coordinator.slot_ended(subtask, outcome?);
-                if self.coordinator.is_finished() {
-                    let (epoch, states) = self.coordinator.final_states();
-                    self.store(epoch, states)?;
-                    return Ok(Some(JobEvent::Finished));
-                }
             }
-            Ok(Report::Command(Command::Stop)) if self.dir.is_some() => self.coordinator.stop(),
+            Ok(Report::Command(Command::Stop)) if self.history.is_kept() => self.coordinator.stop(),
             Ok(Report::Command(Command::Stop | Command::Cancel)) => {
                 return Ok(Some(JobEvent::Cancelled));
             }
@@ -407,16 +443,15 @@ impl Supervisor {
         }
     }
 
-    /// Stores an epoch, if the job keeps checkpoints; the positions of all splits.
-    fn store(
+    /// Stores an epoch and commits what was written in it; the positions of all splits.
+    fn complete(
         &self,
         epoch: u64,
         states: BTreeMap<(usize, usize), SubtaskState>,
     ) -> Result<Vec<SplitPosition>> {
         let mut checkpoint = Checkpoint {
             epoch,
-            plan_hash: self.plan_hash,
-            nodes: BTreeMap::new(),
+            ..Checkpoint::default()
         };
         for ((vertex, subtask), state) in states {
             checkpoint
@@ -427,16 +462,16 @@ impl Supervisor {
         }
         let splits = checkpoint.nodes.values().flat_map(|node| &node.splits);
         let positions = splits.map(|split| split.position.clone()).collect();
-        let Some(dir) = &self.dir else {
+        if !self.history.is_kept() {
             return Ok(positions);
-        };
-        let stored = storage::store(dir, &checkpoint);
+        }
+        let completed = self.history.complete(checkpoint);
         let mut meter = self
             .metrics
             .checkpoints
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        match stored {
+        match completed {
             Ok(bytes) => {
                 let duration = self.clock.monotonic().saturating_sub(self.triggered_at);
                 meter.completed_total += 1;

@@ -9,6 +9,7 @@ mod deploy;
 mod environment;
 mod exchange;
 mod gate;
+mod history;
 mod job;
 mod layout;
 mod record_decoder;
@@ -23,7 +24,7 @@ mod waker;
 mod watermark;
 
 pub use environment::{Environment, ErrorTables};
-pub use job::{Job, JobConfig, JobEvent, JobSpec};
+pub use job::{DeliveryGuarantee, Job, JobConfig, JobEvent, JobSpec, StartFrom};
 pub use schemas::{TableSchema, table_schemas};
 pub use waker::{Waker, WakerSet};
 pub use watermark::IdleTimeout;

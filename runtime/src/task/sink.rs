@@ -132,6 +132,7 @@ impl SinkTask {
         match flush {
             Flush::Epoch(epoch) => {
                 self.epoch = epoch;
+                self.writer.sink().begin_epoch(epoch + 1)?;
                 Ok(Progress::Acknowledge(epoch, self.state()?))
             }
             Flush::End => {
@@ -173,7 +174,7 @@ impl Subtask for SinkTask {
         Ok(Progress::Ready)
     }
 
-    fn state(&self) -> Result<SubtaskState> {
+    fn state(&mut self) -> Result<SubtaskState> {
         Ok(SubtaskState {
             watermark_ms: self.watermark_ms,
             ..SubtaskState::default()

@@ -95,7 +95,7 @@ impl Slot {
             }
         }
         self.subtasks
-            .iter()
+            .iter_mut()
             .map(|(_, subtask)| subtask.state())
             .collect()
     }

@@ -177,6 +177,7 @@ impl SourceTask {
             return Ok(Progress::Blocked);
         }
         self.epoch = epoch;
+        self.dead_letters.begin_epoch(epoch + 1)?;
         if control.is_last(epoch) {
             self.stage = Stage::Halted;
         }
@@ -412,7 +413,7 @@ impl Subtask for SourceTask {
         self.read()
     }
 
-    fn state(&self) -> Result<SubtaskState> {
+    fn state(&mut self) -> Result<SubtaskState> {
         let splits = self.reader.positions().into_iter().enumerate();
         let splits = splits.map(|(split, position)| SplitState {
             position,

@@ -14,7 +14,7 @@ use crate::checkpoint::SubtaskState;
 use crate::error::Result;
 use crate::graph::key_group::{KEY_GROUPS_DEFAULT, key_group, subtask_of};
 use crate::metering::SubtaskMetrics;
-use crate::operator::{Collector, Operator, OperatorContext};
+use crate::operator::{Collector, Operator, OperatorContext, snapshot};
 use crate::state::KeyCodec;
 use crate::task::control::Control;
 use crate::task::exchange::Queue;
@@ -48,7 +48,7 @@ pub(super) trait Subtask: Send + Debug {
     ///
     /// # Errors
     /// `Internal` only.
-    fn state(&self) -> Result<SubtaskState>;
+    fn state(&mut self) -> Result<SubtaskState>;
 
     /// Counters.
     fn metrics(&self) -> &SubtaskMetrics;
@@ -169,12 +169,14 @@ pub(super) struct Transform {
     operator: Box<dyn Operator>,
     /// Output.
     output: Output,
+    /// How its state is kept small.
+    memory: StateMemory,
     /// What the operator emits in one step.
     collector: Collector,
     /// The watermark seen.
     watermark_ms: Option<EpochMillis>,
-    /// What follows once the operator has emitted what is due.
-    after_pending: Option<StreamElement>,
+    /// What the operator is in the middle of emitting.
+    emitting: Option<Emitting>,
     /// The newest epoch joined.
     epoch: u64,
     /// Whether the end was sent.
@@ -183,6 +185,46 @@ pub(super) struct Transform {
     clock: SharedClock,
     /// Counters.
     metrics: Arc<SubtaskMetrics>,
+}
+
+/// What an operator is in the middle of emitting; nothing else passes before it is through.
+#[derive(Debug)]
+enum Emitting {
+    /// The rest of what a batch makes.
+    Backlog,
+    /// What a watermark or the end of input made due.
+    Due {
+        /// What follows it.
+        then: StreamElement,
+    },
+}
+
+/// How the state of an operator is kept small.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StateMemory {
+    /// Memory that each of its tables may take before keys go to disk; absent keeps everything in memory.
+    pub(super) table_bytes: Option<usize>,
+    /// Whether keys expire.
+    pub(super) expires: bool,
+}
+
+impl StateMemory {
+    /// Makes room for the keys of a batch and forgets expired ones.
+    fn keep_small(self, operator: &mut dyn Operator, rows: usize, clock: &dyn Clock) -> Result<()> {
+        if let Some(table_bytes) = self.table_bytes {
+            snapshot::make_room(operator, rows, table_bytes)?;
+        }
+        let mut outcome = Ok(());
+        if self.expires {
+            let now_ms = clock.now_ms();
+            operator.visit_state(&mut |table| {
+                if outcome.is_ok() {
+                    outcome = table.expire(now_ms);
+                }
+            });
+        }
+        outcome
+    }
 }
 
 /// What a transform is made of.
@@ -194,6 +236,8 @@ pub(super) struct TransformParts {
     pub(super) operator: Box<dyn Operator>,
     /// Output.
     pub(super) output: Output,
+    /// How its state is kept small.
+    pub(super) memory: StateMemory,
     /// Time.
     pub(super) clock: SharedClock,
     /// Counters.
@@ -211,6 +255,7 @@ impl Transform {
             gate,
             operator,
             output,
+            memory,
             clock,
             metrics,
         } = parts;
@@ -218,9 +263,10 @@ impl Transform {
             gate,
             operator,
             output,
+            memory,
             collector: Collector::default(),
             watermark_ms,
-            after_pending: None,
+            emitting: None,
             epoch,
             is_finished: false,
             clock,
@@ -239,37 +285,36 @@ impl Transform {
     }
 
     /// Exports the size of the state.
-    fn measure_state(&self) {
-        self.metrics
-            .state_bytes
-            .set(self.operator.state_bytes() as u64);
-        self.metrics
-            .state_keys
-            .set(self.operator.state_keys() as u64);
+    fn measure_state(&mut self) {
+        let (bytes, keys) = snapshot::measure(&mut *self.operator);
+        self.metrics.state_bytes.set(bytes as u64);
+        self.metrics.state_keys.set(keys as u64);
     }
 
-    /// Emits what is due, then what was held back behind it.
-    fn emit_pending(&mut self, after: StreamElement) -> Result<Progress> {
+    /// Emits a part of what is left, then what was held back behind it.
+    fn emit_pending(&mut self, emitting: Emitting) -> Result<Progress> {
         let context = context(&*self.clock, self.watermark_ms, &self.metrics);
         let has_more = self.operator.emit_pending(&context, &mut self.collector)?;
         self.output.emit_all(&mut self.collector)?;
         if has_more {
-            self.after_pending = Some(after);
+            self.emitting = Some(emitting);
             return Ok(Progress::Ready);
         }
-        self.is_finished = matches!(after, StreamElement::EndOfInput);
-        self.output.broadcast(&after);
+        if let Emitting::Due { then } = emitting {
+            self.is_finished = matches!(then, StreamElement::EndOfInput);
+            self.output.broadcast(&then);
+        }
         self.measure_state();
         Ok(Progress::Ready)
     }
 
     /// Lets the operator know that event time has advanced; what is due is emitted by the next steps.
-    fn advance(&mut self, watermark_ms: EpochMillis, after: StreamElement) -> Result<Progress> {
+    fn advance(&mut self, watermark_ms: EpochMillis, then: StreamElement) -> Result<Progress> {
         self.watermark_ms = Some(watermark_ms);
         self.metrics.input_watermark.set(watermark_ms);
         let context = context(&*self.clock, self.watermark_ms, &self.metrics);
         self.operator.on_watermark(&context)?;
-        self.emit_pending(after)
+        self.emit_pending(Emitting::Due { then })
     }
 
     /// Reacts to an event of the gate.
@@ -277,11 +322,16 @@ impl Transform {
         match event {
             Event::Batch(input, batch) => {
                 self.metrics.records_in.add(batch.rows);
+                self.memory
+                    .keep_small(&mut *self.operator, batch.rows, &*self.clock)?;
                 let context = context(&*self.clock, self.watermark_ms, &self.metrics);
                 self.operator
                     .on_batch(input, &batch, &context, &mut self.collector)?;
                 self.output.emit_all(&mut self.collector)?;
                 self.measure_state();
+                if self.operator.has_backlog() {
+                    self.emitting = Some(Emitting::Backlog);
+                }
             }
             Event::Watermark(watermark_ms) => {
                 return self.advance(watermark_ms, StreamElement::Watermark(watermark_ms));
@@ -315,7 +365,7 @@ fn context<'a>(
 
 /// The acknowledgement of a finished subtask, when an epoch was asked for that it has not joined.
 pub(super) fn acknowledge_finished(
-    subtask: &dyn Subtask,
+    subtask: &mut dyn Subtask,
     epoch: &mut u64,
     control: &Control,
 ) -> Result<Progress> {
@@ -338,8 +388,8 @@ impl Subtask for Transform {
         if !self.output.has_room() {
             return Ok(Progress::Blocked);
         }
-        if let Some(after) = self.after_pending.take() {
-            return self.emit_pending(after);
+        if let Some(emitting) = self.emitting.take() {
+            return self.emit_pending(emitting);
         }
         match self.gate.poll() {
             Some(event) => self.react(event),
@@ -347,11 +397,11 @@ impl Subtask for Transform {
         }
     }
 
-    fn state(&self) -> Result<SubtaskState> {
+    fn state(&mut self) -> Result<SubtaskState> {
         Ok(SubtaskState {
             splits: Vec::new(),
             watermark_ms: self.watermark_ms,
-            key_groups: self.operator.snapshot(KEY_GROUPS_DEFAULT)?,
+            key_groups: snapshot::whole(&mut *self.operator)?,
         })
     }
 

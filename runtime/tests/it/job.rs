@@ -13,12 +13,12 @@ use weir_runtime::plan::{
     Operator, PLAN_VERSION, ReadColumn, Scan, SinkSpec, SinkTarget, StreamPlan,
 };
 use weir_runtime::sql::catalog::{ColumnKind, ObjectName, TableColumn, TableDef};
-use weir_runtime::task::{Environment, Job, JobConfig, JobEvent, JobSpec};
+use weir_runtime::task::{Environment, Job, JobConfig, JobEvent, JobSpec, StartFrom};
 use weir_runtime::time::SystemClock;
 use weir_runtime::types::TypeKind;
 
 /// Longest wait for anything in these tests.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A `datagen` table of `id` (0, 1, ...) and `k` (0 to 99).
 fn table(rows: u64, rows_per_second: u64) -> TableDef {
@@ -167,7 +167,7 @@ fn plan(rows: u64, rows_per_second: u64) -> StreamPlan {
 }
 
 /// A started job and where its end is reported.
-fn start(
+pub(crate) fn start(
     plan: StreamPlan,
     parallelism: usize,
     queue_bytes: usize,
@@ -191,7 +191,9 @@ fn start(
         statement_uid: "uid".into(),
         plan,
         parallelism,
+        run: "run".into(),
         checkpoint_dir,
+        start_from: StartFrom::Committed,
         config,
     };
     let (sender, events) = sync_channel(1);
@@ -205,7 +207,11 @@ fn start(
 }
 
 /// Folds the results of a job until it ends.
-fn fold(job: &Job, events: &Receiver<JobEvent>, folded: &mut HashMap<Vec<i64>, i64>) -> JobEvent {
+pub(crate) fn fold(
+    job: &Job,
+    events: &Receiver<JobEvent>,
+    folded: &mut HashMap<Vec<i64>, i64>,
+) -> JobEvent {
     let results = job.results().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()

@@ -9,4 +9,6 @@
 )]
 
 mod job;
+mod join;
 mod kafka;
+mod s3;

@@ -379,9 +379,13 @@ async fn exceptions(
         .map(|exception| {
             json!({
                 "kind": "StatementException",
-                "name": exception.message.split(':').next().unwrap_or_default(),
+                "name": exception.code,
                 "message": exception.message,
                 "timestamp": rfc3339(exception.at_ms),
+                // Weir's own members; clients ignore those they do not know.
+                "class": exception.class.as_str(),
+                "code": exception.code,
+                "is_recoverable": exception.is_recoverable,
             })
         })
         .collect();

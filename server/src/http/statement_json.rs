@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use weir_model::statement::Phase;
 
 use super::types_json::type_json;
-use crate::statement::{Kind, Record, Traits};
+use crate::statement::{Kind, Record, StateLimit, Traits};
 use crate::time::rfc3339;
 
 /// The path of the statements of an environment.
@@ -53,13 +53,25 @@ fn status_json(record: &Record) -> Value {
         "phase": record.phase.as_str(),
         "detail": record.detail,
         "network_kind": "PUBLIC",
-        "warnings": [],
+        "warnings": warnings_json(record),
         "scaling_status": {
             "scaling_state": record.scaling.as_str(),
             "last_updated": rfc3339(record.updated_at_ms),
         },
         "traits": record.traits.as_ref().map_or_else(|| json!({}), traits_json),
     });
+    if record.kind != Kind::Immediate {
+        let limit = &record.state_limit;
+        let detail = match limit.state {
+            StateLimit::Ok => "The statement is within state limits.",
+            _ => &limit.detail,
+        };
+        status["state_limit_status"] = json!({
+            "state_limit_state": limit.state.as_str(),
+            "last_updated": rfc3339(limit.changed_at_ms.unwrap_or(record.created_at_ms)),
+            "detail": detail,
+        });
+    }
     if let Some(at_ms) = record.latest_offsets_at_ms {
         status["latest_offsets"] = json!(record.latest_offsets);
         status["latest_offsets_timestamp"] = json!(rfc3339(at_ms));
@@ -68,6 +80,24 @@ fn status_json(record: &Record) -> Value {
         status["end_time"] = json!(rfc3339(record.updated_at_ms));
     }
     status
+}
+
+/// What its user is warned of. Every member is there, since clients insist on each.
+fn warnings_json(record: &Record) -> Value {
+    let limit = &record.state_limit;
+    let severity = match limit.state {
+        StateLimit::Ok => return json!([]),
+        StateLimit::ApproachingSoftLimit => "MODERATE",
+        StateLimit::ExceedingSoftLimit
+        | StateLimit::ApproachingHardLimit
+        | StateLimit::ExceedingHardLimit => "CRITICAL",
+    };
+    json!([{
+        "severity": severity,
+        "created_at": rfc3339(limit.changed_at_ms.unwrap_or(record.updated_at_ms)),
+        "reason": format!("STATE_{}", limit.state.as_str()),
+        "message": limit.detail,
+    }])
 }
 
 /// The shape of a statement.
@@ -134,6 +164,24 @@ mod tests {
         assert_eq!(traits["is_append_only"], true);
         assert_eq!(traits["schema"]["columns"][0]["type"]["type"], "INTEGER");
         assert_eq!(json["spec"]["stopped"], false);
+        assert_eq!(status["warnings"], json!([]));
+        assert_eq!(status["state_limit_status"]["state_limit_state"], "OK");
+    }
+
+    #[test]
+    fn limits_are_told_with_a_warning() {
+        let mut record = record("a");
+        let limits = crate::statement::StateLimits::default();
+        record.state_limit = limits.status(&record.state_limit, 450_000_000_000, 1000);
+        let status = status_json(&record);
+        let told = &status["state_limit_status"];
+        assert_eq!(told["state_limit_state"], "APPROACHING_SOFT_LIMIT");
+        assert_eq!(told["last_updated"], "1970-01-01T00:00:01.000000Z");
+        let warning = &status["warnings"][0];
+        assert_eq!(warning["severity"], "MODERATE");
+        assert_eq!(warning["reason"], "STATE_APPROACHING_SOFT_LIMIT");
+        assert_eq!(warning["message"], told["detail"]);
+        assert!(warning["created_at"].is_string());
     }
 
     #[test]

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use uuid::Uuid;
 use weir_model::statement::Phase;
 
+use super::carry_over;
 use super::entry::Entry;
 use super::executor::session_of;
-use super::prepare::prepare;
-use super::record::{Kind, Record, Scaling, Wanted};
+use super::limits::StateLimitStatus;
+use super::prepare::{Prepared, prepare};
+use super::record::{CarryOver, Kind, Origin, Record, Scaling, Wanted};
 use super::service::{CreateStatement, Statements};
 use crate::error::{Error, Result};
 use crate::names::{DEFAULT_POOL_ID, PRINCIPAL, is_statement_name};
@@ -71,6 +73,14 @@ impl Statements {
             restarts_total: 0,
             latest_offsets: BTreeMap::new(),
             latest_offsets_at_ms: None,
+            origin: Origin {
+                run: Uuid::new_v4().to_string(),
+                ..Origin::default()
+            },
+            rescale_to: None,
+            stop_savepoint: None,
+            state_limit: StateLimitStatus::default(),
+            is_soft_limit_waived: false,
         })
     }
 
@@ -91,6 +101,10 @@ impl Statements {
                 "the statement asks for {} CFU and its pool has {cap}",
                 prepared.parallelism
             )))
+        });
+        let prepared = prepared.and_then(|prepared| {
+            self.set_carry_over(&mut record, &prepared)?;
+            Ok(prepared)
         });
         let prepared = match prepared {
             Ok(prepared) => prepared,
@@ -114,5 +128,38 @@ impl Statements {
             entry.bound = prepared.bound;
         }
         Ok(entry)
+    }
+    /// Notes the statement that a new one is to go on after.
+    fn set_carry_over(
+        &self,
+        record: &mut Record,
+        prepared: &Prepared,
+    ) -> weir_runtime::error::Result<()> {
+        let Some(name) = record.properties.get(carry_over::PROPERTY).cloned() else {
+            return Ok(());
+        };
+        carry_over::check(record, prepared.kind, prepared.plan.as_ref())?;
+        let state = self.core.lock();
+        let reference = state
+            .names
+            .get(&name)
+            .and_then(|seq| state.entries.get(seq));
+        let reference = reference
+            .map(|entry| &entry.record)
+            .filter(|reference| reference.environment == record.environment)
+            .ok_or_else(|| {
+                weir_runtime::Error::unknown(format!(
+                    "property '{}': there is no statement \"{name}\" in environment {}",
+                    carry_over::PROPERTY,
+                    record.environment
+                ))
+            })?;
+        record.origin.carry_over = Some(CarryOver {
+            name,
+            uid: reference.uid.clone(),
+            since_ms: record.created_at_ms,
+            is_done: false,
+        });
+        Ok(())
     }
 }

@@ -12,10 +12,13 @@ use tokio::runtime::Handle;
 use weir_model::cfu::MINUTE_MS;
 use weir_model::statement::Phase;
 use weir_runtime::sql::session::Session;
-use weir_runtime::task::{Environment, Job, JobConfig, JobEvent, JobSpec};
+use weir_runtime::task::{Environment, JobConfig};
 use weir_runtime::time::SharedClock;
 
-use super::entry::{Entry, JobState};
+use super::carry_over::{self, CarryOverFact};
+use super::engine::{Checkpoints, Ended, Running, StartSpec};
+use super::entry::{Entry, JobState, Surroundings};
+use super::limits::StateLimits;
 use super::record::{Kind, Record, Scaling, Wanted};
 use super::state::{self, Decision};
 use super::{immediate, properties};
@@ -40,8 +43,12 @@ pub(super) struct Core {
     pub(super) environment: Environment,
     /// Settings of jobs.
     pub(super) job: JobConfig,
+    /// Limits of each statement's state.
+    pub(super) limits: StateLimits,
     /// Directory of checkpoints, one directory per statement in it.
     pub(super) checkpoints: PathBuf,
+    /// Directory of imports that are not finished.
+    pub(super) imports: PathBuf,
     /// Time.
     pub(super) clock: SharedClock,
     /// Runs what waits.
@@ -90,6 +97,40 @@ impl State {
     }
 }
 
+impl State {
+    /// What is known of the statement that another one goes on after.
+    fn carry_over(&self, entry: &Entry, now_ms: i64) -> CarryOverFact {
+        let carry_over = entry.record.origin.carry_over.as_ref();
+        let reference = carry_over.and_then(|carry_over| self.by_uid(&carry_over.uid));
+        carry_over::look(carry_over, reference.map(|entry| &entry.record), now_ms)
+    }
+
+    /// The record of a statement whose job is being started: with the slots and the offsets it is to have.
+    fn starting(&self, entry: &Entry) -> Record {
+        let mut record = entry.record.clone();
+        record.run += 1;
+        record.restarts_total += u64::from(entry.failure_message().is_some());
+        record.scaling = Scaling::Ok;
+        if let Some(slots) = record.rescale_to.take() {
+            record.parallelism = slots;
+        }
+        let waits = record.origin.carry_over.as_mut();
+        if let Some(carry_over) = waits.filter(|carry_over| !carry_over.is_done)
+            && let Some(reference) = self.by_uid(&carry_over.uid)
+        {
+            carry_over.is_done = true;
+            let offsets = reference.record.latest_offsets.clone();
+            record.origin.offsets.by_topic = offsets;
+        }
+        record
+    }
+
+    /// The statement of that uid.
+    pub(super) fn by_uid(&self, uid: &str) -> Option<&Entry> {
+        self.entries.values().find(|entry| entry.record.uid == uid)
+    }
+}
+
 impl Core {
     /// The state; it is whole after every statement of this module, whatever happened to other holders.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -105,9 +146,13 @@ impl Core {
             let Some(entry) = state.entries.get(&seq) else {
                 return;
             };
-            let now = self.clock.monotonic();
-            let has_room = state.has_room(entry);
-            let facts = entry.facts(now, self.clock.now_ms(), has_room);
+            let wall_ms = self.clock.now_ms();
+            let facts = entry.facts(Surroundings {
+                now: self.clock.monotonic(),
+                wall_ms,
+                has_room: state.has_room(entry),
+                carry_over: state.carry_over(entry, wall_ms),
+            });
             let decision = state::decide(entry.record.phase, &facts);
             match self.carry_out(state, seq, decision) {
                 Ok(true) => {}
@@ -173,8 +218,19 @@ impl Core {
         let mut record = entry.record.clone();
         record.phase = phase;
         record.scaling = Scaling::Ok;
-        // The reason of a failure is stored with FAILING and stays with FAILED.
-        if phase != Phase::Failed {
+        // The reason is stored with FAILING and STOPPING and stays with FAILED and STOPPED.
+        let keeps_reason = match phase {
+            Phase::Failed => true,
+            Phase::Stopped => detail.is_empty() && entry.record.phase == Phase::Stopping,
+            Phase::Pending
+            | Phase::Running
+            | Phase::Degraded
+            | Phase::Completed
+            | Phase::Stopping
+            | Phase::Failing
+            | Phase::Deleting => false,
+        };
+        if !keeps_reason {
             record.detail = detail;
         }
         if matches!(phase, Phase::Stopping | Phase::Stopped) && record.wanted == Wanted::Run {
@@ -182,6 +238,11 @@ impl Core {
         }
         if phase == Phase::Stopped && !record.latest_offsets.is_empty() {
             record.latest_offsets_at_ms = Some(self.clock.now_ms());
+        }
+        if phase == Phase::Running && entry.record.phase == Phase::Pending {
+            // Those of an earlier stop say nothing about a job that has run since.
+            record.latest_offsets.clear();
+            record.latest_offsets_at_ms = None;
         }
         if phase.is_terminal() {
             record.draining = false;
@@ -193,6 +254,9 @@ impl Core {
         };
         let name = record.name.clone();
         self.change(state, seq, record, &what)?;
+        if phase.is_terminal() {
+            self.retain(state, seq);
+        }
         if phase == Phase::Deleting && state.names.get(&name) == Some(&seq) {
             state.names.remove(&name);
         }
@@ -251,11 +315,8 @@ impl Core {
         let Some(entry) = state.entries.get(&seq) else {
             return Ok(());
         };
-        let mut record = entry.record.clone();
-        record.run += 1;
-        record.restarts_total += u64::from(entry.failures > 0);
-        record.scaling = Scaling::Ok;
-        let what = format!("run {} starts", record.run);
+        let record = state.starting(entry);
+        let what = format!("run {} starts with {} CFU", record.run, record.parallelism);
         self.change(state, seq, record, &what)?;
         let Some(entry) = state.entries.get_mut(&seq) else {
             return Ok(());
@@ -290,14 +351,14 @@ impl Core {
                     core.job_ended(seq, run, event);
                 }
             });
-            let started = Job::start(&spec, &environment, on_event);
+            let started = Running::start(&spec, &environment, on_event);
             let Some(core) = this.upgrade() else {
                 return;
             };
             match started {
                 Ok(job) => core.job_started(seq, run, Some(job)),
                 Err(error) => {
-                    core.job_ended(seq, run, JobEvent::Failed(error));
+                    core.job_ended(seq, run, Ended::Failed(error));
                     core.job_started(seq, run, None);
                 }
             }
@@ -306,30 +367,38 @@ impl Core {
     }
 
     /// What is to run.
-    fn job_spec(&self, entry: &Entry) -> Option<JobSpec> {
+    fn job_spec(&self, entry: &Entry) -> Option<StartSpec> {
         let record = &entry.record;
         let plan = entry.plan.as_ref()?;
-        Some(JobSpec {
+        Some(StartSpec {
             statement_name: record.name.clone(),
             statement_uid: record.uid.clone(),
-            plan: plan.as_ref().clone(),
-            parallelism: record.parallelism as usize,
-            checkpoint_dir: (record.kind == Kind::Background)
-                .then(|| self.checkpoints.join(&record.uid)),
-            config: properties::job_config(&session_of(record), &self.job),
+            plan: carry_over::with_offsets(plan, &record.origin.offsets),
+            parallelism: record.parallelism,
+            checkpoints: (record.kind == Kind::Background).then(|| self.checkpoints_of(record)),
+            restore: record.origin.restore.clone(),
+            config: JobConfig {
+                spill_dir: Some(self.checkpoints.with_file_name("spill").join(&record.uid)),
+                ..properties::job_config(&session_of(record), &self.job)
+            },
         })
+    }
+
+    /// Checkpoints of a statement.
+    pub(super) fn checkpoints_of(&self, record: &Record) -> Checkpoints {
+        Checkpoints::new(self.checkpoints.join(&record.uid), &record.origin.run)
     }
 
     /// A job that has no chance to start has ended.
     fn job_failed_to_start(&self, state: &mut State, seq: i64, error: weir_runtime::Error) {
         if let Some(entry) = state.entries.get_mut(&seq) {
             let now = self.clock.monotonic();
-            entry.job_ended(JobEvent::Failed(error), now);
+            entry.job_ended(Ended::Failed(error), now);
         }
     }
 
     /// A starter has returned: with a job, or without one when it has ended already.
-    fn job_started(&self, seq: i64, run: u64, job: Option<Job>) {
+    fn job_started(&self, seq: i64, run: u64, job: Option<Running>) {
         let mut state = self.lock();
         let is_ending = state.is_ending;
         let now = self.clock.monotonic();
@@ -366,7 +435,7 @@ impl Core {
     }
 
     /// A job has ended.
-    fn job_ended(&self, seq: i64, run: u64, event: JobEvent) {
+    fn job_ended(&self, seq: i64, run: u64, event: Ended) {
         let mut state = self.lock();
         let Some(entry) = state
             .entries
@@ -384,30 +453,22 @@ impl Core {
     }
 
     /// Takes in the end of a job: slot time up to now, and the failure if it was one.
-    fn note_end(&self, state: &mut State, seq: i64, event: JobEvent) {
+    fn note_end(&self, state: &mut State, seq: i64, event: Ended) {
         let Some(entry) = state.entries.get_mut(&seq) else {
             return;
         };
         let now = self.clock.monotonic();
         let charges = entry.charges(now, self.clock.now_ms());
-        let exception = entry.job_ended(event, now);
+        let failure = entry.job_ended(event, now);
         let record = entry.record.clone();
-        let stored = match exception {
-            Some(message) => {
-                tracing::warn!(statement = record.name, error = message, "a job failed");
-                self.store_end(
-                    state,
-                    seq,
-                    record,
-                    (EventKind::Exception, &message, charges),
-                )
-            }
-            None => self.store_end(
-                state,
-                seq,
-                record,
-                (EventKind::Change, "the job ended", charges),
-            ),
+        let message = entry.failure_message().map(str::to_owned);
+        let stored = if let (Some(failure), Some(message)) = (failure, message) {
+            tracing::warn!(statement = record.name, error = message, "a job failed");
+            let kind = EventKind::Exception(failure);
+            self.store_end(state, seq, record, (kind, &message, charges))
+        } else {
+            let what = (EventKind::Change, "the job ended", charges);
+            self.store_end(state, seq, record, what)
         };
         if let Err(error) = stored {
             tracing::error!(%error, seq, "the end of a job could not be stored");
@@ -448,13 +509,11 @@ impl Core {
             return Ok(());
         };
         self.store.remove_statement(&entry.record.uid)?;
-        let dir = self.checkpoints.join(&entry.record.uid);
+        let checkpoints = self.checkpoints_of(&entry.record);
         state.entries.remove(&seq);
         self.runtime.spawn_blocking(move || {
-            if let Err(error) = std::fs::remove_dir_all(&dir)
-                && error.kind() != std::io::ErrorKind::NotFound
-            {
-                tracing::warn!(directory = %dir.display(), %error, "checkpoints are left behind");
+            if let Err(error) = checkpoints.remove_all() {
+                tracing::warn!(%error, "checkpoints are left behind");
             }
         });
         Ok(())

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use weir_runtime::error::Error;
 use weir_runtime::sql::session::Session;
 use weir_runtime::sql::{Bound, analyze, parse};
-use weir_runtime::task::JobEvent;
 
+use super::engine::Ended;
 use crate::catalog::CatalogService;
 use crate::error::{Error as ServerError, Result};
 
@@ -18,15 +18,15 @@ pub(super) fn run(
     sql: &str,
     session: &Session,
     catalog: &Arc<CatalogService>,
-) -> JobEvent {
+) -> Ended {
     let bound = match bound {
         Some(bound) => Ok(bound),
         None => bind(sql, session, catalog),
     };
     match bound.and_then(|bound| carry_out(bound, catalog)) {
-        Ok(()) => JobEvent::Finished,
-        Err(ServerError::Runtime(error)) => JobEvent::Failed(error),
-        Err(other) => JobEvent::Failed(Error::storage(other.to_string())),
+        Ok(()) => Ended::Finished,
+        Err(ServerError::Runtime(error)) => Ended::Failed(error),
+        Err(other) => Ended::Failed(Error::storage(other.to_string())),
     }
 }
 

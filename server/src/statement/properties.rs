@@ -9,9 +9,10 @@ use weir_runtime::error::{Error, Result};
 use weir_runtime::plan::{Operator, StreamPlan};
 use weir_runtime::sql::catalog::TableDef;
 use weir_runtime::sql::session::{Session, check_property, parse_duration};
-use weir_runtime::task::{IdleTimeout, JobConfig};
+use weir_runtime::task::{DeliveryGuarantee, IdleTimeout, JobConfig};
 
 use super::record::{Kind, Traits};
+use super::restart::RestartPolicy;
 
 /// Properties with the slots of a background statement, the first one that is set counts; Flink's names.
 const PARALLELISM: [&str; 2] = [
@@ -24,6 +25,9 @@ const IDLE_TIMEOUT: [&str; 2] = [
     "sql.tables.scan.idle-timeout",
     "table.exec.source.idle-timeout",
 ];
+
+/// Properties with the time-to-live of state, the first one that is set counts.
+const STATE_TTL: [&str; 2] = ["sql.state-ttl", "table.exec.state.ttl"];
 
 /// The shortest time between two checkpoints (guess: below it a job would do little else).
 const CHECKPOINT_INTERVAL_MIN: Duration = Duration::from_millis(100);
@@ -67,21 +71,11 @@ const SCAN: [(&str, &str, &str); 5] = [
 /// carry out.
 pub(super) fn check(session: &Session) -> Result<()> {
     for (key, value) in &session.properties {
-        check_property(key, value)?;
-    }
-    for key in ["sql.state-ttl", "table.exec.state.ttl"] {
-        let is_zero = |value| parse_duration(value).is_some_and(|ttl| ttl.is_zero());
-        if session.get(key).is_some_and(|value| !is_zero(value)) {
-            return Err(Error::unsupported(format!(
-                "property '{key}': state is kept for ever by this version, only 0 is possible"
-            )));
+        if !RestartPolicy::owns(key) {
+            check_property(key, value)?;
         }
     }
-    if session.get("sql.tables.initial-offset-from").is_some() {
-        return Err(Error::unsupported(
-            "property 'sql.tables.initial-offset-from': give the offsets with 'sql.tables.scan.startup.specific-offsets'",
-        ));
-    }
+    RestartPolicy::of(session)?;
     if session
         .get("table.exec.sink.not-null-enforcer")
         .is_some_and(|mode| mode.eq_ignore_ascii_case("drop"))
@@ -166,6 +160,20 @@ pub(super) fn job_config(session: &Session, server: &JobConfig) -> JobConfig {
     if let Some(interval) = interval.and_then(parse_duration) {
         config.checkpoint_interval = interval.max(CHECKPOINT_INTERVAL_MIN);
     }
+    let timeout = session.get("execution.checkpointing.timeout");
+    if let Some(timeout) = timeout.and_then(parse_duration) {
+        config.checkpoint_timeout = timeout;
+    }
+    if let Some(mode) = session.get("execution.checkpointing.mode") {
+        config.delivery = if mode.eq_ignore_ascii_case("AT_LEAST_ONCE") {
+            DeliveryGuarantee::AtLeastOnce
+        } else {
+            DeliveryGuarantee::ExactlyOnce
+        };
+    }
+    if let Some((_, ttl)) = first(session, &STATE_TTL) {
+        config.state_ttl = parse_duration(ttl).filter(|ttl| !ttl.is_zero());
+    }
     if let Some(timeout) = first(session, &IDLE_TIMEOUT).and_then(|(_, text)| parse_duration(text))
     {
         config.idle_timeout = if timeout.is_zero() {
@@ -190,7 +198,7 @@ fn first<'s>(session: &'s Session, keys: &[&'static str]) -> Option<(&'static st
 }
 
 /// Whether a table's records are in a topic.
-fn is_topic(table: &TableDef) -> bool {
+pub(super) fn is_topic(table: &TableDef) -> bool {
     matches!(
         table.option("connector").unwrap_or("confluent"),
         "confluent" | "kafka" | "upsert-kafka"
@@ -234,8 +242,7 @@ mod tests {
     #[test]
     fn what_cannot_be_carried_out_is_refused() {
         for (key, value) in [
-            ("sql.state-ttl", "1 h"),
-            ("sql.tables.initial-offset-from", "other"),
+            ("restart-strategy.exponential-delay.max-backoff", "soon"),
             ("table.exec.sink.not-null-enforcer", "drop"),
             ("sql.state-tll", "0"),
         ] {
@@ -250,12 +257,16 @@ mod tests {
         let config = job_config(
             &session(&[
                 ("execution.checkpointing.interval", "1 s"),
+                ("execution.checkpointing.mode", "AT_LEAST_ONCE"),
+                ("sql.state-ttl", "1 h"),
                 ("sql.tables.scan.idle-timeout", "0"),
                 ("weir.cfu-cpu-share", "0.5"),
             ]),
             &server,
         );
         assert_eq!(config.checkpoint_interval, Duration::from_secs(1));
+        assert_eq!(config.delivery, DeliveryGuarantee::AtLeastOnce);
+        assert_eq!(config.state_ttl, Some(Duration::from_hours(1)));
         assert_eq!(config.idle_timeout, IdleTimeout::Disabled);
         assert!((config.cfu_cpu_share - 0.5).abs() < f64::EPSILON);
         assert_eq!(job_config(&session(&[]), &server), server);

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use weir_model::statement::Phase;
 use weir_runtime::plan::Column;
 
+use super::limits::StateLimitStatus;
+
 /// How a statement runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -70,6 +72,63 @@ pub struct Traits {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Rows(pub Vec<Vec<Option<String>>>);
 
+/// Which checkpoint the next start goes on from.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestoreFrom {
+    /// The newest of the present run; nothing when it has none yet.
+    #[default]
+    Latest,
+    /// A savepoint at this location, unless the run has a checkpoint of its own.
+    Savepoint(String),
+    /// An older one of the present run, whatever was committed since.
+    Checkpoint {
+        /// Its epoch.
+        epoch: u64,
+        /// Whether its user accepts that rows written since are written again; never false in a stored record.
+        accept_duplicates: bool,
+    },
+    /// None: sources begin where their options say.
+    Nothing,
+}
+
+/// Where sources of topics begin when there is no checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct InitialOffsets {
+    /// By topic, as `partition:0,offset:12;...`.
+    pub by_topic: BTreeMap<String, String>,
+    /// Whether they count more than options that the tables chose themselves.
+    pub overrides_tables: bool,
+}
+
+/// A statement that this one goes on after (`sql.tables.initial-offset-from`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CarryOver {
+    /// Its name.
+    pub name: String,
+    /// Its uid, so that another one of that name is not taken for it.
+    pub uid: String,
+    /// Since when it is waited for, epoch milliseconds.
+    pub since_ms: i64,
+    /// Whether its offsets were taken.
+    pub is_done: bool,
+}
+
+/// How a statement starts: everything that a restart of the server must not forget.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Origin {
+    /// Identity of the run that checkpoints belong to: a uuid, new for every start from a savepoint or from nothing, kept across
+    /// restarts and resumes. Empty for statements of before there were runs.
+    pub run: String,
+    /// Which checkpoint counts.
+    pub restore: RestoreFrom,
+    /// Where sources begin without one. Part of what the run's checkpoints belong to, so it stays for the whole run.
+    pub offsets: InitialOffsets,
+    /// The statement to go on after.
+    pub carry_over: Option<CarryOver>,
+}
+
 /// Everything stored of a statement but its plan and its rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
@@ -121,6 +180,21 @@ pub struct Record {
     pub latest_offsets: BTreeMap<String, String>,
     /// When that stop was, epoch milliseconds.
     pub latest_offsets_at_ms: Option<i64>,
+    /// How it starts.
+    #[serde(default)]
+    pub origin: Origin,
+    /// Slots it is to have instead, once its job has stopped for it.
+    #[serde(default)]
+    pub rescale_to: Option<u32>,
+    /// Name of the savepoint that its stop is to leave.
+    #[serde(default)]
+    pub stop_savepoint: Option<String>,
+    /// Where its state is against the limits.
+    #[serde(default)]
+    pub state_limit: StateLimitStatus,
+    /// Whether its user resumed it above the soft limit.
+    #[serde(default)]
+    pub is_soft_limit_waived: bool,
 }
 
 impl Record {

@@ -18,8 +18,10 @@ use weir_runtime::time::SharedClock;
 
 use super::entry::{Entry, JobState};
 use super::executor::{Core, SETTLE_MAX, State};
+use super::limits::StateLimits;
 use super::record::{Kind, Record, Wanted};
 use super::results::{ResultPage, rows_of_batches, rows_of_text};
+use super::resume::{ResumeFrom, choose, resume};
 use super::state::UNCONSUMED_MAX;
 use super::{executor, snapshot};
 use crate::catalog::CatalogService;
@@ -36,12 +38,6 @@ const PAGE_ROWS_MAX: usize = 1000;
 /// # Source
 /// Conformance notes: 100 to 500 ms, since one client asks without any pause.
 const PAGE_WAIT: Duration = Duration::from_millis(300);
-
-/// Failures shown of a statement.
-///
-/// # Source
-/// Confluent: "the 10 most recent statement exceptions".
-const EXCEPTIONS_MAX: u32 = 10;
 
 /// How often the end of all jobs is looked for when the server ends.
 const ENDING_LOOK: Duration = Duration::from_millis(20);
@@ -60,8 +56,12 @@ pub(crate) struct Components {
     pub(crate) environment: Environment,
     /// Settings of jobs.
     pub(crate) job: JobConfig,
+    /// Limits of each statement's state.
+    pub(crate) limits: StateLimits,
     /// Directory of checkpoints.
     pub(crate) checkpoints: PathBuf,
+    /// Directory of imports that are not finished.
+    pub(crate) imports: PathBuf,
     /// Time.
     pub(crate) clock: SharedClock,
     /// Runs what waits.
@@ -128,15 +128,6 @@ pub struct Update {
     pub resource_version: Option<String>,
 }
 
-/// A failure of a statement.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StatementException {
-    /// When, epoch milliseconds.
-    pub at_ms: i64,
-    /// What went wrong.
-    pub message: String,
-}
-
 impl Statements {
     /// Reads everything back and continues it.
     ///
@@ -170,7 +161,9 @@ impl Statements {
             catalog: components.catalog,
             environment: components.environment,
             job: components.job,
+            limits: components.limits,
             checkpoints: components.checkpoints,
+            imports: components.imports,
             clock: components.clock,
             runtime: components.runtime,
             state: Mutex::new(state),
@@ -279,7 +272,12 @@ impl Statements {
         let mut state = self.core.lock();
         let seq = find(&state, name)?;
         let record = record_of(&state, seq)?;
-        let changed = updated(&record, update, &state.pools)?;
+        let mut changed = updated(&record, update, &state.pools)?;
+        let is_still = matches!(record.phase, Phase::Stopped | Phase::Failed);
+        if update.stopped == Some(false) && is_still {
+            choose(&mut changed, &ResumeFrom::Latest, None)?;
+            resume(&mut changed, &self.core.limits, self.core.clock.now_ms())?;
+        }
         let resume = update.stopped == Some(false) && record.phase == Phase::Failed;
         if changed != record {
             self.core
@@ -309,7 +307,7 @@ impl Statements {
         record.draining = true;
         self.core
             .change(&mut state, seq, record, "drained by its user")?;
-        if let Some(JobState::Active(job)) = state.entries.get(&seq).map(|entry| &entry.job) {
+        if let Some(job) = state.entries.get(&seq).and_then(Entry::running) {
             job.drain();
         }
         record_of(&state, seq)
@@ -330,22 +328,6 @@ impl Statements {
         state.names.remove(name);
         self.core.reconcile(&mut state, seq);
         Ok(())
-    }
-
-    /// The newest failures of a statement, newest first.
-    ///
-    /// # Errors
-    /// `NotFound`; `Storage`.
-    pub fn exceptions(&self, name: &str) -> Result<Vec<StatementException>> {
-        let uid = self.get(name)?.uid;
-        let events = self.core.store.exceptions(&uid, EXCEPTIONS_MAX)?;
-        Ok(events
-            .into_iter()
-            .map(|event| StatementException {
-                at_ms: event.at_ms,
-                message: event.detail,
-            })
-            .collect())
     }
 
     /// The statement once it has left PENDING, or after a moment.
@@ -472,6 +454,11 @@ impl Statements {
             }
         }
         self.core.reconcile_all();
+        let mut state = self.core.lock();
+        let all: Vec<i64> = state.entries.keys().copied().collect();
+        for seq in all {
+            self.core.retain(&mut state, seq);
+        }
     }
 
     /// Every meter tick: slot time to the ledger.
@@ -548,27 +535,19 @@ fn updated(record: &Record, update: &Update, pools: &BTreeMap<String, Pool>) -> 
             changed.pool_id
         )));
     }
-    match update.stopped {
-        Some(true) if !record.phase.is_terminal() => changed.wanted = Wanted::Stop,
-        Some(false) if is_still && record.kind != Kind::Background => {
-            return Err(Error::Conflict(format!(
-                "statement {} cannot be resumed, only INSERT and EXECUTE STATEMENT SET can: submit it again",
-                record.name
-            )));
-        }
-        Some(false) if is_still => changed.wanted = Wanted::Run,
-        Some(_) | None => {}
+    if update.stopped == Some(true) && !record.phase.is_terminal() {
+        changed.wanted = Wanted::Stop;
     }
     Ok(changed)
 }
 
 /// The place of the statement of that name.
-fn find(state: &State, name: &str) -> Result<i64> {
+pub(super) fn find(state: &State, name: &str) -> Result<i64> {
     state.names.get(name).copied().ok_or_else(|| gone(name))
 }
 
 /// The record of a statement.
-fn record_of(state: &executor::State, seq: i64) -> Result<Record> {
+pub(super) fn record_of(state: &executor::State, seq: i64) -> Result<Record> {
     state
         .entries
         .get(&seq)
@@ -577,7 +556,7 @@ fn record_of(state: &executor::State, seq: i64) -> Result<Record> {
 }
 
 /// There is no statement of that name.
-fn gone(name: &str) -> Error {
+pub(super) fn gone(name: &str) -> Error {
     Error::NotFound(format!("Statement {name} not found"))
 }
 
@@ -593,7 +572,7 @@ fn no_results(record: &Record) -> Result<ResultPage> {
 }
 
 /// Reads a stored plan. Its expressions were bounded when they were bound, so their depth needs no second bound here.
-fn read_plan(text: &str) -> serde_json::Result<StreamPlan> {
+pub(super) fn read_plan(text: &str) -> serde_json::Result<StreamPlan> {
     let mut reader = serde_json::Deserializer::from_str(text);
     reader.disable_recursion_limit();
     serde::Deserialize::deserialize(&mut reader)

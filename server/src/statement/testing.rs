@@ -33,5 +33,10 @@ pub(crate) fn record(name: &str) -> Record {
         restarts_total: 0,
         latest_offsets: BTreeMap::new(),
         latest_offsets_at_ms: None,
+        origin: super::Origin::default(),
+        rescale_to: None,
+        stop_savepoint: None,
+        state_limit: super::StateLimitStatus::default(),
+        is_soft_limit_waived: false,
     }
 }

@@ -5,6 +5,7 @@
 
 mod ledger;
 mod objects;
+mod savepoints;
 mod schema;
 mod statements;
 
@@ -17,7 +18,7 @@ use rusqlite::Connection;
 use crate::error::{Error, Result};
 
 pub(crate) use objects::{ObjectKind, StoredObject};
-pub(crate) use statements::{Change, Event, EventKind};
+pub(crate) use statements::{Change, Event, EventKind, Failure};
 
 /// How long a statement waits for a reader from outside, such as a backup (guess, unmeasured).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -5,7 +5,8 @@ use rusqlite::{Connection, OptionalExtension as _};
 use crate::error::{Error, Result};
 
 /// Steps from an empty database on; the number of steps done is the version. Steps are never changed, only added.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
 CREATE TABLE statements (
   seq    INTEGER PRIMARY KEY AUTOINCREMENT,
   uid    TEXT NOT NULL UNIQUE,
@@ -47,7 +48,20 @@ CREATE TABLE ledger (
   PRIMARY KEY (uid, pool_id, minute)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX ledger_by_minute ON ledger (minute);
-"];
+",
+    "
+ALTER TABLE statement_events ADD COLUMN class TEXT;
+ALTER TABLE statement_events ADD COLUMN code TEXT;
+ALTER TABLE statement_events ADD COLUMN is_recoverable INTEGER;
+CREATE TABLE savepoints (
+  uid           TEXT NOT NULL,
+  name          TEXT NOT NULL,
+  created_at_ms INTEGER NOT NULL,
+  record        TEXT NOT NULL,
+  PRIMARY KEY (uid, name)
+) STRICT;
+",
+];
 
 /// Brings a database up to date.
 ///
@@ -87,6 +101,25 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_database_of_the_first_version_is_brought_up_to_date() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(STEPS[0]).unwrap();
+        connection
+            .execute_batch(
+                "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
+                 INSERT INTO meta VALUES ('schema_version', 1);
+                 INSERT INTO statement_events (uid, at_ms, kind, phase, detail)
+                 VALUES ('u', 1, 'EXCEPTION', 'RUNNING', 'WEIR-2001: broker');",
+            )
+            .unwrap();
+        migrate(&mut connection).unwrap();
+        let class: Option<String> = connection
+            .query_row("SELECT class FROM statement_events", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(class, None);
+    }
 
     #[test]
     fn migrating_twice_changes_nothing_and_a_newer_schema_is_refused() {

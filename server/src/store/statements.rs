@@ -1,12 +1,18 @@
 //! Statements and their events.
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, Row, params};
 use weir_model::statement::Phase;
 
 use super::Store;
 use crate::error::{Error, Result};
 use crate::ledger::Charge;
-use crate::statement::{Record, Rows};
+use crate::statement::{ExceptionClass, Record, Rows};
+
+/// Exceptions kept of one statement; older ones are dropped with each new one.
+///
+/// # Source
+/// Confluent: "the 10 most recent statement exceptions".
+const EXCEPTIONS_MAX: i64 = 10;
 
 /// Events kept of one statement; older ones are dropped with each new one (guess: a day of restarts at the longest back-off
 /// would be 1,440).
@@ -25,24 +31,46 @@ pub(crate) struct StoredStatement {
     pub(crate) rows: Option<Rows>,
 }
 
+/// What is known of a failure beside its message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// Whose it is.
+    pub(crate) class: ExceptionClass,
+    /// Its code, such as `WEIR-2001`.
+    pub(crate) code: String,
+    /// Whether the job was to be started again.
+    pub(crate) is_recoverable: bool,
+}
+
 /// What kind of thing happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum EventKind {
     /// The phase or the wish changed.
     Change,
     /// A job failed.
-    Exception,
+    Exception(Failure),
 }
 
 impl EventKind {
     /// The stored name.
-    fn as_str(self) -> &'static str {
+    fn as_str(&self) -> &'static str {
         match self {
             Self::Change => "CHANGE",
-            Self::Exception => "EXCEPTION",
+            Self::Exception(_) => EXCEPTION,
+        }
+    }
+
+    /// What is known of the failure, if it is one.
+    fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Change => None,
+            Self::Exception(failure) => Some(failure),
         }
     }
 }
+
+/// The stored name of failures.
+const EXCEPTION: &str = "EXCEPTION";
 
 /// Something that happened to a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,7 +172,7 @@ impl Store {
         Ok(billed)
     }
 
-    /// Deletes a statement and its events; its ledger rows stay.
+    /// Deletes a statement, its events and its savepoints; its ledger rows stay.
     ///
     /// # Errors
     /// `Storage` when the database refuses.
@@ -153,6 +181,7 @@ impl Store {
         let transaction = connection.transaction()?;
         transaction.execute("DELETE FROM statements WHERE uid = ?1", [uid])?;
         transaction.execute("DELETE FROM statement_events WHERE uid = ?1", [uid])?;
+        transaction.execute("DELETE FROM savepoints WHERE uid = ?1", [uid])?;
         transaction.commit()?;
         Ok(())
     }
@@ -185,55 +214,70 @@ impl Store {
         .collect()
     }
 
-    /// The newest failures of a statement, newest first.
+    /// The newest failures of a statement, newest first; at most [`EXCEPTIONS_MAX`] are kept.
     ///
     /// # Errors
     /// `Storage` when the database refuses.
-    pub(crate) fn exceptions(&self, uid: &str, count_max: u32) -> Result<Vec<Event>> {
+    pub(crate) fn exceptions(&self, uid: &str) -> Result<Vec<Event>> {
         let connection = self.lock();
         let mut query = connection.prepare(
-            "SELECT at_ms, detail FROM statement_events WHERE uid = ?1 AND kind = ?2 ORDER BY seq DESC LIMIT ?3",
+            "SELECT at_ms, detail, class, code, is_recoverable FROM statement_events
+             WHERE uid = ?1 AND kind = ?2 ORDER BY seq DESC LIMIT ?3",
         )?;
-        let event = |row: &Row<'_>| {
-            Ok(Event {
-                kind: EventKind::Exception,
-                at_ms: row.get(0)?,
-                detail: row.get(1)?,
-            })
-        };
-        let events = query.query_map(
-            params![uid, EventKind::Exception.as_str(), count_max],
-            event,
-        )?;
+        let events = query.query_map(params![uid, EXCEPTION, EXCEPTIONS_MAX], exception)?;
         events.map(|event| Ok(event?)).collect()
     }
 }
 
-/// Appends an event and drops the oldest beyond [`EVENTS_MAX`].
+/// A failure as it is stored. Those of the first version of the database have a message only, which begins with the code.
+fn exception(row: &Row<'_>) -> rusqlite::Result<Event> {
+    let detail: String = row.get(1)?;
+    let class: Option<String> = row.get(2)?;
+    let code: Option<String> = row.get(3)?;
+    let failure = Failure {
+        class: class
+            .as_deref()
+            .and_then(ExceptionClass::parse)
+            .unwrap_or(ExceptionClass::System),
+        code: code.unwrap_or_else(|| detail.split(':').next().unwrap_or_default().to_owned()),
+        is_recoverable: row.get::<_, Option<bool>>(4)?.unwrap_or(true),
+    };
+    Ok(Event {
+        kind: EventKind::Exception(failure),
+        at_ms: row.get(0)?,
+        detail,
+    })
+}
+
+/// Appends an event and drops the oldest beyond [`EVENTS_MAX`] and, of failures, [`EXCEPTIONS_MAX`].
 fn insert_event(connection: &Connection, uid: &str, phase: Phase, event: &Event) -> Result<()> {
+    let failure = event.kind.failure();
     connection.execute(
-        "INSERT INTO statement_events (uid, at_ms, kind, phase, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO statement_events (uid, at_ms, kind, phase, detail, class, code, is_recoverable)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
             uid,
             event.at_ms,
             event.kind.as_str(),
             phase.as_str(),
-            event.detail
+            event.detail,
+            failure.map(|failure| failure.class.as_str()),
+            failure.map(|failure| &failure.code),
+            failure.map(|failure| failure.is_recoverable),
         ],
     )?;
-    let oldest: Option<i64> = connection
-        .query_row(
-            "SELECT seq FROM statement_events WHERE uid = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2",
-            params![uid, EVENTS_MAX],
-            |row| row.get(0),
-        )
-        .optional()?;
-    if let Some(oldest) = oldest {
+    if failure.is_some() {
         connection.execute(
-            "DELETE FROM statement_events WHERE uid = ?1 AND seq <= ?2",
-            params![uid, oldest],
+            "DELETE FROM statement_events WHERE uid = ?1 AND kind = ?2 AND seq <=
+             (SELECT seq FROM statement_events WHERE uid = ?1 AND kind = ?2 ORDER BY seq DESC LIMIT 1 OFFSET ?3)",
+            params![uid, EXCEPTION, EXCEPTIONS_MAX],
         )?;
     }
+    connection.execute(
+        "DELETE FROM statement_events WHERE uid = ?1 AND seq <=
+         (SELECT seq FROM statement_events WHERE uid = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
+        params![uid, EVENTS_MAX],
+    )?;
     Ok(())
 }
 
@@ -241,6 +285,15 @@ fn insert_event(connection: &Connection, uid: &str, phase: Phase, event: &Event)
 mod tests {
     use super::*;
     use crate::statement::testing::record;
+
+    /// A failure.
+    fn failure() -> EventKind {
+        EventKind::Exception(Failure {
+            class: ExceptionClass::User,
+            code: "WEIR-3001".to_owned(),
+            is_recoverable: false,
+        })
+    }
 
     /// An event.
     fn event(kind: EventKind, detail: &str) -> Event {
@@ -268,7 +321,7 @@ mod tests {
         let change = Change {
             record: &record,
             rows: None,
-            event: event(EventKind::Exception, "boom"),
+            event: event(failure(), "boom"),
             charges: std::slice::from_ref(&slot_time),
         };
         assert_eq!(store.change_statement(&change).unwrap(), vec![90_000]);
@@ -280,8 +333,8 @@ mod tests {
         assert_eq!(all[0].seq, seq);
         assert_eq!(all[0].record, record);
         assert_eq!(
-            store.exceptions(&record.uid, 10).unwrap(),
-            vec![event(EventKind::Exception, "boom")]
+            store.exceptions(&record.uid).unwrap(),
+            vec![event(failure(), "boom")]
         );
         assert_eq!(store.ledger_rows(0, i64::MAX).unwrap(), vec![slot_time]);
         store.remove_statement(&record.uid).unwrap();
@@ -309,23 +362,41 @@ mod tests {
         store.insert_statement(&second, None, None).unwrap();
     }
 
+    /// Stored events of a statement.
+    fn count(store: &Store, uid: &str) -> i64 {
+        store
+            .lock()
+            .query_row(
+                "SELECT COUNT(*) FROM statement_events WHERE uid = ?1",
+                [uid],
+                |row| row.get(0),
+            )
+            .unwrap()
+    }
+
     #[test]
-    fn events_are_bounded() {
+    fn events_are_bounded_and_exceptions_to_ten() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let record = record("a");
         store.insert_statement(&record, None, None).unwrap();
-        for number in 0..EVENTS_MAX + 20 {
-            let change = Change {
-                record: &record,
-                rows: None,
-                event: event(EventKind::Exception, &number.to_string()),
-                charges: &[],
-            };
-            store.change_statement(&change).unwrap();
-        }
-        let kept = store.exceptions(&record.uid, 10_000).unwrap();
-        assert_eq!(i64::try_from(kept.len()).unwrap(), EVENTS_MAX);
-        assert_eq!(kept[0].detail, (EVENTS_MAX + 19).to_string());
+        let add = |kind: EventKind, count: i64| {
+            for number in 0..count {
+                let change = Change {
+                    record: &record,
+                    rows: None,
+                    event: event(kind.clone(), &number.to_string()),
+                    charges: &[],
+                };
+                store.change_statement(&change).unwrap();
+            }
+        };
+        add(failure(), EXCEPTIONS_MAX + 5);
+        assert_eq!(count(&store, &record.uid), EXCEPTIONS_MAX + 1);
+        let kept = store.exceptions(&record.uid).unwrap();
+        assert_eq!(i64::try_from(kept.len()).unwrap(), EXCEPTIONS_MAX);
+        assert_eq!(kept[0].detail, (EXCEPTIONS_MAX + 4).to_string());
+        add(EventKind::Change, EVENTS_MAX + 20);
+        assert_eq!(count(&store, &record.uid), EVENTS_MAX);
     }
 }

@@ -6,7 +6,9 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
 mod billing;
+mod crash;
 mod life;
+mod recovery;
 mod sql;
 mod start;
 mod support;

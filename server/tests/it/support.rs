@@ -115,6 +115,18 @@ impl TestServer {
         panic!("{name} is not {phase}: {last}");
     }
 
+    /// Waits until something is so.
+    pub(crate) async fn until<F: Future<Output = bool>>(&self, what: &str, is_so: impl Fn() -> F) {
+        let mut ticks = tokio::time::interval(LOOK);
+        for _ in 0..LOOKS_MAX {
+            ticks.tick().await;
+            if is_so().await {
+                return;
+            }
+        }
+        panic!("waited in vain for {what}");
+    }
+
     /// Makes a statement and waits until it is COMPLETED.
     pub(crate) async fn complete(&self, name: &str, sql: &str) -> Value {
         self.submit(name, sql, json!({})).await;

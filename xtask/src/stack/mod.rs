@@ -1,11 +1,12 @@
 //! The real components that tests run against.
 //!
-//! Enters: the target directory. Leaves: programs and jars, fetched when missing, and a running Kafka. Invariant: everything fetched
+//! Enters: the target directory. Leaves: programs and jars, fetched when missing, and a running Kafka and S3. Invariant: everything fetched
 //! stays in the target directory, except system packages that the machine lacks; nothing listens beyond 127.0.0.1.
 
 mod kafka;
 mod packages;
 mod prometheus;
+mod s3;
 
 use std::fmt;
 use std::fs;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 pub(crate) use kafka::Kafka;
+pub(crate) use s3::S3;
 
 /// Where the components are.
 #[derive(Debug, Clone)]
@@ -26,6 +28,8 @@ pub(crate) struct Components {
     pub(crate) prometheus: PathBuf,
     /// Its checking tool.
     pub(crate) promtool: PathBuf,
+    /// The Python that has the S3 server.
+    pub(crate) s3_python: PathBuf,
     /// Where running components keep their files.
     pub(crate) run_dir: PathBuf,
 }
@@ -35,13 +39,18 @@ impl fmt::Display for Components {
         writeln!(f, "java        {}", self.java.display())?;
         writeln!(f, "kafka       {}", self.kafka_lib.display())?;
         writeln!(f, "prometheus  {}", self.prometheus.display())?;
-        write!(f, "promtool    {}", self.promtool.display())
+        writeln!(f, "promtool    {}", self.promtool.display())?;
+        write!(f, "s3          {}", self.s3_python.display())
     }
 }
 
 impl Components {
     /// The environment by which tests find the components.
-    pub(crate) fn environment(&self, kafka: Option<&Kafka>) -> Vec<(&'static str, String)> {
+    pub(crate) fn environment(
+        &self,
+        kafka: Option<&Kafka>,
+        s3: Option<&S3>,
+    ) -> Vec<(&'static str, String)> {
         let mut variables = vec![
             ("WEIR_TEST_KAFKA_LIB", self.kafka_lib.display().to_string()),
             (
@@ -51,6 +60,7 @@ impl Components {
             ("WEIR_TEST_PROMTOOL", self.promtool.display().to_string()),
         ];
         variables.extend(kafka.map(|kafka| ("WEIR_TEST_KAFKA", kafka.bootstrap.clone())));
+        variables.extend(s3.map(|s3| ("WEIR_TEST_S3", s3.endpoint.clone())));
         variables
     }
 }
@@ -66,11 +76,13 @@ pub(crate) fn install(target_dir: &Path) -> Result<Components> {
     let java = packages::program("java", &["openjdk-17-jre-headless", "default-jre-headless"])?;
     let kafka_lib = kafka::fetch(&stack)?;
     let (prometheus, promtool) = prometheus::fetch(&stack)?;
+    let s3_python = s3::fetch(&stack)?;
     Ok(Components {
         java,
         kafka_lib,
         prometheus,
         promtool,
+        s3_python,
         run_dir,
     })
 }

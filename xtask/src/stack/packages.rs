@@ -38,6 +38,21 @@ pub(crate) fn program(name: &str, packages: &[&str]) -> Result<PathBuf> {
     )
 }
 
+/// Installs a package that brings no program of its own.
+///
+/// # Errors
+/// When it cannot be installed.
+pub(crate) fn install(package: &str) -> Result<()> {
+    println!("installing {package}");
+    update()?;
+    command::run(
+        apt()?
+            .args(["install", "--yes", "--no-install-recommends", "-qq"])
+            .arg(package),
+    )
+    .with_context(|| format!("install the package {package} by hand"))
+}
+
 /// Unpacks a package into a folder without installing it.
 ///
 /// # Errors
@@ -75,7 +90,9 @@ fn update() -> Result<()> {
 /// `apt-get`, with `sudo` where we are not root.
 fn apt() -> Result<Command> {
     if command::find_program("apt-get").is_none() {
-        bail!("this machine has no apt-get: install java, mvn, prometheus and promtool by hand");
+        bail!(
+            "this machine has no apt-get: install java, mvn, prometheus, promtool and python3 with venv by hand"
+        );
     }
     let is_root = command::capture(Command::new("id").arg("-u"))?.trim() == "0";
     let mut command = if is_root {

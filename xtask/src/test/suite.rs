@@ -12,7 +12,7 @@ use super::build::TestBinary;
 use super::summary::{Counts, is_passed_test};
 use super::{Selection, components};
 use crate::command;
-use crate::stack::{Components, Kafka};
+use crate::stack::{Components, Kafka, S3};
 use crate::timing::Stopwatch;
 use crate::workspace::{Workspace, cargo};
 
@@ -62,10 +62,12 @@ enum Needs {
     Kafka,
     /// Programs that the tests start themselves.
     Programs,
+    /// The S3 server, started before and stopped with the run.
+    S3,
 }
 
 /// Every suite, in the order they run.
-pub(crate) static ALL: [Suite; 6] = [
+pub(crate) static ALL: [Suite; 7] = [
     Suite {
         name: "unit",
         what: "unit tests and examples in documentation",
@@ -81,7 +83,7 @@ pub(crate) static ALL: [Suite; 6] = [
     Suite {
         name: "kafka",
         what: "the program with a real Apache Kafka",
-        budget: Duration::from_mins(5),
+        budget: Duration::from_mins(9),
         tests: Tests::Module("kafka::", Needs::Kafka),
     },
     Suite {
@@ -95,6 +97,12 @@ pub(crate) static ALL: [Suite; 6] = [
         what: "clients of others against the program",
         budget: Duration::from_mins(5),
         tests: Tests::Module("clients::", Needs::Kafka),
+    },
+    Suite {
+        name: "s3",
+        what: "checkpoints in a real S3 server",
+        budget: Duration::from_mins(3),
+        tests: Tests::Module("s3::", Needs::S3),
     },
     Suite {
         name: "fuzz",
@@ -116,6 +124,8 @@ pub(crate) struct Runner<'a> {
     components: Option<Components>,
     /// The one Kafka of this run, once a suite needed it.
     kafka: Option<Kafka>,
+    /// The one S3 server of this run, once a suite needed it.
+    s3: Option<S3>,
 }
 
 impl<'a> Runner<'a> {
@@ -131,6 +141,7 @@ impl<'a> Runner<'a> {
             selection,
             components: None,
             kafka: None,
+            s3: None,
         }
     }
 
@@ -182,6 +193,14 @@ impl<'a> Runner<'a> {
             );
             self.kafka = Some(kafka);
         }
+        if needs == Needs::S3
+            && self.s3.is_none()
+            && let Some(components) = &self.components
+        {
+            let s3 = S3::start(components)?;
+            println!("s3 on {}", s3.endpoint);
+            self.s3 = Some(s3);
+        }
         Ok(())
     }
 
@@ -194,7 +213,7 @@ impl<'a> Runner<'a> {
             .env("CARGO_MANIFEST_DIR", &run.binary.directory)
             .env("WEIR_TEST_REQUIRED", "1");
         if let Some(components) = &self.components {
-            command.envs(components.environment(self.kafka.as_ref()));
+            command.envs(components.environment(self.kafka.as_ref(), self.s3.as_ref()));
         }
         command
     }
@@ -347,8 +366,8 @@ mod tests {
             names(Tests::Golden),
             [
                 "golden ",
-                "it --skip kafka:: --skip prometheus:: --skip clients::",
-                "it --skip kafka:: --skip prometheus:: --skip clients::"
+                "it --skip kafka:: --skip prometheus:: --skip clients:: --skip s3::",
+                "it --skip kafka:: --skip prometheus:: --skip clients:: --skip s3::"
             ]
         );
         assert_eq!(
@@ -361,6 +380,6 @@ mod tests {
     #[test]
     fn budgets_stay_below_the_sum_of_ci() {
         let sum: Duration = ALL.iter().map(|suite| suite.budget).sum();
-        assert!(sum + super::super::BUILD_BUDGET <= Duration::from_mins(35));
+        assert!(sum + super::super::BUILD_BUDGET <= Duration::from_mins(38));
     }
 }

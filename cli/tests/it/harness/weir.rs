@@ -31,12 +31,21 @@ impl Weir {
     /// # Errors
     /// When it ends or does not answer within 30 s.
     pub(crate) fn up(folder: &Path, options: &[&str]) -> Result<Self> {
+        Self::up_to_crash(folder, options, "")
+    }
+
+    /// As [`Self::up`], with a crash point: the server ends there as if killed.
+    ///
+    /// # Errors
+    /// As [`Self::up`].
+    pub(crate) fn up_to_crash(folder: &Path, options: &[&str], point: &str) -> Result<Self> {
         let address = format!("127.0.0.1:{}", free_port()?);
         let mut process = Process::start(
             Self::program()
                 .args(["up", "--listen", &address, "--data-dir"])
                 .arg(folder.join("data"))
-                .args(options),
+                .args(options)
+                .env("WEIR_CRASH_POINT", point),
             &folder.join("weir.log"),
         )?;
         wait_for("weir up", 30, || {
@@ -44,6 +53,14 @@ impl Weir {
             Ok(http_get(&address, "/metrics").ok())
         })?;
         Ok(Self { process, address })
+    }
+
+    /// Waits until the server has ended by itself, for at most so long.
+    pub(crate) fn ends_within(&mut self, seconds_max: u64) -> bool {
+        let ended = wait_for("the crash point", seconds_max, || {
+            Ok(self.process.ensure_running().is_err().then_some(()))
+        });
+        ended.is_ok()
     }
 
     /// A command of the program, told where the server is.

@@ -5,6 +5,7 @@
 
 mod edges;
 mod generator;
+mod kill;
 mod results;
 
 use anyhow::Result;

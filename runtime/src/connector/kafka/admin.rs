@@ -1,6 +1,7 @@
-//! Topics of a cluster: make, look at, list, delete.
+//! Topics of a cluster: make, look at, list, delete; and what its brokers allow.
 //!
-//! Place in the flow: the server calls it for CREATE TABLE, DROP TABLE and SHOW. It waits, so it is called from threads that
+//! Place in the flow: the server calls it for CREATE TABLE, DROP TABLE and SHOW, and transactions ask for limits. It waits, so it is
+//! called from threads that
 //! may wait, never from a slot. Invariant: every call ends within its bound, and every error names the address.
 
 use std::collections::BTreeMap;
@@ -11,7 +12,7 @@ use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaResult;
 use rdkafka::types::RDKafkaErrorCode as Code;
@@ -100,6 +101,55 @@ pub fn list_topics(options: &KafkaOptions) -> Result<Vec<String>> {
         .collect();
     names.sort_unstable();
     Ok(names)
+}
+
+/// What the brokers of a cluster allow; absent is what they do not tell, as hosted clusters may.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct BrokerLimits {
+    /// Longest transaction time-out that they accept.
+    pub(super) transaction_timeout_max: Option<Duration>,
+    /// How long offsets of a group without members are kept.
+    pub(super) offsets_retention: Option<Duration>,
+}
+
+/// Asks one broker for its limits, of which all of a cluster should have the same. Never fails: a refusal leaves them unknown. The topic
+/// exists, and asking for one is asking for less than all.
+pub(super) fn broker_limits(options: &KafkaOptions, topic: &str) -> BrokerLimits {
+    match ask_broker_limits(options, topic) {
+        Ok(limits) => limits,
+        Err(error) => {
+            tracing::debug!(%error, "kafka tells no limits");
+            BrokerLimits::default()
+        }
+    }
+}
+
+/// As [`broker_limits`].
+fn ask_broker_limits(options: &KafkaOptions, topic: &str) -> Result<BrokerLimits> {
+    let place = format!("limits of the brokers at {}", options.bootstrap);
+    let admin = admin_client(options)?;
+    let metadata = admin
+        .inner()
+        .fetch_metadata(Some(topic), REQUEST_TIMEOUT)
+        .map_err(|error| broker_error(&error, &place))?;
+    let Some(broker) = metadata.brokers().first() else {
+        return Err(no_answer(options, "the cluster names no broker"));
+    };
+    let asked = [ResourceSpecifier::Broker(broker.id())];
+    let answers = block_on(admin.describe_configs(&asked, &limits()))
+        .map_err(|error| broker_error(&error, &place))?;
+    let mut found = BrokerLimits::default();
+    for answer in answers {
+        let resource = answer.map_err(|code| refusal(code, &place))?;
+        let number =
+            |name: &str| -> Option<u64> { resource.get(name)?.value.as_deref()?.parse().ok() };
+        found.transaction_timeout_max =
+            number("transaction.max.timeout.ms").map(Duration::from_millis);
+        found.offsets_retention = number("offsets.retention.minutes")
+            .and_then(|minutes| minutes.checked_mul(60))
+            .map(Duration::from_secs);
+    }
+    Ok(found)
 }
 
 /// The error for a cluster that does not answer.

@@ -101,8 +101,23 @@ pub(super) fn create<T: FromClientConfigAndContext<Context>>(
     options: &KafkaOptions,
     role: Role,
 ) -> Result<T> {
-    options
-        .client_config(role)
+    create_with(options, role, &[])
+}
+
+/// As [`create`], with properties that go before all others.
+///
+/// # Errors
+/// As [`create`].
+pub(super) fn create_with<T: FromClientConfigAndContext<Context>>(
+    options: &KafkaOptions,
+    role: Role,
+    forced: &[(&str, &str)],
+) -> Result<T> {
+    let mut config = options.client_config(role);
+    for (key, value) in forced {
+        config.set(*key, *value);
+    }
+    config
         .create_with_context(Context::default())
         .map_err(|error| match error {
             KafkaError::ClientConfig(_, _, key, _) => Error::option(format!(
@@ -424,7 +439,8 @@ pub(super) fn broker_error(error: &KafkaError, place: &str) -> Error {
     }
 }
 
-/// An error code as an error: what configuration must mend is `Invalid`, everything else may pass.
+/// An error code as an error: what configuration must mend is `Invalid`, a younger run of the statement is `Conflict`, everything
+/// else may pass.
 pub(super) fn refusal(code: Code, place: &str) -> Error {
     let message = format!("kafka: {place}: {code}");
     match code {
@@ -434,6 +450,9 @@ pub(super) fn refusal(code: Code, place: &str) -> Error {
         | Code::TopicAuthorizationFailed
         | Code::GroupAuthorizationFailed
         | Code::ClusterAuthorizationFailed
+        | Code::TransactionalIdAuthorizationFailed
+        | Code::InvalidTransactionTimeout
+        | Code::OffsetMetadataTooLarge
         | Code::InvalidTopic
         | Code::InvalidPartitions
         | Code::InvalidReplicationFactor
@@ -442,6 +461,7 @@ pub(super) fn refusal(code: Code, place: &str) -> Error {
         Code::AutoOffsetReset | Code::OffsetOutOfRange => Error::option(format!(
             "{message}: the offset to read does not exist (any more), set 'properties.auto.offset.reset' to earliest or latest to go on elsewhere"
         )),
+        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => Error::fenced(message),
         Code::TopicAlreadyExists => Error::exists(message),
         Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
             Error::unknown(message)
@@ -499,6 +519,10 @@ mod tests {
         assert_eq!(
             refusal(Code::OperationTimedOut, "topic \"t\"").kind,
             Kind::Unavailable
+        );
+        assert_eq!(
+            refusal(Code::InvalidProducerEpoch, "topic \"t\"").kind,
+            Kind::Conflict
         );
         assert!(
             refusal(Code::UnknownTopicOrPartition, "topic \"t\"")

@@ -66,6 +66,22 @@ const CONSUMER_FORCED: [(&str, &str); 3] = [
     ("enable.partition.eof", "true"),
 ];
 
+/// What the reader of the epoch record must have: a record that is being committed is waited for, whatever sources may read.
+const RECORD_FORCED: [(&str, &str); 3] = [
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    ("isolation.level", "read_committed"),
+];
+
+/// Properties that say as whom a client comes, none of them a secret.
+const PRINCIPAL: [&str; 5] = [
+    "sasl.username",
+    "sasl.oauthbearer.client.id",
+    "sasl.kerberos.principal",
+    "ssl.certificate.location",
+    "ssl.keystore.location",
+];
+
 /// Defaults of a producer.
 ///
 /// # Source
@@ -90,6 +106,8 @@ pub(super) enum Role {
     Consumer,
     /// Asks for metadata, offsets of a group and administration.
     Control,
+    /// Asks for the epoch record, in a group that the engine names.
+    Record,
     /// Writes records.
     Producer,
 }
@@ -210,6 +228,7 @@ impl KafkaOptions {
         let (defaults, forced, foreign): (&[_], &[_], &[_]) = match role {
             Role::Consumer => (&CONSUMER_DEFAULTS, &CONSUMER_FORCED, &PRODUCER_ONLY),
             Role::Control => (&[], &CONSUMER_FORCED[..2], &PRODUCER_ONLY),
+            Role::Record => (&[], &RECORD_FORCED, &PRODUCER_ONLY),
             Role::Producer => (&PRODUCER_DEFAULTS, &PRODUCER_FORCED, &CONSUMER_ONLY),
         };
         for (key, value) in defaults {
@@ -223,12 +242,32 @@ impl KafkaOptions {
         for (key, value) in forced {
             config.set(*key, *value);
         }
-        if role == Role::Consumer {
-            // The group only says where group-offsets starts: the reading handle joins and commits to none.
+        if matches!(role, Role::Consumer | Role::Record) {
+            // The group only says where group-offsets starts: the reading handle joins and commits to none, and the epoch record
+            // has a group of its own.
             config.remove("group.id").remove("group.instance.id");
         }
         config.set("bootstrap.servers", &self.bootstrap);
         config
+    }
+
+    /// What tells clusters apart, and principals on them: addresses in order, protocol and principal. No secret is part of it.
+    pub(super) fn identity(&self) -> String {
+        let mut addresses: Vec<&str> = self.bootstrap.split(',').map(str::trim).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        let mut identity = format!("kafka {}", addresses.join(","));
+        if let Some(protocol) = self.properties.get("security.protocol") {
+            identity.push(' ');
+            identity.push_str(&protocol.to_uppercase());
+        }
+        for name in PRINCIPAL {
+            if let Some(principal) = self.properties.get(name) {
+                identity.push_str(" as ");
+                identity.push_str(principal);
+            }
+        }
+        identity
     }
 
     /// The consumer group whose committed offsets `group-offsets` starts at.
@@ -378,6 +417,45 @@ mod tests {
         .unwrap_err();
         assert!(error.message.contains("security.protocol"), "{error}");
         assert!(!error.message.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn identity_tells_clusters_and_principals_apart_without_secrets() {
+        let identity = |bootstrap: &str, own: &[(&str, &str)]| {
+            KafkaOptions::from_table(&table(own), Some(bootstrap))
+                .unwrap()
+                .identity()
+        };
+        assert_eq!(identity("b:2, a:1", &[]), identity("a:1,b:2", &[]));
+        let alice = [
+            ("properties.security.protocol", "SASL_SSL"),
+            ("properties.sasl.mechanism", "PLAIN"),
+            ("properties.sasl.username", "alice"),
+            ("properties.sasl.password", "hunter2"),
+        ];
+        assert_eq!(identity("a:1", &alice), "kafka a:1 SASL_SSL as alice");
+        assert_ne!(identity("a:1", &alice), identity("a:1", &[]));
+        let tuned = [("properties.linger.ms", "7")];
+        assert_eq!(identity("a:1", &tuned), identity("a:1", &[]));
+    }
+
+    #[test]
+    fn the_epoch_record_is_read_committed_and_outside_the_users_group() {
+        let options = KafkaOptions::from_table(
+            &table(&[
+                ("properties.group.id", "g"),
+                ("properties.group.instance.id", "i"),
+                ("properties.isolation.level", "read_uncommitted"),
+            ]),
+            Some("b:2"),
+        )
+        .unwrap();
+        let record = options.client_config(Role::Record);
+        assert_eq!(record.get("group.id"), None);
+        assert_eq!(record.get("group.instance.id"), None);
+        assert_eq!(record.get("isolation.level"), Some("read_committed"));
+        let source = options.client_config(Role::Consumer);
+        assert_eq!(source.get("isolation.level"), Some("read_uncommitted"));
     }
 
     #[test]

@@ -3,19 +3,22 @@
 //! Place in the flow: `task` hands encoded records to the writer of its subtask. Invariant: nothing waits, records of one
 //! partition leave in the order in which they came, and a record is forgotten only when its delivery is acknowledged.
 
-use rdkafka::types::RDKafkaErrorCode as Code;
+use std::sync::Arc;
+use std::time::Duration;
 
+use super::channel::{Channel, Tally};
 use super::client;
-use super::ffi::{Accepted, Event, Extras, Outgoing, Producer};
+use super::ffi::Producer;
 use super::options::{KafkaOptions, Role};
+use super::port::{Port, Route, Served};
+use super::service::Service;
+use super::transaction::KafkaTransactions;
 use crate::batch::Batch;
 use crate::connector::partitioner::partition_of;
-use crate::connector::sink::{EncodedBatch, Sink, SinkInput, SinkWriter, WriterContext};
+use crate::connector::sink::{
+    EncodedBatch, Sink, SinkInput, SinkWriter, TransactionalSystem, Transactions, WriterContext,
+};
 use crate::error::{Error, Result};
-
-/// Events served per call: above the records that may be outstanding, so that no delivery report is left behind without a
-/// wake-up.
-const EVENTS_MAX: usize = 100_000;
 
 /// A topic to write.
 #[derive(Debug, Clone)]
@@ -38,6 +41,34 @@ impl KafkaSink {
             topic: topic.into(),
         })
     }
+
+    /// How a writer's records leave: through a producer of its own, or through those of the statement.
+    fn lane(&self, context: &WriterContext, tally: &Arc<Tally>) -> Result<Lane> {
+        let Some(transactions) = &context.transactions else {
+            let handle = client::create(&self.options, Role::Producer)?;
+            let channel = Channel::new(Producer::new(handle, context.waker.clone())?);
+            let port = Port::open(&channel, &self.topic, tally, Served::BySlot)?;
+            return Ok(Lane::Own(port));
+        };
+        let transactions = Arc::clone(&transactions.handle)
+            .downcast::<KafkaTransactions>()
+            .map_err(|_| {
+                Error::internal("a Kafka sink was given the transactions of another system")
+            })?;
+        if transactions.identity() != self.options.identity() {
+            return Err(Error::internal(format!(
+                "a sink into {} was given the transactions of {}",
+                self.options.identity(),
+                transactions.identity()
+            )));
+        }
+        Ok(Lane::Shared(SharedLane {
+            ports: Vec::new(),
+            current: None,
+            service: None,
+            transactions,
+        }))
+    }
 }
 
 impl Sink for KafkaSink {
@@ -46,26 +77,39 @@ impl Sink for KafkaSink {
         let control = client::control(&self.options)?;
         let partitions = client::connect(&control, &self.options, &self.topic, &context.clock)?;
         drop(control);
-        let handle = client::create(&self.options, Role::Producer)?;
+        let place = format!("topic \"{}\" at {}", self.topic, self.options.bootstrap);
+        let tally = Tally::new(place, context.waker.clone());
         Ok(Box::new(Writer {
-            producer: Producer::new(handle, &self.topic, context.waker)?,
-            place: format!("topic \"{}\" at {}", self.topic, self.options.bootstrap),
+            lane: self.lane(&context, &tally)?,
+            topic: self.topic.clone(),
+            tally,
             partitions,
             next_partition: u32::try_from(context.subtask_index).unwrap_or(0) % partitions,
             backlog: None,
-            outstanding: 0,
-            flushing: false,
-            failure: None,
+            pushed: false,
         }))
     }
 
     fn input(&self) -> SinkInput {
         SinkInput::Records
     }
-}
 
-/// A record's place: its partition, then its row. Sorted, the records of a partition stand together and keep their order.
-type Route = (i32, usize);
+    /// The transactions of the cluster. The epoch record lives beside partition 0 of the topic of the sink whose `open` is called,
+    /// so the deployer calls that of the first sink of the plan, at every start. Its producer properties are those of all sinks.
+    fn transactional(&self) -> Option<TransactionalSystem> {
+        let (options, topic) = (self.options.clone(), self.topic.clone());
+        Some(TransactionalSystem {
+            identity: self.options.identity(),
+            open: Arc::new(move |owner| {
+                let transactions = Arc::new(KafkaTransactions::open(&options, &topic, owner)?);
+                Ok(Transactions {
+                    committer: Arc::clone(&transactions) as _,
+                    handle: transactions,
+                })
+            }),
+        })
+    }
+}
 
 /// What is left of a batch.
 #[derive(Debug)]
@@ -78,57 +122,106 @@ struct Backlog {
     next: usize,
 }
 
-/// Writes for one subtask. Whether records belong to a transaction is the producer's matter and not seen here.
+/// How records leave.
+#[derive(Debug)]
+enum Lane {
+    /// Through a producer of the writer's own, at least once.
+    Own(Port),
+    /// Through the producers of the statement, in its transactions.
+    Shared(SharedLane),
+}
+
+/// A writer's ways into the producers of its statement.
+#[derive(Debug)]
+struct SharedLane {
+    /// Of even epochs, of odd epochs; none before the first epoch.
+    ports: Vec<Port>,
+    /// Which of them the present epoch uses.
+    current: Option<usize>,
+    /// What serves them, released after them.
+    service: Option<Arc<Service>>,
+    /// The statement's transactions.
+    transactions: Arc<KafkaTransactions>,
+}
+
+impl SharedLane {
+    /// Turns to the producer of an epoch whose transaction is open.
+    fn begin(&mut self, epoch: u64, topic: &str, tally: &Arc<Tally>) -> Result<()> {
+        let (service, index) = self.transactions.opened(epoch)?;
+        let known = self
+            .service
+            .as_ref()
+            .is_some_and(|known| Arc::ptr_eq(known, &service));
+        if !known {
+            self.ports = service
+                .channels()
+                .iter()
+                .map(|channel| Port::open(channel, topic, tally, Served::ByThread))
+                .collect::<Result<_>>()?;
+            self.service = Some(service);
+        }
+        self.current = Some(index);
+        Ok(())
+    }
+}
+
+impl Lane {
+    /// Where records go now.
+    fn port(&mut self) -> Result<&mut Port> {
+        match self {
+            Self::Own(port) => Ok(port),
+            Self::Shared(lane) => lane
+                .current
+                .and_then(|index| lane.ports.get_mut(index))
+                .ok_or_else(|| Error::internal("a Kafka writer writes before its first epoch")),
+        }
+    }
+
+    /// Has what lingers sent.
+    fn push(&self) {
+        match self {
+            // A slot may not wait for librdkafka's threads to hear of it: what lingers leaves with its linger at the latest.
+            Self::Own(port) => port.channel().producer().push(Duration::ZERO),
+            Self::Shared(lane) => {
+                if let Some(service) = &lane.service {
+                    service.push();
+                }
+            }
+        }
+    }
+}
+
+/// Writes for one subtask.
 #[derive(Debug)]
 struct Writer {
-    /// The client.
-    producer: Producer,
-    /// Topic and address, for messages.
-    place: String,
+    /// How records leave.
+    lane: Lane,
+    /// The topic.
+    topic: String,
+    /// What is outstanding.
+    tally: Arc<Tally>,
     /// Partitions of the topic when the writer was opened.
     partitions: u32,
     /// Where the next unkeyed records go.
     next_partition: u32,
     /// The rest of a batch that did not fit into librdkafka's queue: at most one batch, since none is taken meanwhile.
     backlog: Option<Backlog>,
-    /// Records taken by librdkafka and not acknowledged.
-    outstanding: u64,
     /// Whether librdkafka was asked to send what lingers since the last write.
-    flushing: bool,
-    /// Why the statement must fail.
-    failure: Option<Error>,
+    pushed: bool,
 }
 
 impl Writer {
-    /// Counts deliveries and notes failures.
+    /// Counts deliveries and notes failures, where no thread does.
     fn serve_events(&mut self) {
-        let (outstanding, failure, place) = (&mut self.outstanding, &mut self.failure, &self.place);
-        self.producer.serve(EVENTS_MAX, &mut |event| match event {
-            Event::Delivered { count } => *outstanding = outstanding.saturating_sub(count),
-            Event::DeliveryFailed { partition, code } => {
-                *outstanding = outstanding.saturating_sub(1);
-                failure.get_or_insert_with(|| {
-                    client::refusal(
-                        code,
-                        &format!("{place} partition {partition}: record not delivered"),
-                    )
-                });
-            }
-            Event::Failed {
-                code,
-                fatal: true,
-                reason,
-            } => {
-                failure.get_or_insert_with(|| client::refusal(code, &format!("{place}: {reason}")));
-            }
-            Event::Failed { reason, .. } => tracing::debug!(place, reason, "kafka producer"),
-            Event::Log { level, text } => client::log_line(level, text),
-        });
+        match &self.lane {
+            Lane::Own(port) => port.channel().serve(),
+            Lane::Shared(_) => {}
+        }
     }
 
     /// The failure, if there is one.
     fn check(&self) -> Result<()> {
-        self.failure.clone().map_or(Ok(()), Err)
+        self.tally.failure().map_or(Ok(()), Err)
     }
 
     /// Chooses a partition for each record: keyed ones by Kafka's own hash, the others of a batch together.
@@ -149,86 +242,26 @@ impl Writer {
         routes
     }
 
-    /// Hands records to librdkafka from one place on. Returns the first place that it has no room for.
-    fn send(&mut self, records: &EncodedBatch, routes: &[Route], from: usize) -> Result<usize> {
-        let plain = records.timestamps_ms.is_empty() && records.ops.is_empty();
-        let mut next = from;
-        while let Some((partition, row)) = routes.get(next).copied() {
-            let accepted = if plain {
-                let rows = routes[next..]
-                    .iter()
-                    .take_while(|route| route.0 == partition)
-                    .map(|(_, row)| outgoing(records, *row));
-                self.producer.produce(partition, rows)?
-            } else {
-                self.send_one(records, partition, row)?
-            };
-            next += accepted.count;
-            self.outstanding += accepted.count as u64;
-            match accepted.refused {
-                None => {}
-                Some(Code::QueueFull) => break,
-                Some(code) => {
-                    let error = client::refusal(
-                        code,
-                        &format!("{} partition {partition}: record not taken", self.place),
-                    );
-                    self.failure = Some(error.clone());
-                    return Err(error);
-                }
-            }
+    /// Hands records over and keeps those for which there is no room.
+    fn send(&mut self, mut backlog: Backlog) -> Result<()> {
+        let sent = self
+            .lane
+            .port()?
+            .send(&backlog.records, &backlog.routes, backlog.next);
+        backlog.next = sent.inspect_err(|error| self.tally.fail(error.clone()))?;
+        if backlog.next < backlog.routes.len() {
+            self.backlog = Some(backlog);
         }
-        Ok(next)
-    }
-
-    /// Hands over one record that has a timestamp or a header.
-    fn send_one(&mut self, records: &EncodedBatch, partition: i32, row: usize) -> Result<Accepted> {
-        let extras = extras(records, row).map_err(|error| error.context(&self.place))?;
-        let record = outgoing(records, row);
-        let refused = self.producer.produce_with(partition, record, extras).err();
-        Ok(Accepted {
-            count: usize::from(refused.is_none()),
-            refused,
-        })
+        Ok(())
     }
 
     /// Sends what was kept, as far as there is room.
     fn send_backlog(&mut self) -> Result<()> {
-        if let Some(mut backlog) = self.backlog.take() {
-            backlog.next = self.send(&backlog.records, &backlog.routes, backlog.next)?;
-            if backlog.next < backlog.routes.len() {
-                self.backlog = Some(backlog);
-            }
+        match self.backlog.take() {
+            Some(backlog) => self.send(backlog),
+            None => Ok(()),
         }
-        Ok(())
     }
-}
-
-/// A record of a batch.
-fn outgoing(records: &EncodedBatch, row: usize) -> Outgoing<'_> {
-    Outgoing {
-        key: records.keys[row].map(|key| key.of(&records.buffer)),
-        value: records.values[row].map(|value| value.of(&records.buffer)),
-    }
-}
-
-/// Timestamp and header of a record.
-///
-/// # Errors
-/// `Data` for a timestamp that Kafka cannot store: librdkafka takes 0 as "now", and Kafka has none before 1970.
-fn extras(records: &EncodedBatch, row: usize) -> Result<Extras> {
-    let timestamp_ms = records.timestamps_ms.get(row).copied();
-    if let Some(timestamp_ms) = timestamp_ms
-        && timestamp_ms <= 0
-    {
-        return Err(Error::arithmetic(format!(
-            "a record's timestamp of {timestamp_ms} ms since 1970 cannot be written, it must be above 0"
-        )));
-    }
-    Ok(Extras {
-        timestamp_ms,
-        op: records.ops.get(row).copied(),
-    })
 }
 
 impl SinkWriter for Writer {
@@ -245,9 +278,11 @@ impl SinkWriter for Writer {
                 "a Kafka writer was given a batch while it was not ready",
             ));
         }
-        self.flushing = false;
+        self.pushed = false;
+        self.tally.want_more();
         let routes = self.route(records);
-        let next = self.send(records, &routes, 0)?;
+        let next = self.lane.port()?.send(records, &routes, 0);
+        let next = next.inspect_err(|error| self.tally.fail(error.clone()))?;
         if next < routes.len() {
             self.backlog = Some(Backlog {
                 records: records.clone(),
@@ -260,51 +295,42 @@ impl SinkWriter for Writer {
 
     fn ready(&mut self) -> bool {
         self.serve_events();
-        if self.failure.is_none()
-            && let Err(error) = self.send_backlog()
-        {
-            self.failure = Some(error);
-        }
+        let failed = self.tally.failure().is_some();
         // A failed writer is ready, so that the next call tells the failure.
-        self.backlog.is_none() || self.failure.is_some()
+        failed || self.send_backlog().is_err() || self.backlog.is_none()
+    }
+
+    fn begin_epoch(&mut self, epoch: u64) -> Result<()> {
+        let Lane::Shared(lane) = &mut self.lane else {
+            return Ok(());
+        };
+        // Records of one key would otherwise leave through both producers at once, and change places.
+        if self.backlog.is_some() || self.tally.outstanding() > 0 {
+            return Err(Error::internal(format!(
+                "{}: epoch {epoch} begins while {} records of the epoch before are not acknowledged",
+                self.tally.place(),
+                self.tally.outstanding()
+            )));
+        }
+        lane.begin(epoch, &self.topic, &self.tally)
     }
 
     fn flush(&mut self) -> Result<bool> {
         self.serve_events();
         self.check()?;
         self.send_backlog()?;
-        if self.backlog.is_none() && self.outstanding == 0 {
+        if self.backlog.is_some() {
+            return Ok(false);
+        }
+        if self.tally.is_zero() {
+            // The last record may have failed just now; its failure was noted before it was counted off.
+            self.check()?;
             return Ok(true);
         }
-        if self.backlog.is_none() && !self.flushing {
-            self.flushing = true;
-            self.producer.kick();
+        if !self.pushed {
+            self.pushed = true;
+            self.lane.push();
         }
         Ok(false)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::connector::source::Range;
-    use crate::error::Kind;
-
-    #[test]
-    fn timestamps_that_kafka_cannot_store_are_refused() {
-        let mut records = EncodedBatch {
-            values: vec![None::<Range>; 3],
-            keys: vec![None; 3],
-            timestamps_ms: vec![1, 0, -5],
-            ..EncodedBatch::default()
-        };
-        assert_eq!(extras(&records, 0).unwrap().timestamp_ms, Some(1));
-        for row in 1..3 {
-            assert_eq!(extras(&records, row).unwrap_err().kind, Kind::Data);
-        }
-        records.timestamps_ms.clear();
-        records.ops = vec![0, 1, 2];
-        let extras = extras(&records, 2).unwrap();
-        assert_eq!((extras.timestamp_ms, extras.op), (None, Some(2)));
     }
 }

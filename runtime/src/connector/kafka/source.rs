@@ -252,7 +252,7 @@ impl Reader {
                     worst = Some((code, fatal, reason.to_owned()));
                 }
             }
-            Event::Log { level, text } => client::log_line(level, text),
+            Event::Log { level, text, .. } => client::log_line(level, text),
             Event::Delivered { .. } | Event::DeliveryFailed { .. } => {}
         });
         let Some((code, fatal, reason)) = worst else {

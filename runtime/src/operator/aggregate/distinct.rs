@@ -22,12 +22,17 @@ pub(super) struct Distinct {
     codec: KeyCodec,
     /// Copies of each encoded value, per group.
     copies: Vec<HashMap<Box<[u8]>, i64, foldhash::fast::RandomState>>,
-    /// Bytes of all encoded values.
+    /// Bytes of all encoded values, with [`ENTRY_BYTES`] for each.
     values_bytes: usize,
 }
 
 /// Memory of a map entry beside the value's bytes: pointer, length, count and bucket (guess, unmeasured).
 const ENTRY_BYTES: usize = 48;
+
+/// Memory of a value in a map.
+fn entry_bytes(value: &[u8]) -> usize {
+    value.len() + ENTRY_BYTES
+}
 
 impl Distinct {
     /// Wraps an aggregate.
@@ -51,12 +56,12 @@ impl Distinct {
             let is_gone = *count == 0;
             if is_gone {
                 copies.remove(value);
-                self.values_bytes -= value.len();
+                self.values_bytes -= entry_bytes(value);
             }
             return is_gone;
         }
         copies.insert(value.into(), if is_retraction { -1 } else { 1 });
-        self.values_bytes += value.len();
+        self.values_bytes += entry_bytes(value);
         !is_retraction
     }
 }
@@ -89,7 +94,7 @@ impl Accumulator for Distinct {
 
     fn clear(&mut self, group: u32) {
         let copies = std::mem::take(&mut self.copies[group as usize]);
-        self.values_bytes -= copies.keys().map(|value| value.len()).sum::<usize>();
+        self.values_bytes -= copies.keys().map(|value| entry_bytes(value)).sum::<usize>();
         self.inner.clear(group);
     }
 
@@ -108,14 +113,18 @@ impl Accumulator for Distinct {
         for _ in 0..input.u32()? {
             let value = input.bytes()?;
             let count = input.i64()?;
-            self.values_bytes += value.len();
+            self.values_bytes += entry_bytes(value);
             self.copies[group as usize].insert(value.into(), count);
         }
         self.inner.read(group, input)
     }
 
     fn memory_bytes(&self) -> usize {
-        let entries: usize = self.copies.iter().map(HashMap::len).sum();
-        self.values_bytes + entries * ENTRY_BYTES + self.inner.memory_bytes()
+        self.values_bytes + self.inner.memory_bytes()
+    }
+
+    fn heap_bytes(&self, group: u32) -> usize {
+        let copies = self.copies[group as usize].keys();
+        copies.map(|value| entry_bytes(value)).sum::<usize>() + self.inner.heap_bytes(group)
     }
 }

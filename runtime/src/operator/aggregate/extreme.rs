@@ -168,12 +168,17 @@ struct Ordered {
     ty: DataType,
     /// Whether rows can be taken away.
     retracts: bool,
-    /// Bytes of all values.
+    /// Bytes of all values, with [`ENTRY_BYTES`] for each.
     values_bytes: usize,
 }
 
 /// Memory of a tree entry beside the value's bytes (guess, unmeasured).
 const ENTRY_BYTES: usize = 48;
+
+/// Memory of a value in a tree.
+fn entry_bytes(value: &[u8]) -> usize {
+    value.len() + ENTRY_BYTES
+}
 
 impl Ordered {
     /// The extreme of a group that counts: entries below zero wait for their insertion.
@@ -198,8 +203,8 @@ impl Ordered {
                 Side::Max => *value > **best,
             });
             if is_better {
-                self.values_bytes -= best.map_or(0, |best| best.len());
-                self.values_bytes += value.len();
+                self.values_bytes -= best.map_or(0, |best| entry_bytes(best));
+                self.values_bytes += entry_bytes(value);
                 values.clear();
                 values.insert(value.into(), 1);
             }
@@ -209,11 +214,11 @@ impl Ordered {
             *count += change;
             if *count == 0 {
                 values.remove(value);
-                self.values_bytes -= value.len();
+                self.values_bytes -= entry_bytes(value);
             }
         } else {
             values.insert(value.into(), change);
-            self.values_bytes += value.len();
+            self.values_bytes += entry_bytes(value);
         }
     }
 }
@@ -243,7 +248,7 @@ impl Accumulator for Ordered {
 
     fn clear(&mut self, group: u32) {
         let values = std::mem::take(&mut self.values[group as usize]);
-        self.values_bytes -= values.keys().map(|value| value.len()).sum::<usize>();
+        self.values_bytes -= values.keys().map(|value| entry_bytes(value)).sum::<usize>();
     }
 
     fn write(&self, group: u32, out: &mut Vec<u8>) {
@@ -259,17 +264,21 @@ impl Accumulator for Ordered {
         for _ in 0..input.u32()? {
             let value = input.bytes()?;
             let count = input.i64()?;
-            self.values_bytes += value.len();
+            self.values_bytes += entry_bytes(value);
             self.values[group as usize].insert(value.into(), count);
         }
         Ok(())
     }
 
     fn memory_bytes(&self) -> usize {
-        let entries: usize = self.values.iter().map(BTreeMap::len).sum();
-        self.values_bytes
-            + entries * ENTRY_BYTES
-            + self.values.capacity() * size_of::<BTreeMap<Box<[u8]>, i64>>()
+        self.values_bytes + self.values.capacity() * size_of::<BTreeMap<Box<[u8]>, i64>>()
+    }
+
+    fn heap_bytes(&self, group: u32) -> usize {
+        self.values[group as usize]
+            .keys()
+            .map(|value| entry_bytes(value))
+            .sum()
     }
 }
 

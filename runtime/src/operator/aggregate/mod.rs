@@ -16,6 +16,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use crate::batch::{Batch, RowKinds};
 use crate::error::{Error, Result};
 use crate::plan::{AggregateCall, AggregateFunction};
+use crate::state::Values;
 use crate::state::codec::Reader;
 use crate::types::FlinkType;
 
@@ -91,8 +92,14 @@ pub trait Accumulator: Send + Debug {
     /// `Corrupt` when the bytes end early.
     fn read(&mut self, group: u32, input: &mut Reader<'_>) -> Result<()>;
 
-    /// Memory held, in bytes.
+    /// Memory held, in bytes. Called about once per batch, so it does not walk over groups.
     fn memory_bytes(&self) -> usize;
+
+    /// Memory that emptying a group gives back at once, in bytes.
+    fn heap_bytes(&self, group: u32) -> usize {
+        let _ = group;
+        0
+    }
 }
 
 /// The accumulators of all aggregates of an operator.
@@ -115,13 +122,6 @@ impl Aggregates {
             .map(|call| Ok((call.clone(), accumulator(call, input, retracts)?)))
             .collect::<Result<_>>()?;
         Ok(Self { calls })
-    }
-
-    /// Makes room for `groups` groups.
-    pub fn resize(&mut self, groups: usize) {
-        for (_, accumulator) in &mut self.calls {
-            accumulator.resize(groups);
-        }
     }
 
     /// Adds and takes away the rows of a batch.
@@ -150,36 +150,44 @@ impl Aggregates {
             .map(|(_, accumulator)| accumulator.evaluate(groups))
             .collect()
     }
+}
 
-    /// Empties a group.
-    pub fn clear(&mut self, group: u32) {
+impl Values for Aggregates {
+    fn resize(&mut self, len: usize) {
         for (_, accumulator) in &mut self.calls {
-            accumulator.clear(group);
+            accumulator.resize(len);
         }
     }
 
-    /// Appends a group to a snapshot.
-    pub fn write(&self, group: u32, out: &mut Vec<u8>) {
+    fn clear(&mut self, id: u32) {
+        for (_, accumulator) in &mut self.calls {
+            accumulator.clear(id);
+        }
+    }
+
+    fn write(&self, id: u32, out: &mut Vec<u8>) {
         for (_, accumulator) in &self.calls {
-            accumulator.write(group, out);
+            accumulator.write(id, out);
         }
     }
 
-    /// Reads a group from a snapshot.
-    ///
-    /// # Errors
-    /// `Corrupt` when the bytes end early.
-    pub fn read(&mut self, group: u32, input: &mut Reader<'_>) -> Result<()> {
+    fn read(&mut self, id: u32, input: &mut Reader<'_>) -> Result<()> {
         self.calls
             .iter_mut()
-            .try_for_each(|(_, accumulator)| accumulator.read(group, input))
+            .try_for_each(|(_, accumulator)| accumulator.read(id, input))
     }
 
-    /// Memory held, in bytes.
-    pub fn memory_bytes(&self) -> usize {
+    fn memory_bytes(&self) -> usize {
         self.calls
             .iter()
             .map(|(_, accumulator)| accumulator.memory_bytes())
+            .sum()
+    }
+
+    fn heap_bytes(&self, id: u32) -> usize {
+        self.calls
+            .iter()
+            .map(|(_, accumulator)| accumulator.heap_bytes(id))
             .sum()
     }
 }

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::metering::SubtaskMetrics;
+use crate::operator::snapshot;
 use crate::plan::AggregateFunction;
 use crate::time::SystemClock;
 use crate::types::TypeKind;
@@ -32,7 +33,13 @@ fn operator(keys: &[usize]) -> GroupAggregate {
             ty: long.clone(),
         },
     ];
-    GroupAggregate::new(keys, &calls, &[long.clone(), long], true).unwrap()
+    GroupAggregate::new(
+        keys,
+        &calls,
+        (&[long.clone(), long], true),
+        StateConfig::in_memory("test", 128),
+    )
+    .unwrap()
 }
 
 /// Feeds rows `(key, value, kind)` and gives the emitted rows `(kind, columns)`.
@@ -88,7 +95,7 @@ fn one_change_per_key_and_batch() {
         ),
         [(Delete, vec![1, 1, 10])]
     );
-    assert_eq!(operator.state_keys(), 1);
+    assert_eq!(snapshot::measure(&mut operator).1, 1);
 }
 
 #[test]
@@ -128,10 +135,10 @@ proptest! {
         let half = batches.len() / 2;
         for (number, batch) in batches.into_iter().enumerate() {
             if number == half {
-                let states = operator.snapshot(128).unwrap();
+                let deltas = snapshot::take_now(&mut operator).unwrap();
                 operator = self::operator(&[0]);
-                for state in &states {
-                    operator.restore(state).unwrap();
+                for delta in &deltas {
+                    snapshot::load_all(&mut operator, delta).unwrap();
                 }
             }
             let mut rows = Vec::new();
@@ -152,7 +159,7 @@ proptest! {
             let expected: BTreeMap<i64, Vec<i64>> = left.iter().filter(|(_, values)| !values.is_empty())
                 .map(|(key, values)| (*key, vec![i64::try_from(values.len()).unwrap(), values.iter().sum()])).collect();
             prop_assert_eq!(&folded, &expected);
-            prop_assert_eq!(operator.state_keys(), expected.len());
+            prop_assert_eq!(snapshot::measure(&mut operator).1, expected.len());
         }
     }
 }

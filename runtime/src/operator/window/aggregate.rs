@@ -10,13 +10,11 @@ use arrow::array::{ArrayRef, TimestampMillisecondArray, UInt32Array};
 
 use crate::batch::Batch;
 use crate::error::Result;
-use crate::graph::key_group::key_group;
 use crate::operator::aggregate::Aggregates;
 use crate::operator::window::assigner::Assigner;
-use crate::operator::{Collector, EMIT_ROWS_MAX, KeyGroupState, Operator, OperatorContext};
+use crate::operator::{Collector, EMIT_ROWS_MAX, Operator, OperatorContext, StateVisit};
 use crate::plan::{AggregateCall, WindowProperty};
-use crate::state::codec::{Reader, Writer};
-use crate::state::{GroupTable, KeyCodec};
+use crate::state::{KeyCodec, Slice, Slices, StateConfig};
 use crate::types::FlinkType;
 
 /// What is aggregated, and how it is emitted.
@@ -42,7 +40,7 @@ pub struct WindowAggregate {
     /// Encodes keys.
     codec: KeyCodec,
     /// Open windows by their local end.
-    slices: BTreeMap<i64, Slice>,
+    windows: Slices<Aggregates>,
     /// Watermark up to which windows are closed.
     closed_ms: i64,
     /// Groups of the first due window that were emitted already.
@@ -51,28 +49,24 @@ pub struct WindowAggregate {
     ids: Vec<u32>,
 }
 
-/// One window.
-#[derive(Debug)]
-struct Slice {
-    /// Keys to ids.
-    groups: GroupTable,
-    /// Accumulators by id.
-    aggregates: Aggregates,
-}
+/// Number of the only table.
+const WINDOWS_TABLE: u8 = 0;
 
 impl WindowAggregate {
     /// No windows yet.
     ///
     /// # Errors
     /// `Unsupported` for keys or arguments of types that cannot be one.
-    pub fn new(assigner: Assigner, spec: Spec) -> Result<Self> {
+    pub fn new(assigner: Assigner, spec: Spec, state: StateConfig) -> Result<Self> {
         let codec = KeyCodec::new(spec.keys.iter().map(|key| &spec.input[*key]))?;
-        Aggregates::new(&spec.calls, &spec.input, false)?;
+        let (calls, input) = (spec.calls.clone(), spec.input.clone());
+        let make = move || Aggregates::new(&calls, &input, false);
+        make()?;
         Ok(Self {
             assigner,
             spec,
             codec,
-            slices: BTreeMap::new(),
+            windows: Slices::new(WINDOWS_TABLE, state, Box::new(make)),
             closed_ms: i64::MIN,
             cursor: 0,
             ids: Vec::new(),
@@ -88,52 +82,38 @@ impl WindowAggregate {
             .map(|key| &batch.columns[*key])
             .collect();
         let keys = self.codec.encode(&columns, batch.rows)?;
-        let slice = open(&mut self.slices, end_ms, &self.spec)?;
-        slice.groups.ids_of(&keys, &mut self.ids, |_| {})?;
-        slice.aggregates.resize(slice.groups.capacity());
-        slice.aggregates.update(batch, &self.ids)
+        let aggregates = self.windows.upsert(end_ms, &keys, &mut self.ids)?;
+        aggregates.update(batch, &self.ids)
     }
 
     /// Whether a window was emitted already.
     fn is_closed(&self, end_ms: i64) -> bool {
         self.assigner.closing_watermark(end_ms) <= self.closed_ms
     }
-
-    /// The rows of some groups of a window.
-    fn rows(&self, end_ms: i64, slice: &Slice, ids: &[u32]) -> Result<Batch> {
-        let mut columns = self
-            .codec
-            .decode(ids.iter().map(|id| slice.groups.key(*id)))?;
-        columns.extend(slice.aggregates.evaluate(ids)?);
-        for property in &self.spec.properties {
-            let value = match property {
-                WindowProperty::Start => self.assigner.start_of(end_ms),
-                WindowProperty::End => end_ms,
-                WindowProperty::Time => self.assigner.window_time(end_ms),
-            };
-            columns.push(Arc::new(TimestampMillisecondArray::from_value(
-                value,
-                ids.len(),
-            )));
-        }
-        Ok(Batch::inserts(columns, ids.len()))
-    }
 }
 
-/// The window with this end, opened if needed.
-fn open<'a>(
-    slices: &'a mut BTreeMap<i64, Slice>,
+/// The rows of some groups of a window.
+fn rows(
+    (assigner, properties): (&Assigner, &[WindowProperty]),
+    codec: &KeyCodec,
     end_ms: i64,
-    spec: &Spec,
-) -> Result<&'a mut Slice> {
-    use std::collections::btree_map::Entry;
-    Ok(match slices.entry(end_ms) {
-        Entry::Occupied(entry) => entry.into_mut(),
-        Entry::Vacant(entry) => entry.insert(Slice {
-            groups: GroupTable::default(),
-            aggregates: Aggregates::new(&spec.calls, &spec.input, false)?,
-        }),
-    })
+    window: &Slice<'_, Aggregates>,
+    ids: &[u32],
+) -> Result<Batch> {
+    let mut columns = codec.decode(ids.iter().map(|id| window.key(*id)))?;
+    columns.extend(window.values().evaluate(ids)?);
+    for property in properties {
+        let value = match property {
+            WindowProperty::Start => assigner.start_of(end_ms),
+            WindowProperty::End => end_ms,
+            WindowProperty::Time => assigner.window_time(end_ms),
+        };
+        columns.push(Arc::new(TimestampMillisecondArray::from_value(
+            value,
+            ids.len(),
+        )));
+    }
+    Ok(Batch::inserts(columns, ids.len()))
 }
 
 /// Row indices of each window in a batch.
@@ -181,73 +161,30 @@ impl Operator for WindowAggregate {
         out: &mut Collector,
     ) -> Result<bool> {
         let mut emitted = 0;
-        while let Some((end_ms, slice)) = self.slices.first_key_value() {
-            let end_ms = *end_ms;
+        while let Some(end_ms) = self.windows.first() {
             if !self.is_closed(end_ms) {
                 return Ok(false);
             }
-            let limit = EMIT_ROWS_MAX - emitted;
-            let capacity = u32::try_from(slice.groups.capacity()).unwrap_or(u32::MAX);
-            let last = capacity.min(
-                self.cursor
-                    .saturating_add(u32::try_from(limit).unwrap_or(u32::MAX)),
-            );
-            let ids: Vec<u32> = (self.cursor..last).collect();
-            out.emit(self.rows(end_ms, slice, &ids)?);
+            let Some(window) = self.windows.slice(end_ms)? else {
+                return Ok(false);
+            };
+            let ids = window.ids(self.cursor, EMIT_ROWS_MAX - emitted);
+            let form = (&self.assigner, self.spec.properties.as_slice());
+            out.emit(rows(form, &self.codec, end_ms, &window, &ids)?);
             emitted += ids.len();
-            if last == capacity {
-                self.slices.remove(&end_ms);
-                self.cursor = 0;
-            } else {
-                self.cursor = last;
-            }
             if emitted >= EMIT_ROWS_MAX {
+                // The next call finds out whether that was the last group.
+                self.cursor = ids.last().map_or(self.cursor, |last| last + 1);
                 return Ok(true);
             }
+            self.windows.drop_slice(end_ms)?;
+            self.cursor = 0;
         }
         Ok(false)
     }
 
-    fn snapshot(&self, key_groups: u32) -> Result<Vec<KeyGroupState>> {
-        let mut states: Vec<Vec<u8>> = vec![Vec::new(); key_groups as usize];
-        for (end_ms, slice) in &self.slices {
-            for id in slice.groups.ids() {
-                let out = &mut states[key_group(slice.groups.hash(id), key_groups) as usize];
-                out.put_i64(*end_ms);
-                out.put_bytes(slice.groups.key(id));
-                out.put_i64(slice.groups.hash(id).cast_signed());
-                slice.aggregates.write(id, out);
-            }
-        }
-        let states = (0..).zip(states).filter(|(_, bytes)| !bytes.is_empty());
-        Ok(states
-            .map(|(key_group, bytes)| KeyGroupState { key_group, bytes })
-            .collect())
-    }
-
-    fn restore(&mut self, state: &KeyGroupState) -> Result<()> {
-        let mut input = Reader::new(&state.bytes);
-        while !input.is_empty() {
-            let end_ms = input.i64()?;
-            let key = input.bytes()?;
-            let hash = input.i64()?.cast_unsigned();
-            let slice = open(&mut self.slices, end_ms, &self.spec)?;
-            let (id, _) = slice.groups.id_of(key, hash)?;
-            slice.aggregates.resize(slice.groups.capacity());
-            slice.aggregates.read(id, &mut input)?;
-        }
-        Ok(())
-    }
-
-    fn state_bytes(&self) -> usize {
-        self.slices
-            .values()
-            .map(|slice| slice.groups.memory_bytes() + slice.aggregates.memory_bytes())
-            .sum()
-    }
-
-    fn state_keys(&self) -> usize {
-        self.slices.values().map(|slice| slice.groups.len()).sum()
+    fn visit_state(&mut self, visit: &mut StateVisit<'_>) {
+        visit(&mut self.windows);
     }
 }
 

@@ -11,7 +11,7 @@ use sqlparser::ast::{
 
 use super::aggregate::{Grouping, is_aggregate};
 use super::literal;
-use super::relation::Field;
+use super::relation::{Field, Using};
 use crate::error::{Error, Result, Span, unknown_name};
 use crate::sql::dialect::FLINK_TYPE;
 use crate::sql::expr::Expr;
@@ -411,7 +411,10 @@ impl<'a> ExprBinder<'a> {
     fn find(&self, table: Option<&Ident>, column: &Ident) -> Result<Option<&'a Field>> {
         let mut found = self.fields.iter().filter(|field| {
             field.name == column.value
-                && table.is_none_or(|table| field.qualifier.as_ref() == Some(&table.value))
+                && match table {
+                    Some(table) => field.qualifier.as_ref() == Some(&table.value),
+                    None => field.using != Using::Repeated,
+                }
         });
         let first = found.next();
         if found.next().is_some() {

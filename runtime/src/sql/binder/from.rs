@@ -1,11 +1,11 @@
-//! FROM: tables, views, sub-queries and window functions.
+//! The items of FROM: tables, views, sub-queries and window functions.
 //!
-//! Place in the flow: the first clause of a query that is bound. Invariant: a clause of another dialect or of Flink that
+//! Place in the flow: the first clause of a query that is bound; `join.rs` puts several items together. Invariant: a clause of another dialect or of Flink that
 //! Weir does not have is refused, never skipped.
 
 use sqlparser::ast::{
     Expr as Ast, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName,
-    ObjectNamePart, Query as AstQuery, Spanned, TableAlias, TableFactor, TableWithJoins,
+    ObjectNamePart, Query as AstQuery, Spanned, TableAlias, TableFactor,
 };
 
 use super::call::{function_name, positional};
@@ -13,7 +13,9 @@ use super::expression::{ExprBinder, place};
 use super::names::{self, Object};
 use super::options;
 use super::query::QueryBinder;
-use super::relation::{Field, Relation, WINDOW_COLUMNS, is_trivial, is_volatile, window_types};
+use super::relation::{
+    Field, Relation, Using, WINDOW_COLUMNS, is_trivial, is_volatile, window_types,
+};
 use crate::error::{Error, Result, Span, unknown_name};
 use crate::plan::{ChangelogMode, Window, WindowKind};
 use crate::sql::ast::{Ident as NameIdent, Name};
@@ -42,20 +44,8 @@ struct WindowArguments<'a> {
 }
 
 impl QueryBinder<'_> {
-    /// Binds a FROM clause.
-    pub(super) fn from(&mut self, from: &[TableWithJoins]) -> Result<Relation> {
-        let [first, rest @ ..] = from else {
-            return Err(Error::internal("an empty FROM"));
-        };
-        let join = first.joins.first().map(|join| join.relation.span());
-        if let Some(span) = join.or(rest.first().map(|next| next.relation.span())) {
-            return Err(Error::unsupported("joins").with_span(span_of(span)));
-        }
-        self.factor(&first.relation)
-    }
-
     /// Binds one item of FROM.
-    fn factor(&mut self, factor: &TableFactor) -> Result<Relation> {
+    pub(super) fn factor(&mut self, factor: &TableFactor) -> Result<Relation> {
         let span = span_of(factor.span());
         let bound = match factor {
             TableFactor::Table {
@@ -111,7 +101,6 @@ impl QueryBinder<'_> {
             }
             TableFactor::UNNEST { .. } => Err(Error::unsupported("UNNEST")),
             TableFactor::MatchRecognize { .. } => Err(Error::unsupported("MATCH_RECOGNIZE")),
-            TableFactor::NestedJoin { .. } => Err(Error::unsupported("joins")),
             _ => Err(Error::unsupported(format!("FROM {factor}"))),
         };
         bound.map_err(|error| error.with_span(span))
@@ -218,6 +207,7 @@ impl QueryBinder<'_> {
             "HOP" | "CUMULATE" | "SESSION" => {
                 return Err(Error::unsupported(format!("the window function {name}")));
             }
+            "UNNEST" => return Err(Error::unsupported("UNNEST")),
             _ => {
                 let known = ["TUMBLE", "HOP", "CUMULATE", "SESSION"];
                 return Err(unknown_name("table function", &name, known));
@@ -292,6 +282,7 @@ impl QueryBinder<'_> {
                 qualifier: None,
                 expr: Expr::column(width + index, ty),
                 hidden: false,
+                using: Using::No,
             });
         }
         relation.window = Some(Window {

@@ -8,7 +8,7 @@ use super::literal;
 use super::names;
 use super::options::connector;
 use super::query::QueryBinder;
-use super::relation::{Draft, Field, PlanBuilder, Relation};
+use super::relation::{Draft, Field, PlanBuilder, Relation, Using};
 use super::scan::changelog_mode;
 use crate::error::{Error, Result};
 use crate::plan::{
@@ -291,6 +291,7 @@ fn fit(table: &TableDef, columns: &[Ident], mut relation: Relation) -> Result<Re
             qualifier: None,
             expr,
             hidden: false,
+            using: Using::No,
         });
     }
     Ok(Relation { fields, ..relation })

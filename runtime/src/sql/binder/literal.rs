@@ -4,7 +4,7 @@
 //! digits and fraction.
 
 use chrono::{NaiveDate, NaiveTime, Timelike};
-use sqlparser::ast::{DateTimeField, Expr as Ast, Interval, Value};
+use sqlparser::ast::{DateTimeField, Expr as Ast, Interval, UnaryOperator, Value};
 
 use crate::error::{Error, Result};
 use crate::sql::expr::{Expr, Literal};
@@ -205,7 +205,19 @@ fn parse_time(text: &str) -> Option<(i64, i64, u8)> {
 /// # Errors
 /// `Invalid` for a text that does not fit the units, `Unsupported` for units below a second.
 pub(super) fn interval(interval: &Interval) -> Result<Expr> {
-    let Ast::Value(text) = &*interval.value else {
+    // `INTERVAL -'10' SECOND` is `INTERVAL '-10' SECOND`.
+    let (is_negated, value) = match &*interval.value {
+        Ast::UnaryOp {
+            op: UnaryOperator::Minus,
+            expr,
+        } => (true, &**expr),
+        Ast::UnaryOp {
+            op: UnaryOperator::Plus,
+            expr,
+        } => (false, &**expr),
+        other => (false, other),
+    };
+    let Ast::Value(text) = value else {
         return Err(Error::syntax("an interval is written INTERVAL '10' SECOND"));
     };
     let Value::SingleQuotedString(text) = &text.value else {
@@ -230,7 +242,13 @@ pub(super) fn interval(interval: &Interval) -> Result<Expr> {
         Some(rest) => (true, rest),
         None => (false, trimmed.strip_prefix('+').unwrap_or(trimmed)),
     };
-    let sign = |value: i64| if negative { -value } else { value };
+    let sign = |value: i64| {
+        if negative == is_negated {
+            value
+        } else {
+            -value
+        }
+    };
     if let (Some(a), Some(b)) = (rank_of_months(first), rank_of_months(last)) {
         let months = if a == b {
             digits.parse::<i64>().ok().and_then(|n| n.checked_mul(a))

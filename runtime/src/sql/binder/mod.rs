@@ -10,6 +10,7 @@ mod ddl_text;
 mod expression;
 mod from;
 mod insert;
+mod join;
 mod literal;
 mod names;
 mod options;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::relation::{forward, is_identity};
 use crate::plan::{
-    AggregateCall, Column, Exchange, Node, NodeId, Operator, ReadColumn, Scan, WatermarkSpec,
+    AggregateCall, Column, Exchange, Input, Node, NodeId, Operator, ReadColumn, Scan, WatermarkSpec,
 };
 use crate::sql::expr::Expr;
 
@@ -32,10 +32,11 @@ pub(super) fn prune(nodes: Vec<Node>) -> Vec<Node> {
 fn needed_columns(nodes: &[Node]) -> Vec<BTreeSet<usize>> {
     let mut needed = vec![BTreeSet::new(); nodes.len()];
     for (index, node) in nodes.iter().enumerate().rev() {
-        for input in &node.inputs {
+        let width = |input: &Input| nodes[input.node.0 as usize - 1].schema.len();
+        let widths: Vec<usize> = node.inputs.iter().map(width).collect();
+        for (input_index, input) in node.inputs.iter().enumerate() {
             let from = input.node.0 as usize - 1;
-            let width = nodes[from].schema.len();
-            let mut columns = read_by(node, &needed[index], width);
+            let mut columns = read_by(node, &needed[index], input_index, &widths);
             if let Exchange::Hash(keys) = &input.exchange {
                 columns.extend(keys);
             }
@@ -64,8 +65,14 @@ fn cheapest(node: &Node) -> usize {
         .unwrap_or(0)
 }
 
-/// Columns of an input of this width that a node reads when `needed` of its own are read.
-fn read_by(node: &Node, needed: &BTreeSet<usize>, width: usize) -> BTreeSet<usize> {
+/// Columns of an input that a node reads when `needed` of its own are read; `widths` are those of all its inputs.
+fn read_by(
+    node: &Node,
+    needed: &BTreeSet<usize>,
+    input: usize,
+    widths: &[usize],
+) -> BTreeSet<usize> {
+    let width = widths[input];
     match &node.operator {
         Operator::TableSourceScan(_) | Operator::Values { .. } => BTreeSet::new(),
         Operator::Calc {
@@ -86,6 +93,24 @@ fn read_by(node: &Node, needed: &BTreeSet<usize>, width: usize) -> BTreeSet<usiz
             ..
         } => aggregated(keys, aggregates).chain([window.time]).collect(),
         Operator::GroupAggregate { keys, aggregates } => aggregated(keys, aggregates).collect(),
+        Operator::Join {
+            left_keys,
+            right_keys,
+            residual,
+            ..
+        } => {
+            let (first, keys) = if input == 0 {
+                (0, left_keys)
+            } else {
+                (widths[0], right_keys)
+            };
+            let tested = residual.iter().flat_map(Expr::columns);
+            let passed = tested.chain(needed.iter().copied());
+            let own = passed.filter(|column| (first..first + width).contains(column));
+            own.map(|column| column - first)
+                .chain(keys.iter().copied())
+                .collect()
+        }
         Operator::Union | Operator::Sink(_) => (0..width).collect(),
     }
 }
@@ -113,8 +138,7 @@ impl Rewrite {
     /// Rewrites one node, after those it reads from.
     fn node(&mut self, mut node: Node, needed: &BTreeSet<usize>) {
         let width = node.schema.len();
-        let from = node.inputs.first().map(|input| input.node.0 as usize - 1);
-        let input: Positions = from.map_or_else(Vec::new, |from| self.positions[from].clone());
+        let (input, right) = (self.of_input(&node, 0), self.of_input(&node, 1));
         let positions = match &mut node.operator {
             Operator::TableSourceScan(scan) => prune_scan(scan, needed, width),
             Operator::Calc {
@@ -151,6 +175,12 @@ impl Rewrite {
                 move_aggregation(keys, aggregates, &input);
                 (0..width).map(Some).collect()
             }
+            Operator::Join {
+                left_keys,
+                right_keys,
+                residual,
+                ..
+            } => move_join((left_keys, right_keys), residual, (&input, &right)),
             Operator::Values { .. } | Operator::Union | Operator::Sink(_) => {
                 (0..width).map(Some).collect()
             }
@@ -173,6 +203,15 @@ impl Rewrite {
             .upsert_key
             .and_then(|key| key.iter().map(|index| positions[*index]).collect());
         self.push(node, positions);
+    }
+
+    /// New positions of the columns of a node's input; none when it has no such input.
+    fn of_input(&self, node: &Node, index: usize) -> Positions {
+        let from = node
+            .inputs
+            .get(index)
+            .map(|input| input.node.0 as usize - 1);
+        from.map_or_else(Vec::new, |from| self.positions[from].clone())
     }
 
     /// Gives every input of a UNION a node of its own, so that each is an edge of its own.
@@ -223,8 +262,31 @@ impl Rewrite {
     }
 }
 
+/// Moves the columns a join reads; the new positions of those it emits: all that are left of its inputs.
+fn move_join(
+    (left_keys, right_keys): (&mut [usize], &mut [usize]),
+    residual: &mut Option<Expr>,
+    (left, right): (&[Option<usize>], &[Option<usize>]),
+) -> Positions {
+    for key in left_keys {
+        *key = at(left, *key);
+    }
+    for key in right_keys {
+        *key = at(right, *key);
+    }
+    let first = left.iter().flatten().count();
+    let moved = right
+        .iter()
+        .map(|position| position.map(|index| first + index));
+    let positions: Positions = left.iter().copied().chain(moved).collect();
+    if let Some(expr) = residual {
+        *expr = expr.map_columns(&|index| at(&positions, index));
+    }
+    positions
+}
+
 /// The new position of a column that was kept.
-fn at(positions: &Positions, index: usize) -> usize {
+fn at(positions: &[Option<usize>], index: usize) -> usize {
     positions.get(index).copied().flatten().unwrap_or(index)
 }
 

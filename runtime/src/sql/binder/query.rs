@@ -14,6 +14,7 @@ use sqlparser::ast::{
 use super::aggregate::{Grouping, is_aggregate};
 use super::expression::{ExprBinder, place};
 use super::from::rename;
+use super::join::FromScope;
 use super::literal;
 use super::relation::{Draft, Field, PlanBuilder, Relation, forward};
 use super::select_items::{Items, uniquify};
@@ -22,7 +23,6 @@ use crate::plan::{ChangelogMode, Column, Operator};
 use crate::sql::ast::{Query, StatementKind, TableHint};
 use crate::sql::catalog::Catalog;
 use crate::sql::expr::{Expr, Literal};
-use crate::sql::functions::resolve;
 use crate::sql::parser::{parse, tokens::span_of};
 use crate::sql::session::Session;
 use crate::sql::typing::{common_type, implicit_cast};
@@ -368,22 +368,20 @@ impl<'a> QueryBinder<'a> {
     fn select(&mut self, select: &Select) -> Result<Relation> {
         let span = span_of(select.select_token.0.span);
         refuse_foreign_clauses(select).map_err(|error| error.with_span(span))?;
-        let mut relation = if select.from.is_empty() {
+        let scope = if select.from.is_empty() {
             let zero = literal::constant(Literal::Integer(0), TypeKind::Int);
             let mut one_row = self.constant_rows(vec![vec![zero]]);
             // The only column is no column of the query.
             one_row.fields.clear();
-            one_row
+            FromScope::single(one_row)
         } else {
             self.from(&select.from)?
         };
-        if let Some(selection) = &select.selection {
-            let condition = ExprBinder::new(&relation.fields).bind_condition(selection, "WHERE")?;
-            relation.condition = Some(match relation.condition.take() {
-                Some(inner) => resolve("AND", vec![inner, condition], place(selection))?,
-                None => condition,
-            });
-        }
+        let selection = select
+            .selection
+            .as_ref()
+            .map(|selection| ExprBinder::new(&scope.fields).bind_condition(selection, "WHERE"));
+        let relation = self.join(scope, selection.transpose()?)?;
         let keys = group_keys(&select.group_by)?;
         let is_grouped = keys.is_some()
             || select.having.is_some()

@@ -40,6 +40,22 @@ pub(super) struct Field {
     pub(super) expr: Expr,
     /// Whether `*` leaves it out: system columns.
     pub(super) hidden: bool,
+    /// What JOIN ... USING made of it.
+    pub(super) using: Using,
+}
+
+/// What JOIN ... USING makes of a column.
+///
+/// # Source
+/// Calcite: `*` begins with the columns of USING, each once; by its table's name each side's column stays reachable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Using {
+    /// Nothing.
+    No,
+    /// The left side's column, which stands for both.
+    Shown,
+    /// The right side's column, which only its table's name reaches.
+    Repeated,
 }
 
 /// A query under construction.
@@ -146,6 +162,7 @@ impl PlanBuilder {
             qualifier: None,
             expr: Expr::column(index, column.ty.clone()),
             hidden: false,
+            using: Using::No,
         };
         Relation {
             base,
@@ -216,10 +233,14 @@ impl PlanBuilder {
                 .iter()
                 .position(|expr| expr.as_column() == Some(column))
         };
+        let find_key = |column: usize| {
+            let keeps = |expr: &Expr| distinct_column(expr) == Some(column);
+            find(column).or_else(|| projections.iter().position(keeps))
+        };
         let upsert_key = base
             .upsert_key
             .as_ref()
-            .and_then(|key| key.iter().map(|column| find(*column)).collect());
+            .and_then(|key| key.iter().map(|column| find_key(*column)).collect());
         let draft = Draft {
             inputs: vec![forward(input)],
             changelog: base.changelog,
@@ -242,6 +263,30 @@ impl PlanBuilder {
             time_zone: time_zone.to_owned(),
         }
     }
+}
+
+/// The column that an expression only widens: different values stay different, so that a key stays one.
+///
+/// # Source
+/// Flink: `FlinkRelMdUniqueKeys` keeps unique keys under such casts.
+fn distinct_column(expr: &Expr) -> Option<usize> {
+    let ExprKind::Cast { input, .. } = &expr.kind else {
+        return None;
+    };
+    let rank = |kind: &TypeKind| match kind {
+        TypeKind::TinyInt => Some(0),
+        TypeKind::SmallInt => Some(1),
+        TypeKind::Int => Some(2),
+        TypeKind::BigInt => Some(3),
+        _ => None,
+    };
+    let widens = match (&input.ty.kind, &expr.ty.kind) {
+        (TypeKind::Char(from) | TypeKind::VarChar(from), TypeKind::VarChar(to)) => from <= to,
+        (from, to) => rank(from)
+            .zip(rank(to))
+            .is_some_and(|(from, to)| from <= to),
+    };
+    input.as_column().filter(|_| widens)
 }
 
 /// The changelog of a node.

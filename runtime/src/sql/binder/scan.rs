@@ -5,7 +5,7 @@
 
 use super::expression::ExprBinder;
 use super::options::{DEFAULT_CONNECTOR, connector};
-use super::relation::{Draft, Field, PlanBuilder, Relation};
+use super::relation::{Draft, Field, PlanBuilder, Relation, Using};
 use crate::error::{Error, Result};
 use crate::plan::{ChangelogMode, Column, Operator, ReadColumn, Scan, WatermarkSpec};
 use crate::sql::catalog::{
@@ -191,6 +191,7 @@ fn fields(columns: &[TableColumn], table: &TableDef) -> Vec<Field> {
             qualifier: Some(table.name.name.clone()),
             expr: Expr::column(index, column.ty.clone()),
             hidden: column.name == ROWTIME_COLUMN,
+            using: Using::No,
         })
         .collect()
 }
@@ -212,6 +213,7 @@ fn projections(
             qualifier: None,
             expr: Expr::column(index, column.ty.clone()),
             hidden: false,
+            using: Using::No,
         })
         .collect();
     let mut next = 0;

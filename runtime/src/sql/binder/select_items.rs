@@ -11,7 +11,7 @@ use sqlparser::ast::{
 
 use super::aggregate::Grouping;
 use super::expression::ExprBinder;
-use super::relation::Field;
+use super::relation::{Field, Using};
 use crate::error::{Error, Result};
 use crate::sql::parser::tokens::span_of;
 
@@ -81,6 +81,7 @@ impl<'a> Items<'a> {
             qualifier: None,
             expr,
             hidden: false,
+            using: Using::No,
         });
         Ok(())
     }
@@ -98,10 +99,13 @@ impl<'a> Items<'a> {
             return Err(Error::syntax("Flink SQL has no clauses behind *").with_span(span));
         }
         let before = self.selected.len();
-        for field in self.fields.iter().filter(|field| !field.hidden) {
-            if table.is_some_and(|table| field.qualifier.as_deref() != Some(table)) {
-                continue;
-            }
+        let first = |field: &&Field| table.is_none() && field.using == Using::Shown;
+        let rest = |field: &&Field| match table {
+            Some(table) => field.qualifier.as_deref() == Some(table),
+            None => field.using == Using::No,
+        };
+        let visible = || self.fields.iter().filter(|field| !field.hidden);
+        for field in visible().filter(first).chain(visible().filter(rest)) {
             let expr = match &self.grouping {
                 None => field.expr.clone(),
                 Some(grouping) => grouping.key(&field.expr).ok_or_else(|| {
@@ -117,6 +121,7 @@ impl<'a> Items<'a> {
                 qualifier: None,
                 expr,
                 hidden: false,
+                using: Using::No,
             });
         }
         if self.selected.len() > before {

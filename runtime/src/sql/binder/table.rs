@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::expression::ExprBinder;
 use super::names;
 use super::options::{self, connector};
-use super::relation::{Field, Relation};
+use super::relation::{Field, Relation, Using};
 use super::scan::{has_timestamps, rowtime_type, watermark_spec};
 use super::table_checks::complete;
 use crate::error::{Error, Result, Span, unknown_name};
@@ -376,6 +376,7 @@ fn column_fields(table: &TableDef, is_in_scope: &dyn Fn(&TableColumn) -> bool) -
             qualifier: None,
             expr: Expr::column(index, column.ty.clone()),
             hidden: false,
+            using: Using::No,
         })
         .collect();
     if has_timestamps(table) {
@@ -384,6 +385,7 @@ fn column_fields(table: &TableDef, is_in_scope: &dyn Fn(&TableColumn) -> bool) -
             qualifier: None,
             expr: Expr::column(table.columns.len(), rowtime_type()),
             hidden: true,
+            using: Using::No,
         });
     }
     fields

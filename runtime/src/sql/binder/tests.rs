@@ -1,5 +1,7 @@
 //! Tests of the binder: plans, types, places and suggestions.
 
+mod join;
+
 use super::*;
 use crate::error::{Code, Kind};
 use crate::plan::explain::node_name;
@@ -732,8 +734,6 @@ fn updates_reach_only_sinks_that_can_write_them() {
 #[test]
 fn what_comes_later_is_refused_with_its_name() {
     for (sql, what) in [
-        ("SELECT * FROM orders JOIN clicks ON TRUE", "joins"),
-        ("SELECT * FROM orders, clicks", "joins"),
         ("SELECT * FROM orders ORDER BY price", "ORDER BY"),
         ("SELECT * FROM orders LIMIT 1", "LIMIT"),
         (

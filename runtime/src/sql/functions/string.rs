@@ -222,19 +222,23 @@ fn sized(call: &Call<'_>, f: fn(&str, i32) -> Option<String>) -> Result<ArrayRef
     call.texts(|i| Ok(s.get(i).zip(n.get(i)).and_then(|(s, n)| f(s, n))))
 }
 
-/// Each word with a capital first letter; words are runs of letters and digits.
+/// The first letter of each word in upper case, the others in lower case. Only ASCII letters and digits make words; every other character
+/// stays as it is and ends one.
+///
+/// # Source
+/// Flink 2.3 takes Calcite's `SqlFunctions.initcap`; edge cases in `golden/scalar/strings`.
 fn initcap(s: &str) -> String {
     let mut inside = false;
-    let mut out = String::with_capacity(s.len());
-    for c in s.chars() {
-        if inside {
-            out.extend(c.to_lowercase());
-        } else {
-            out.extend(c.to_uppercase());
-        }
-        inside = c.is_alphanumeric();
-    }
-    out
+    s.chars()
+        .map(|c| {
+            let first = !std::mem::replace(&mut inside, c.is_ascii_alphanumeric());
+            if first {
+                c.to_ascii_uppercase()
+            } else {
+                c.to_ascii_lowercase()
+            }
+        })
+        .collect()
 }
 
 /// All strings one after the other.

@@ -525,9 +525,15 @@ fn rounding(call: &Call<'_>, toward: Toward) -> Result<ArrayRef> {
                 .transpose()
         }),
         TypeKind::TimestampLtz(p) => {
-            let values: Vec<_> = (0..call.rows)
-                .map(|i| Ok(rounded(i)?.map(|v| crate::sql::eval::to_instant(v, call.zone))))
-                .collect::<Result<_>>()?;
+            // As Flink: back with the offset of the value itself, also when clocks change between it and the result.
+            let instant = |i| local_micros(value, &TypeKind::Timestamp(*p), i, call.zone);
+            let local = |i| local_micros(value, kind, i, call.zone);
+            let back = |i| -> Result<Option<i64>> {
+                let shift = local(i)?.zip(instant(i)?);
+                let shift = shift.map_or(0, |(local, instant)| local.wrapping_sub(instant));
+                Ok(rounded(i)?.map(|rounded| rounded.wrapping_sub(shift)))
+            };
+            let values: Vec<_> = (0..call.rows).map(back).collect::<Result<_>>()?;
             Ok(datetime::timestamps(values.into_iter(), *p))
         }
         TypeKind::Timestamp(p) => {

@@ -1,9 +1,9 @@
-//! DEGRADED: runs, but has failed again and again. Still billed, still retried.
+//! DEGRADED: runs, but fails again and again or does not commit what it reads. Still billed, still retried.
 
 use weir_model::statement::Phase;
 
-use super::running::restart;
-use super::{Decision, End, Facts, HEALTHY_AFTER, JobFact};
+use super::running::{often, restart, uncommitted};
+use super::{Decision, End, Facts, HEALTHY_AFTER, JobFact, UNCOMMITTED_MAX, over_limit};
 use crate::statement::{Scaling, Wanted};
 
 /// What is to be done next.
@@ -11,11 +11,19 @@ pub(super) fn decide(facts: &Facts) -> Decision {
     if facts.wanted == Wanted::Stop {
         return Decision::to(Phase::Stopping);
     }
+    if let Some(decision) = over_limit(facts) {
+        return decision;
+    }
     match &facts.job {
+        JobFact::Active if facts.uncommitted_for >= UNCOMMITTED_MAX => Decision::Explain {
+            detail: uncommitted(facts),
+            scaling: Scaling::Ok,
+        },
         JobFact::Active if facts.active_for >= HEALTHY_AFTER => Decision::to(Phase::Running),
         JobFact::Active | JobFact::Starting => Decision::Stay,
         JobFact::None => restart(facts),
         JobFact::Ended(End::Finished) => Decision::to(Phase::Completed),
+        JobFact::Ended(End::Stopped) if facts.is_rescaling => Decision::Start,
         JobFact::Ended(End::Stopped) => Decision::to(Phase::Stopped),
         JobFact::Ended(End::Failed {
             is_recoverable: false,
@@ -26,7 +34,7 @@ pub(super) fn decide(facts: &Facts) -> Decision {
                 Decision::Start
             } else {
                 Decision::Explain {
-                    detail: format!("failed {} times in a row: {message}", facts.failures),
+                    detail: often(facts, message),
                     scaling: Scaling::Ok,
                 }
             }

@@ -19,16 +19,24 @@ use std::time::Duration;
 
 use weir_model::statement::Phase;
 
-use super::{Kind, Scaling, Wanted};
+use super::carry_over::CarryOverFact;
+use super::{Kind, LimitAction, Scaling, Wanted};
 
-/// Failures in a row after which a statement is DEGRADED.
+/// Recent failures from which on a statement is DEGRADED; what counts as recent says [`super::restart::RECENT`].
 ///
 /// # Source
 /// Confluent: DEGRADED when a statement "has frequently restarted recently"; the number is a guess.
 const DEGRADED_AFTER: u32 = 3;
 
+/// How long progress may wait for a checkpoint before a statement is DEGRADED.
+///
+/// # Source
+/// Confluent: "no transactions have been committed for a long time", and two hours in which a job has not recovered; ten minutes are
+/// sixty intervals of ten seconds (guess, unmeasured).
+const UNCOMMITTED_MAX: Duration = Duration::from_mins(10);
+
 /// A job that has run this long has recovered (guess, unmeasured).
-pub(super) const HEALTHY_AFTER: Duration = Duration::from_mins(1);
+const HEALTHY_AFTER: Duration = Duration::from_mins(1);
 
 /// A foreground statement without a consumer for this long is stopped.
 ///
@@ -44,12 +52,6 @@ const STOP_MAX: Duration = Duration::from_mins(1);
 /// # Source
 /// Confluent: 30 days in a terminal phase.
 const RETENTION: Duration = Duration::from_hours(30 * 24);
-
-/// The first back-off after a failure (guess, unmeasured).
-const BACKOFF_MIN: Duration = Duration::from_secs(1);
-
-/// The longest back-off (guess, unmeasured).
-const BACKOFF_MAX: Duration = Duration::from_mins(1);
 
 /// What is known of a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,8 +70,20 @@ pub struct Facts {
     pub has_room: bool,
     /// Failures in a row.
     pub failures: u32,
+    /// Failures lately.
+    pub failures_recent: u32,
     /// Whether the back-off of the last failure is over.
     pub may_retry: bool,
+    /// How long the back-off of the last failure is.
+    pub backoff: Duration,
+    /// How long progress has been waiting for a checkpoint; zero without progress.
+    pub uncommitted_for: Duration,
+    /// What the limits of its state ask for.
+    pub limit: LimitAction,
+    /// Whether the statement it goes on after is ready.
+    pub carry_over: CarryOverFact,
+    /// Whether its job stops only to be started with other slots.
+    pub is_rescaling: bool,
     /// Whether its user asked to resume it since it ended.
     pub resume: bool,
     /// Whether its present detail is not empty.
@@ -175,20 +189,24 @@ pub fn decide(phase: Phase, facts: &Facts) -> Decision {
     }
 }
 
-/// How long to wait after so many failures in a row: doubling from one second to a minute.
-pub fn backoff(failures: u32) -> Duration {
-    let doublings = failures.saturating_sub(1).min(6);
-    (BACKOFF_MIN * 2u32.pow(doublings)).min(BACKOFF_MAX)
-}
-
 /// What a statement whose job failed in a recoverable way says while it waits.
-fn retry_detail(failures: u32, message: &str) -> Decision {
+fn retry_detail(facts: &Facts, message: &str) -> Decision {
     Decision::Explain {
         detail: format!(
-            "attempt {failures} failed, the next one follows after {} s: {message}",
-            backoff(failures).as_secs()
+            "attempt {} failed, the next one follows after {:.1} s: {message}",
+            facts.failures,
+            facts.backoff.as_secs_f64()
         ),
         scaling: Scaling::Ok,
+    }
+}
+
+/// Where the limits of its state send a statement; absent when it may go on.
+fn over_limit(facts: &Facts) -> Option<Decision> {
+    match &facts.limit {
+        LimitAction::None => None,
+        LimitAction::Stop(detail) => Some(Decision::because(Phase::Stopping, detail.clone())),
+        LimitAction::Fail(detail) => Some(Decision::because(Phase::Failing, detail.clone())),
     }
 }
 

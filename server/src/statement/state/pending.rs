@@ -3,6 +3,7 @@
 use weir_model::statement::Phase;
 
 use super::{Decision, End, Facts, JobFact, is_unconsumed, retry_detail};
+use crate::statement::carry_over::CarryOverFact;
 use crate::statement::{Kind, Scaling, Wanted};
 
 /// What is to be done next.
@@ -32,14 +33,24 @@ pub(super) fn decide(facts: &Facts) -> Decision {
             } else if facts.may_retry {
                 start(facts)
             } else {
-                retry_detail(facts.failures, message)
+                retry_detail(facts, message)
             }
         }
     }
 }
 
-/// Starts when the pool has room.
+/// Starts when the statement to go on after has stopped and the pool has room.
 fn start(facts: &Facts) -> Decision {
+    match &facts.carry_over {
+        CarryOverFact::Ready => {}
+        CarryOverFact::Waiting(detail) => {
+            return Decision::Explain {
+                detail: detail.clone(),
+                scaling: Scaling::Ok,
+            };
+        }
+        CarryOverFact::Lost(detail) => return Decision::because(Phase::Failing, detail.clone()),
+    }
     if facts.has_room || facts.kind == Kind::Immediate {
         return Decision::Start;
     }

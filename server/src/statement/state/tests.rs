@@ -10,7 +10,13 @@ fn facts() -> Facts {
         job: JobFact::None,
         has_room: true,
         failures: 0,
+        failures_recent: 0,
         may_retry: true,
+        backoff: Duration::from_secs(1),
+        uncommitted_for: Duration::ZERO,
+        limit: LimitAction::None,
+        carry_over: CarryOverFact::Ready,
+        is_rescaling: false,
         resume: false,
         has_detail: false,
         active_for: Duration::ZERO,
@@ -97,6 +103,7 @@ fn what_may_pass_is_retried_with_back_off_and_then_degraded() {
     assert_eq!(decide(Phase::Running, &due), Decision::Start);
     let often = Facts {
         failures: 3,
+        failures_recent: 3,
         ..due.clone()
     };
     assert_eq!(
@@ -116,11 +123,107 @@ fn what_may_pass_is_retried_with_back_off_and_then_degraded() {
 }
 
 #[test]
-fn back_off_doubles_up_to_a_minute() {
-    let seconds: Vec<u64> = [0, 1, 2, 3, 7, 100]
-        .map(|failures| backoff(failures).as_secs())
-        .into();
-    assert_eq!(seconds, vec![1, 1, 2, 4, 60, 60]);
+fn earlier_failures_do_not_degrade() {
+    let long_ago = Facts {
+        job: failed(true),
+        failures: 9,
+        failures_recent: 1,
+        ..facts()
+    };
+    assert_eq!(decide(Phase::Running, &long_ago), Decision::Start);
+}
+
+#[test]
+fn a_statement_that_does_not_commit_is_degraded_until_it_does() {
+    let stuck = Facts {
+        job: JobFact::Active,
+        active_for: HEALTHY_AFTER,
+        uncommitted_for: UNCOMMITTED_MAX,
+        ..facts()
+    };
+    let Decision::Move { phase, detail } = decide(Phase::Running, &stuck) else {
+        panic!("it stays RUNNING")
+    };
+    assert_eq!(phase, Phase::Degraded);
+    assert!(detail.contains("10 minutes"), "{detail}");
+    assert!(matches!(
+        decide(Phase::Degraded, &stuck),
+        Decision::Explain { .. }
+    ));
+    let commits = Facts {
+        uncommitted_for: Duration::ZERO,
+        ..stuck
+    };
+    assert_eq!(
+        target(&decide(Phase::Degraded, &commits)),
+        Some(Phase::Running)
+    );
+}
+
+#[test]
+fn the_soft_limit_stops_and_the_hard_limit_fails() {
+    for phase in [Phase::Running, Phase::Degraded] {
+        for (limit, to) in [
+            (LimitAction::Stop("600 GB".to_owned()), Phase::Stopping),
+            (LimitAction::Fail("1001 GB".to_owned()), Phase::Failing),
+        ] {
+            let over = Facts {
+                job: JobFact::Active,
+                limit,
+                ..facts()
+            };
+            assert_eq!(target(&decide(phase, &over)), Some(to));
+        }
+    }
+}
+
+#[test]
+fn a_statement_waits_for_the_one_it_goes_on_after() {
+    let waiting = Facts {
+        carry_over: CarryOverFact::Waiting("waits until \"old\"".to_owned()),
+        ..facts()
+    };
+    assert!(matches!(
+        decide(Phase::Pending, &waiting),
+        Decision::Explain { detail, .. } if detail.contains("old")
+    ));
+    let stopped = Facts {
+        wanted: Wanted::Stop,
+        ..waiting
+    };
+    assert_eq!(
+        target(&decide(Phase::Pending, &stopped)),
+        Some(Phase::Stopped)
+    );
+    let lost = Facts {
+        carry_over: CarryOverFact::Lost("it was deleted".to_owned()),
+        ..facts()
+    };
+    assert_eq!(target(&decide(Phase::Pending, &lost)), Some(Phase::Failing));
+}
+
+#[test]
+fn a_job_that_stopped_for_other_slots_is_started_again() {
+    let stopped = Facts {
+        job: JobFact::Ended(End::Stopped),
+        is_rescaling: true,
+        ..facts()
+    };
+    for phase in [Phase::Running, Phase::Degraded] {
+        assert_eq!(decide(phase, &stopped), Decision::Start);
+    }
+    let unwanted = Facts {
+        wanted: Wanted::Stop,
+        ..stopped
+    };
+    assert_eq!(
+        target(&decide(Phase::Running, &unwanted)),
+        Some(Phase::Stopping)
+    );
+    assert_eq!(
+        target(&decide(Phase::Stopping, &unwanted)),
+        Some(Phase::Stopped)
+    );
 }
 
 #[test]
@@ -303,13 +406,22 @@ fn unchanged_facts_never_lead_round_in_a_circle() {
     for kind in [Kind::Immediate, Kind::Foreground, Kind::Background] {
         for wanted in [Wanted::Run, Wanted::Stop, Wanted::Delete] {
             for job in &jobs {
-                for may_retry in [false, true] {
+                for limit in [
+                    LimitAction::None,
+                    LimitAction::Stop("soft".to_owned()),
+                    LimitAction::Fail("hard".to_owned()),
+                ] {
                     let known = Facts {
                         kind,
                         wanted,
                         job: job.clone(),
-                        may_retry,
+                        limit,
                         failures: 5,
+                        failures_recent: 5,
+                        may_retry: false,
+                        is_rescaling: true,
+                        uncommitted_for: UNCOMMITTED_MAX,
+                        active_for: HEALTHY_AFTER,
                         ..facts()
                     };
                     for start in Phase::ALL {

@@ -5,6 +5,7 @@ use arrow::datatypes::{Int64Type, TimestampMillisecondType};
 
 use super::*;
 use crate::metering::SubtaskMetrics;
+use crate::operator::snapshot;
 use crate::plan::{AggregateFunction, Window, WindowKind};
 use crate::time::SystemClock;
 use crate::types::TypeKind;
@@ -38,7 +39,7 @@ fn operator() -> WindowAggregate {
         properties: vec![WindowProperty::Start],
         input,
     };
-    WindowAggregate::new(assigner, spec).unwrap()
+    WindowAggregate::new(assigner, spec, StateConfig::in_memory("test", 128)).unwrap()
 }
 
 /// Feeds rows `(key, time)`.
@@ -100,7 +101,7 @@ fn a_window_is_emitted_once_and_later_rows_are_late() {
     feed(&mut operator, &metrics, &[(1, 5), (1, 11)]);
     assert_eq!(metrics.late_records.get(), 1);
     assert_eq!(advance(&mut operator, &metrics, i64::MAX), [(1, 2, 10)]);
-    assert_eq!(operator.state_keys(), 0);
+    assert_eq!(snapshot::measure(&mut operator).1, 0);
 }
 
 #[test]
@@ -137,10 +138,9 @@ fn a_restored_window_goes_on_where_it_was() {
     let metrics = SubtaskMetrics::default();
     let mut operator = operator();
     feed(&mut operator, &metrics, &[(1, 3), (2, 13)]);
-    let states = operator.snapshot(128).unwrap();
     let mut restored = self::operator();
-    for state in &states {
-        restored.restore(state).unwrap();
+    for delta in &snapshot::take_now(&mut operator).unwrap() {
+        snapshot::load_all(&mut restored, delta).unwrap();
     }
     feed(&mut restored, &metrics, &[(1, 4)]);
     assert_eq!(

@@ -1,0 +1,135 @@
+//! The state of an operator as a whole: all its tables together.
+//!
+//! Place in the flow: the subtask that runs an operator takes its snapshots and restores it through this file. Invariant: an entry
+//! goes to the table with its number, or is refused.
+
+use crate::checkpoint::entry::{Entry, KeyGroupDelta};
+use crate::error::{Error, Result};
+use crate::operator::Operator;
+use crate::state::codec::Reader;
+use crate::state::{Deltas, ExportVisit};
+
+/// The bit of a table's number that says how its values are stored and not which table it is.
+const TABLE_NUMBER: u8 = 0x7f;
+
+/// The barrier: what has changed belongs to the snapshot.
+pub fn freeze(operator: &mut dyn Operator) {
+    operator.visit_state(&mut |table| table.freeze());
+}
+
+/// Writes about `limit` keys of the snapshot per table; true once all tables are complete.
+///
+/// # Errors
+/// `Internal` only.
+pub fn write_frozen(operator: &mut dyn Operator, limit: usize) -> Result<bool> {
+    let mut outcome = Ok(true);
+    operator.visit_state(&mut |table| {
+        outcome = match (
+            std::mem::replace(&mut outcome, Ok(true)),
+            table.write_frozen(limit),
+        ) {
+            (Ok(so_far), Ok(is_complete)) => Ok(so_far && is_complete),
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        };
+    });
+    outcome
+}
+
+/// Takes the complete snapshot: the key groups that have changed.
+pub fn take(operator: &mut dyn Operator) -> Vec<KeyGroupDelta> {
+    let mut deltas = Deltas::default();
+    operator.visit_state(&mut |table| table.take_snapshot(&mut deltas));
+    deltas.into_groups()
+}
+
+/// Freezes, writes and takes at once, for an operator that does nothing more.
+///
+/// # Errors
+/// `Internal` only.
+pub fn take_now(operator: &mut dyn Operator) -> Result<Vec<KeyGroupDelta>> {
+    freeze(operator);
+    while !write_frozen(operator, usize::MAX)? {}
+    Ok(take(operator))
+}
+
+/// The whole state by key group, whatever has changed.
+///
+/// # Errors
+/// `Unavailable` when spilled state cannot be read.
+pub fn whole(operator: &mut dyn Operator) -> Result<Vec<KeyGroupDelta>> {
+    let mut deltas = Deltas::default();
+    export(operator, &mut |key_group, entry| {
+        deltas.push(key_group, entry);
+        Ok(())
+    })?;
+    Ok(deltas.into_groups())
+}
+
+/// Takes over an entry of a checkpoint or of another subtask.
+///
+/// # Errors
+/// `Corrupt` when it is not of this operator.
+pub fn load(operator: &mut dyn Operator, key_group: u32, entry: &Entry<'_>) -> Result<()> {
+    let number = entry.place().table & TABLE_NUMBER;
+    let mut outcome = None;
+    operator.visit_state(&mut |table| {
+        if table.number() == number {
+            outcome = Some(table.load(key_group, entry));
+        }
+    });
+    outcome.unwrap_or_else(|| {
+        Err(Error::corrupt(format!(
+            "state of table {number}, which the operator does not have"
+        )))
+    })
+}
+
+/// Takes over the entries of one key group.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_all(operator: &mut dyn Operator, delta: &KeyGroupDelta) -> Result<()> {
+    let mut input = Reader::new(&delta.entries);
+    while let Some(entry) = Entry::read(&mut input)? {
+        load(operator, delta.key_group, &entry)?;
+    }
+    Ok(())
+}
+
+/// Shows every key of every table as an entry.
+///
+/// # Errors
+/// What `visit` returns; `Unavailable` when spilled state cannot be read.
+pub fn export(operator: &mut dyn Operator, visit: &mut ExportVisit<'_>) -> Result<()> {
+    let mut outcome = Ok(());
+    operator.visit_state(&mut |table| {
+        if outcome.is_ok() {
+            outcome = table.export(visit);
+        }
+    });
+    outcome
+}
+
+/// Moves cold keys out of memory, as [`crate::state::StateTable::make_room`] for every table.
+///
+/// # Errors
+/// `Unavailable` when the device refuses.
+pub fn make_room(operator: &mut dyn Operator, rows: usize, table_bytes: usize) -> Result<()> {
+    let mut outcome = Ok(());
+    operator.visit_state(&mut |table| {
+        if outcome.is_ok() {
+            outcome = table.make_room(rows, table_bytes);
+        }
+    });
+    outcome
+}
+
+/// Memory held and keys held by all tables.
+pub fn measure(operator: &mut dyn Operator) -> (usize, usize) {
+    let (mut bytes, mut keys) = (0, 0);
+    operator.visit_state(&mut |table| {
+        bytes += table.memory_bytes();
+        keys += table.keys();
+    });
+    (bytes, keys)
+}

@@ -1,0 +1,185 @@
+//! Where state goes that does not fit into memory.
+//!
+//! Place in the flow: state tables put cold keys here and fetch them back when they are looked up. Invariant: what is here is a
+//! cache of this run and never needed after it: durability is the checkpoints' matter, so nothing is synced.
+
+use std::fmt::Debug;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+
+use crate::error::{Error, Result};
+
+/// A place for keys that do not fit into memory.
+pub trait StateBackend: Send + Debug {
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// `Unavailable` naming the directory when the device refuses, as every method.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>>;
+
+    /// Stores the value of a key.
+    ///
+    /// # Errors
+    /// As [`StateBackend::get`].
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()>;
+
+    /// Forgets a key.
+    ///
+    /// # Errors
+    /// As [`StateBackend::get`].
+    fn remove(&mut self, key: &[u8]) -> Result<()>;
+
+    /// Shows every key that begins with `prefix`, with its value, in order of keys.
+    ///
+    /// # Errors
+    /// As [`StateBackend::get`], and what `visit` returns.
+    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<()>;
+}
+
+/// Is shown a key and its value.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 'a;
+
+/// Opens backends, one per table; shared by the tables of a slot.
+pub trait SpillSpace: Send + Sync + Debug {
+    /// The backend of a table; empty at first.
+    ///
+    /// # Errors
+    /// `Unavailable` naming the directory when it cannot be used.
+    fn open(&self, name: &str) -> Result<Box<dyn StateBackend>>;
+}
+
+/// Bytes of the block cache of a slot's spilled state: counted as overhead of the process, not of the slot (guess, unmeasured).
+const CACHE_BYTES: u64 = 64 << 20;
+
+/// Bytes of a table's write buffer (guess: several flushes a second at most when spilling at full speed).
+const WRITE_BUFFER_BYTES: u64 = 16 << 20;
+
+/// Bytes of the journal of a slot's spilled state, which is never read (fjall's least).
+const JOURNAL_BYTES: u64 = 64 << 20;
+
+/// Spilled state of one slot, in a directory that is emptied when it is first used.
+pub struct FjallSpace {
+    /// The directory.
+    dir: PathBuf,
+    /// Opened with the first table.
+    database: Mutex<Option<Database>>,
+}
+
+impl Debug for FjallSpace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FjallSpace")
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
+    }
+}
+
+impl FjallSpace {
+    /// A space in a directory that this slot alone uses. Nothing is touched until something is spilled.
+    pub fn new(dir: PathBuf) -> Arc<Self> {
+        Arc::new(Self {
+            dir,
+            database: Mutex::new(None),
+        })
+    }
+
+    /// The database, opened if needed.
+    fn database(&self) -> Result<Database> {
+        let mut database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(database) = &*database {
+            return Ok(database.clone());
+        }
+        match std::fs::remove_dir_all(&self.dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(refused(&self.dir, &error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        std::fs::create_dir_all(&self.dir).map_err(|error| refused(&self.dir, &error))?;
+        let opened = Database::builder(&self.dir)
+            .cache_size(CACHE_BYTES)
+            .max_journaling_size(JOURNAL_BYTES)
+            .manual_journal_persist(true)
+            .worker_threads(1)
+            .temporary(true)
+            .open()
+            .map_err(|error| refused(&self.dir, &error))?;
+        tracing::info!(directory = %self.dir.display(), "state is larger than its memory and spills");
+        Ok(database.insert(opened).clone())
+    }
+}
+
+impl SpillSpace for FjallSpace {
+    fn open(&self, name: &str) -> Result<Box<dyn StateBackend>> {
+        let options = || {
+            KeyspaceCreateOptions::default()
+                .max_memtable_size(WRITE_BUFFER_BYTES)
+                .manual_journal_persist(true)
+        };
+        let keyspace = self
+            .database()?
+            .keyspace(name, options)
+            .map_err(|error| refused(&self.dir, &error))?;
+        Ok(Box::new(FjallBackend {
+            dir: self.dir.clone(),
+            keyspace,
+        }))
+    }
+}
+
+/// Spilled state of one table.
+struct FjallBackend {
+    /// The directory, for messages.
+    dir: PathBuf,
+    /// The keys.
+    keyspace: Keyspace,
+}
+
+impl Debug for FjallBackend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FjallBackend")
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
+    }
+}
+
+impl StateBackend for FjallBackend {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let value = self
+            .keyspace
+            .get(key)
+            .map_err(|error| refused(&self.dir, &error))?;
+        Ok(value.map(|value| value.to_vec()))
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.keyspace
+            .insert(key, value)
+            .map_err(|error| refused(&self.dir, &error))
+    }
+
+    fn remove(&mut self, key: &[u8]) -> Result<()> {
+        self.keyspace
+            .remove(key)
+            .map_err(|error| refused(&self.dir, &error))
+    }
+
+    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<()> {
+        for item in self.keyspace.prefix(prefix) {
+            let (key, value) = item
+                .into_inner()
+                .map_err(|error| refused(&self.dir, &error))?;
+            visit(&key, &value)?;
+        }
+        Ok(())
+    }
+}
+
+/// The error for a device that refuses.
+fn refused(dir: &Path, error: &dyn std::fmt::Display) -> Error {
+    Error::storage(format!(
+        "spilled state in \"{}\": {error}; the state needs more disk or more memory",
+        dir.display()
+    ))
+}

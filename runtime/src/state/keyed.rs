@@ -1,0 +1,756 @@
+//! Keys, their values, and what a checkpoint must know of their changes.
+//!
+//! Place in the flow: the core of [`super::KeyedTable`] and [`super::Slices`]. Invariant: between two barriers a changed key is in
+//! the dirty list once; while a snapshot is being written, a key of it is written before it changes again (copy on write), so the
+//! snapshot shows the moment of its barrier although the table goes on.
+
+use std::mem::size_of;
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::checkpoint::entry::{Entry, Place};
+use crate::error::{Error, Result};
+use crate::state::backend::{SpillSpace, StateBackend};
+use crate::state::codec::{Reader, Writer};
+use crate::state::delta::Deltas;
+use crate::state::group_table::GroupTable;
+
+/// Values by group id, in whatever form is fastest to work on.
+pub trait Values: Send + std::fmt::Debug {
+    /// Makes room for `len` ids; new ones are empty.
+    fn resize(&mut self, len: usize);
+
+    /// Empties an id.
+    fn clear(&mut self, id: u32);
+
+    /// Appends the value of an id in its stored form.
+    fn write(&self, id: u32, out: &mut Vec<u8>);
+
+    /// Reads the value of an empty id from its stored form.
+    ///
+    /// # Errors
+    /// `Corrupt` when the bytes are not of this table.
+    fn read(&mut self, id: u32, input: &mut Reader<'_>) -> Result<()>;
+
+    /// Memory held, in bytes. Called about once per batch, so it does not walk over ids.
+    fn memory_bytes(&self) -> usize;
+
+    /// Memory that clearing an id gives back at once, in bytes; columns of fixed width give nothing back.
+    fn heap_bytes(&self, id: u32) -> usize {
+        let _ = id;
+        0
+    }
+}
+
+/// No values: the table is a set of keys.
+impl Values for () {
+    fn resize(&mut self, _len: usize) {}
+
+    fn clear(&mut self, _id: u32) {}
+
+    fn write(&self, _id: u32, _out: &mut Vec<u8>) {}
+
+    fn read(&mut self, _id: u32, _input: &mut Reader<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn memory_bytes(&self) -> usize {
+        0
+    }
+}
+
+/// What the tables of an operator are opened with.
+#[derive(Debug, Clone)]
+pub struct StateConfig {
+    /// Names the operator and the subtask among those of the slot.
+    pub name: String,
+    /// Key groups of the statement.
+    pub key_groups: u32,
+    /// Time after which a key that was not written is forgotten, milliseconds; absent keeps keys for ever.
+    pub ttl_ms: Option<i64>,
+    /// Where keys go that do not fit into memory; absent keeps everything in memory.
+    pub spill: Option<Arc<dyn SpillSpace>>,
+}
+
+impl StateConfig {
+    /// State that is kept in memory and for ever.
+    pub fn in_memory(name: &str, key_groups: u32) -> Self {
+        Self {
+            name: name.to_owned(),
+            key_groups,
+            ttl_ms: None,
+            spill: None,
+        }
+    }
+}
+
+/// The hash of a key whose key group is known: that of its encoding when it leads to the key group, else one that does.
+///
+/// Keys of a table whose key group comes from a part of them, such as the rows of a join side, have the second form.
+pub(super) fn hash_in(key: &[u8], key_group: u32, key_groups: u32) -> u64 {
+    let (hash, key_groups) = (xxh3_64(key), u64::from(key_groups));
+    if hash % key_groups == u64::from(key_group) {
+        return hash;
+    }
+    let half = hash >> 1;
+    half - half % key_groups + u64::from(key_group)
+}
+
+/// Changed since the last barrier.
+const DIRTY: u8 = 1;
+/// Part of the snapshot being written, and not yet written.
+const FROZEN: u8 = 2;
+/// Looked at since the hand of the clock passed.
+const SEEN: u8 = 4;
+/// In no checkpoint and no delta yet.
+const NEW: u8 = 8;
+/// An older value is in the backend.
+const STALE: u8 = 16;
+
+/// Set in the number of a table whose values begin with the time of their last change.
+const HAS_TIME: u8 = 0x80;
+
+/// What all parts of one table share.
+#[derive(Debug)]
+pub(super) struct Common {
+    /// Number of the table among those of its operator.
+    table: u8,
+    /// Settings.
+    config: StateConfig,
+    /// The snapshot being written.
+    running: Deltas,
+    /// What the next snapshot begins with: deletes and evicted changes.
+    next: Deltas,
+    /// Where keys go that do not fit into memory; opened with the first.
+    backend: Option<Box<dyn StateBackend>>,
+    /// A value's stored form, kept for its memory.
+    scratch: Vec<u8>,
+}
+
+impl Common {
+    /// Of a table with this number.
+    pub(super) fn new(table: u8, config: StateConfig) -> Self {
+        let time = if config.ttl_ms.is_some() { HAS_TIME } else { 0 };
+        Self {
+            table: table | time,
+            config,
+            running: Deltas::default(),
+            next: Deltas::default(),
+            backend: None,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Number of the table.
+    pub(super) fn table(&self) -> u8 {
+        self.table & !HAS_TIME
+    }
+
+    /// Key groups of the statement.
+    pub(super) fn key_groups(&self) -> u32 {
+        self.config.key_groups
+    }
+
+    /// A place in the table.
+    fn place(&self, namespace: i64) -> Place {
+        Place {
+            table: self.table,
+            namespace,
+        }
+    }
+
+    /// The barrier: what was kept for the next snapshot begins it.
+    pub(super) fn freeze(&mut self) {
+        let mut next = std::mem::take(&mut self.next);
+        next.append_to(&mut self.running);
+    }
+
+    /// Takes the snapshot, which is complete.
+    pub(super) fn take(&mut self, out: &mut Deltas) {
+        self.running.append_to(out);
+    }
+
+    /// Notes that a namespace is gone.
+    pub(super) fn drop_namespace(&mut self, namespace: i64, key_group: u32) {
+        let place = self.place(namespace);
+        self.next.push(key_group, &Entry::Drop { place });
+    }
+
+    /// Whether keys may be moved out of memory.
+    pub(super) fn may_spill(&self) -> bool {
+        self.config.spill.is_some()
+    }
+
+    /// The backend, opened if needed; absent when nothing may be spilled.
+    fn backend(&mut self) -> Result<Option<&mut Box<dyn StateBackend>>> {
+        if self.backend.is_none()
+            && let Some(space) = &self.config.spill
+        {
+            let name = format!("{}-{}", self.config.name, self.table());
+            self.backend = Some(space.open(&name)?);
+        }
+        Ok(self.backend.as_mut())
+    }
+
+    /// Memory held, in bytes.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.running.memory_bytes() + self.next.memory_bytes() + self.scratch.capacity()
+    }
+}
+
+/// The key of a spilled key: namespace in order, key group in order, then the key.
+fn spilled_key(namespace: i64, key_group: u32, key: &[u8]) -> Vec<u8> {
+    let mut bytes = spilled_prefix(namespace).to_vec();
+    bytes.extend_from_slice(&key_group.to_be_bytes());
+    bytes.extend_from_slice(key);
+    bytes
+}
+
+/// What the spilled keys of a namespace begin with.
+fn spilled_prefix(namespace: i64) -> [u8; 8] {
+    (namespace.cast_unsigned() ^ (1 << 63)).to_be_bytes()
+}
+
+/// Bytes before the key in a spilled key.
+const SPILLED_PREFIX_BYTES: usize = 12;
+
+/// Key group and key of a spilled key.
+fn split_spilled(spilled: &[u8]) -> (u32, &[u8]) {
+    let (head, key) = spilled.split_at(SPILLED_PREFIX_BYTES.min(spilled.len()));
+    let key_group = head
+        .last_chunk::<4>()
+        .map_or(0, |bytes| u32::from_be_bytes(*bytes));
+    (key_group, key)
+}
+
+/// Keys and values of one namespace.
+#[derive(Debug)]
+pub(super) struct Keyed<V> {
+    /// The namespace.
+    namespace: i64,
+    /// Keys to ids.
+    groups: GroupTable,
+    /// Values by id.
+    values: V,
+    /// [`DIRTY`] and so on, by id.
+    flags: Vec<u8>,
+    /// Ids that may be dirty; each dirty one is in it.
+    dirty: Vec<u32>,
+    /// Ids that may be frozen; each frozen one is in it.
+    frozen: Vec<u32>,
+    /// When each id was last written; empty without a TTL.
+    written_ms: Vec<i64>,
+    /// Where the search for cold or expired ids goes on.
+    hand: u32,
+    /// Keys that are in the backend only.
+    spilled: usize,
+    /// Key groups of which a checkpoint may hold keys of this namespace.
+    logged: Vec<bool>,
+}
+
+impl<V: Values> Keyed<V> {
+    /// No keys.
+    pub(super) fn new(namespace: i64, values: V) -> Self {
+        Self {
+            namespace,
+            groups: GroupTable::default(),
+            values,
+            flags: Vec::new(),
+            dirty: Vec::new(),
+            frozen: Vec::new(),
+            written_ms: Vec::new(),
+            hand: 0,
+            spilled: 0,
+            logged: Vec::new(),
+        }
+    }
+
+    /// Values by id.
+    pub(super) fn values(&self) -> &V {
+        &self.values
+    }
+
+    /// Values by id, to be changed for ids that [`Self::upsert`] has returned since the last barrier.
+    pub(super) fn values_mut(&mut self) -> &mut V {
+        &mut self.values
+    }
+
+    /// The key of an id in use.
+    pub(super) fn key(&self, id: u32) -> &[u8] {
+        self.groups.key(id)
+    }
+
+    /// The key group of an id in use.
+    fn key_group(&self, common: &Common, id: u32) -> u32 {
+        crate::graph::key_group::key_group(self.groups.hash(id), common.config.key_groups)
+    }
+
+    /// Ids in use from `first` on, ascending.
+    pub(super) fn ids_from(&self, first: u32) -> impl Iterator<Item = u32> {
+        self.groups.ids_from(first)
+    }
+
+    /// One past the largest id.
+    pub(super) fn capacity(&self) -> usize {
+        self.groups.capacity()
+    }
+
+    /// Keys held, spilled ones included.
+    pub(super) fn len(&self) -> usize {
+        self.groups.len() + self.spilled
+    }
+
+    /// The id of a key that is about to be changed, and whether it is new.
+    pub(super) fn upsert(
+        &mut self,
+        common: &mut Common,
+        (key, hash): (&[u8], u64),
+        now_ms: i64,
+    ) -> Result<(u32, bool)> {
+        let (id, mut is_new) = self.insert(common, key, hash)?;
+        if let Some(ttl_ms) = common.config.ttl_ms {
+            let written = &mut self.written_ms[id as usize];
+            let is_expired = !is_new && written.saturating_add(ttl_ms) <= now_ms;
+            *written = now_ms;
+            if is_expired {
+                self.touch(common, id);
+                self.values.clear(id);
+                is_new = true;
+            }
+        }
+        self.touch(common, id);
+        Ok((id, is_new))
+    }
+
+    /// The id of a key, if it is held and not expired. Its value is not to be changed.
+    pub(super) fn find(
+        &mut self,
+        common: &mut Common,
+        (key, hash): (&[u8], u64),
+        now_ms: i64,
+    ) -> Result<Option<u32>> {
+        let found = match self.groups.find(key, hash) {
+            Some(id) => Some(id),
+            None if self.spilled > 0 => self.fetch(common, key, hash)?,
+            None => None,
+        };
+        let Some(id) = found else {
+            return Ok(None);
+        };
+        self.flags[id as usize] |= SEEN;
+        if let Some(ttl_ms) = common.config.ttl_ms
+            && self.written_ms[id as usize].saturating_add(ttl_ms) <= now_ms
+        {
+            return Ok(None);
+        }
+        Ok(Some(id))
+    }
+
+    /// The id of a key, inserted or fetched when it is not in memory; whether it is new.
+    fn insert(&mut self, common: &mut Common, key: &[u8], hash: u64) -> Result<(u32, bool)> {
+        if self.spilled > 0
+            && self.groups.find(key, hash).is_none()
+            && let Some(id) = self.fetch(common, key, hash)?
+        {
+            return Ok((id, false));
+        }
+        let (id, is_new) = self.groups.id_of(key, hash)?;
+        if is_new {
+            self.make_room(common);
+            self.flags[id as usize] = NEW;
+        }
+        Ok((id, is_new))
+    }
+
+    /// Makes room for every id.
+    fn make_room(&mut self, common: &Common) {
+        let capacity = self.groups.capacity();
+        if self.flags.len() < capacity {
+            self.flags.resize(capacity, 0);
+            self.values.resize(capacity);
+            if common.config.ttl_ms.is_some() {
+                self.written_ms.resize(capacity, 0);
+            }
+        }
+    }
+
+    /// Brings a key back from the backend, if it is there.
+    fn fetch(&mut self, common: &mut Common, key: &[u8], hash: u64) -> Result<Option<u32>> {
+        let key_group = crate::graph::key_group::key_group(hash, common.config.key_groups);
+        let Some(backend) = common.backend()? else {
+            return Ok(None);
+        };
+        let Some(value) = backend.get(&spilled_key(self.namespace, key_group, key))? else {
+            return Ok(None);
+        };
+        let (id, _) = self.groups.id_of(key, hash)?;
+        self.make_room(common);
+        self.read(id, &value, common.table)?;
+        self.flags[id as usize] = STALE;
+        self.spilled -= 1;
+        Ok(Some(id))
+    }
+
+    /// Reads the stored form of a value; `table` tells whether it begins with a time.
+    fn read(&mut self, id: u32, value: &[u8], table: u8) -> Result<()> {
+        let mut input = Reader::new(value);
+        if table & HAS_TIME != 0 {
+            let written_ms = input.i64()?;
+            if let Some(slot) = self.written_ms.get_mut(id as usize) {
+                *slot = written_ms;
+            }
+        }
+        self.values.read(id, &mut input)?;
+        if input.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::corrupt("state is longer than its value"))
+        }
+    }
+
+    /// Appends the stored form of a value.
+    fn write(&self, id: u32, out: &mut Vec<u8>) {
+        if let Some(written_ms) = self.written_ms.get(id as usize) {
+            out.put_i64(*written_ms);
+        }
+        self.values.write(id, out);
+    }
+
+    /// Notes that an id is about to change.
+    fn touch(&mut self, common: &mut Common, id: u32) {
+        let flags = self.flags[id as usize];
+        if flags & (DIRTY | FROZEN | SEEN) == DIRTY | SEEN {
+            return;
+        }
+        if flags & FROZEN != 0 {
+            self.log_put(common, id, Log::Running);
+        }
+        if flags & DIRTY == 0 {
+            self.dirty.push(id);
+        }
+        self.flags[id as usize] = (flags & !FROZEN) | DIRTY | SEEN;
+    }
+
+    /// Writes the present value of an id into a snapshot.
+    fn log_put(&mut self, common: &mut Common, id: u32, log: Log) {
+        let key_group = self.key_group(common, id);
+        let mut value = std::mem::take(&mut common.scratch);
+        value.clear();
+        self.write(id, &mut value);
+        let entry = Entry::Put {
+            place: common.place(self.namespace),
+            key: self.groups.key(id),
+            value: &value,
+        };
+        match log {
+            Log::Running => common.running.push(key_group, &entry),
+            Log::Next => common.next.push(key_group, &entry),
+        }
+        common.scratch = value;
+        self.note_logged(key_group);
+    }
+
+    /// Notes that a checkpoint may hold keys of a key group.
+    fn note_logged(&mut self, key_group: u32) {
+        let index = key_group as usize;
+        if self.logged.len() <= index {
+            self.logged.resize(index + 1, false);
+        }
+        self.logged[index] = true;
+    }
+
+    /// Forgets a key.
+    pub(super) fn remove(&mut self, common: &mut Common, id: u32) -> Result<()> {
+        let flags = self.flags[id as usize];
+        let key_group = self.key_group(common, id);
+        if flags & FROZEN != 0 {
+            self.log_put(common, id, Log::Running);
+        }
+        if flags & NEW == 0 {
+            let place = common.place(self.namespace);
+            let key = self.groups.key(id);
+            common.next.push(key_group, &Entry::Delete { place, key });
+        }
+        if flags & STALE != 0
+            && let Some(backend) = common.backend()?
+        {
+            backend.remove(&spilled_key(self.namespace, key_group, self.groups.key(id)))?;
+        }
+        self.forget(id);
+        Ok(())
+    }
+
+    /// Takes an id out of memory.
+    fn forget(&mut self, id: u32) {
+        self.values.clear(id);
+        self.groups.remove(id);
+        self.flags[id as usize] = 0;
+    }
+
+    /// The barrier: what is dirty belongs to the snapshot.
+    pub(super) fn freeze(&mut self) {
+        for id in self.dirty.drain(..) {
+            let flags = &mut self.flags[id as usize];
+            if *flags & DIRTY != 0 {
+                *flags = (*flags & !(DIRTY | NEW)) | FROZEN;
+                self.frozen.push(id);
+            }
+        }
+    }
+
+    /// Writes at most `limit` keys of the snapshot; how many are left to look at.
+    pub(super) fn write_frozen(&mut self, common: &mut Common, limit: usize) -> usize {
+        for _ in 0..limit {
+            let Some(id) = self.frozen.pop() else {
+                break;
+            };
+            if self.flags[id as usize] & FROZEN != 0 {
+                self.flags[id as usize] &= !FROZEN;
+                self.log_put(common, id, Log::Running);
+            }
+        }
+        self.frozen.len()
+    }
+
+    /// Takes over an entry of a checkpoint.
+    pub(super) fn load(
+        &mut self,
+        common: &mut Common,
+        key_group: u32,
+        entry: &Entry<'_>,
+    ) -> Result<()> {
+        match entry {
+            Entry::Put { key, value, place } => {
+                let hash = hash_in(key, key_group, common.config.key_groups);
+                let (id, is_new) = self.insert(common, key, hash)?;
+                if is_new {
+                    self.flags[id as usize] = 0;
+                } else {
+                    self.values.clear(id);
+                }
+                self.note_logged(key_group);
+                self.read(id, value, place.table)
+            }
+            Entry::Delete { key, .. } => {
+                let hash = hash_in(key, key_group, common.config.key_groups);
+                if let Some(id) = self.find(common, (key, hash), i64::MIN)? {
+                    if self.flags[id as usize] & STALE != 0
+                        && let Some(backend) = common.backend()?
+                    {
+                        backend.remove(&spilled_key(self.namespace, key_group, key))?;
+                    }
+                    self.forget(id);
+                }
+                Ok(())
+            }
+            Entry::Drop { .. } => Err(Error::internal("a namespace drops itself")),
+        }
+    }
+
+    /// Shows every key of some key groups with its stored value.
+    pub(super) fn export(&self, common: &Common, visit: &mut ExportVisit<'_>) -> Result<()> {
+        let place = common.place(self.namespace);
+        let mut stored = Vec::new();
+        for id in self.groups.ids() {
+            stored.clear();
+            self.write(id, &mut stored);
+            let key = self.groups.key(id);
+            let value = stored.as_slice();
+            visit(
+                self.key_group(common, id),
+                &Entry::Put { place, key, value },
+            )?;
+        }
+        let Some(backend) = common.backend.as_ref().filter(|_| self.spilled > 0) else {
+            return Ok(());
+        };
+        backend.scan(&spilled_prefix(self.namespace), &mut |spilled, value| {
+            let (key_group, key) = split_spilled(spilled);
+            let hash = hash_in(key, key_group, common.config.key_groups);
+            if self.groups.find(key, hash).is_some() {
+                return Ok(());
+            }
+            visit(key_group, &Entry::Put { place, key, value })
+        })
+    }
+
+    /// Moves cold keys to the backend: at most `count`, or until `heap_bytes` are given back. Keys that were looked at since the
+    /// last call are passed over once (clock algorithm). Returns how many were moved.
+    pub(super) fn evict(
+        &mut self,
+        common: &mut Common,
+        count: usize,
+        heap_bytes: usize,
+    ) -> Result<usize> {
+        let capacity = u32::try_from(self.groups.capacity()).unwrap_or(u32::MAX);
+        let (mut moved, mut freed) = (0, 0);
+        for _ in 0..u64::from(capacity) * 2 {
+            if moved >= count || (heap_bytes > 0 && freed >= heap_bytes) {
+                break;
+            }
+            let id = self.hand;
+            self.hand = if id + 1 >= capacity { 0 } else { id + 1 };
+            if !self.groups.holds(id) {
+                continue;
+            }
+            if self.flags[id as usize] & SEEN != 0 {
+                self.flags[id as usize] &= !SEEN;
+                continue;
+            }
+            freed += self.values.heap_bytes(id) + self.groups.key(id).len();
+            self.spill(common, id)?;
+            moved += 1;
+        }
+        Ok(moved)
+    }
+
+    /// Moves one key to the backend.
+    fn spill(&mut self, common: &mut Common, id: u32) -> Result<()> {
+        let flags = self.flags[id as usize];
+        if flags & FROZEN != 0 {
+            self.log_put(common, id, Log::Running);
+        }
+        if flags & DIRTY != 0 {
+            self.log_put(common, id, Log::Next);
+        }
+        let key = spilled_key(
+            self.namespace,
+            self.key_group(common, id),
+            self.groups.key(id),
+        );
+        let mut value = std::mem::take(&mut common.scratch);
+        value.clear();
+        self.write(id, &mut value);
+        let Some(backend) = common.backend()? else {
+            return Err(Error::internal("state was spilled without a place for it"));
+        };
+        backend.put(&key, &value)?;
+        common.scratch = value;
+        self.forget(id);
+        self.spilled += 1;
+        Ok(())
+    }
+
+    /// Forgets keys of the next `limit` ids that were not written for the TTL; spilled ones are found when they are looked up.
+    pub(super) fn expire(&mut self, common: &mut Common, now_ms: i64, limit: u32) -> Result<()> {
+        let Some(ttl_ms) = common.config.ttl_ms else {
+            return Ok(());
+        };
+        let capacity = u32::try_from(self.groups.capacity()).unwrap_or(u32::MAX);
+        for _ in 0..limit.min(capacity) {
+            let id = self.hand;
+            self.hand = if id + 1 >= capacity { 0 } else { id + 1 };
+            if self.groups.holds(id)
+                && self.written_ms[id as usize].saturating_add(ttl_ms) <= now_ms
+            {
+                self.remove(common, id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Key groups of which a checkpoint may hold keys of this namespace, once what is frozen is written.
+    pub(super) fn logged(&mut self, common: &Common) -> Vec<u32> {
+        for index in 0..self.frozen.len() {
+            let id = self.frozen[index];
+            if self.flags[id as usize] & FROZEN != 0 {
+                self.note_logged(self.key_group(common, id));
+            }
+        }
+        (0..)
+            .zip(&self.logged)
+            .filter(|(_, is_logged)| **is_logged)
+            .map(|(key_group, _)| key_group)
+            .collect()
+    }
+
+    /// Forgets what the backend holds of this namespace.
+    pub(super) fn clear_backend(&mut self, common: &mut Common) -> Result<()> {
+        let Some(backend) = &mut common.backend else {
+            return Ok(());
+        };
+        let mut keys = Vec::new();
+        backend.scan(&spilled_prefix(self.namespace), &mut |key, _| {
+            keys.push(key.to_vec());
+            Ok(())
+        })?;
+        self.spilled = 0;
+        keys.iter().try_for_each(|key| backend.remove(key))
+    }
+
+    /// Brings every key back from the backend.
+    pub(super) fn fetch_all(&mut self, common: &mut Common) -> Result<()> {
+        let Some(backend) = common.backend.as_ref().filter(|_| self.spilled > 0) else {
+            return Ok(());
+        };
+        let mut spilled = Vec::new();
+        backend.scan(&spilled_prefix(self.namespace), &mut |key, value| {
+            spilled.push((key.to_vec(), value.to_vec()));
+            Ok(())
+        })?;
+        for (spilled_key, value) in spilled {
+            let (key_group, key) = split_spilled(&spilled_key);
+            let hash = hash_in(key, key_group, common.config.key_groups);
+            let (id, is_new) = self.groups.id_of(key, hash)?;
+            if is_new {
+                self.make_room(common);
+                self.read(id, &value, common.table)?;
+                self.flags[id as usize] = STALE;
+            }
+        }
+        self.spilled = 0;
+        Ok(())
+    }
+
+    /// Forgets the keys of a key group without a word to any checkpoint: the checkpoint says so itself.
+    pub(super) fn drop_key_group(&mut self, common: &mut Common, key_group: u32) -> Result<()> {
+        self.fetch_all(common)?;
+        let ids: Vec<u32> = self.groups.ids().collect();
+        for id in ids {
+            if self.key_group(common, id) == key_group {
+                self.forget(id);
+            }
+        }
+        if let Some(is_logged) = self.logged.get_mut(key_group as usize) {
+            *is_logged = false;
+        }
+        Ok(())
+    }
+
+    /// Keys in memory.
+    pub(super) fn held(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Keys that fit in without growing.
+    pub(super) fn room(&self) -> usize {
+        self.groups.room()
+    }
+
+    /// Keys of the snapshot that are left to look at.
+    pub(super) fn frozen_count(&self) -> usize {
+        self.frozen.len()
+    }
+
+    /// Memory held, in bytes.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.groups.memory_bytes()
+            + self.values.memory_bytes()
+            + self.flags.capacity()
+            + (self.dirty.capacity() + self.frozen.capacity()) * size_of::<u32>()
+            + self.written_ms.capacity() * size_of::<i64>()
+    }
+}
+
+/// Is shown the key group of an entry, and the entry.
+pub type ExportVisit<'a> = dyn FnMut(u32, &Entry<'_>) -> Result<()> + 'a;
+
+/// Which snapshot an entry goes to.
+#[derive(Debug, Clone, Copy)]
+enum Log {
+    /// The one being written.
+    Running,
+    /// The one after the next barrier.
+    Next,
+}

@@ -1,0 +1,230 @@
+//! A table whose keys live in namespaces that are dropped whole: windows, and timers.
+//!
+//! Place in the flow: as [`super::KeyedTable`], for operators whose state ends at a time. Invariant: a dropped namespace costs one
+//! entry per key group in the next checkpoint, not one per key.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use crate::checkpoint::entry::Entry;
+use crate::error::Result;
+use crate::state::EncodedKeys;
+use crate::state::delta::Deltas;
+use crate::state::keyed::{Common, ExportVisit, Keyed, StateConfig, Values};
+use crate::state::table::{StateTable, make_room};
+
+/// Makes the values of a namespace that is opened.
+pub type MakeValues<V> = Box<dyn Fn() -> Result<V> + Send>;
+
+/// Keys and values by namespace.
+pub struct Slices<V> {
+    /// What the namespaces share.
+    common: Common,
+    /// Makes the values of a namespace.
+    make: MakeValues<V>,
+    /// Namespaces in order.
+    open: BTreeMap<i64, Keyed<V>>,
+    /// Dropped ones of which the snapshot being written still needs keys.
+    dropped: Vec<Keyed<V>>,
+}
+
+impl<V: Debug> Debug for Slices<V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Slices")
+            .field("common", &self.common)
+            .field("open", &self.open)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One namespace, for reading.
+#[derive(Debug)]
+pub struct Slice<'a, V> {
+    /// Its keys and values.
+    keyed: &'a Keyed<V>,
+}
+
+impl<V: Values> Slice<'_, V> {
+    /// Values by id.
+    pub fn values(&self) -> &V {
+        self.keyed.values()
+    }
+
+    /// The encoded key of an id in use.
+    pub fn key(&self, id: u32) -> &[u8] {
+        self.keyed.key(id)
+    }
+
+    /// Ids in use from `first` on, at most `count`, ascending.
+    pub fn ids(&self, first: u32, count: usize) -> Vec<u32> {
+        self.keyed.ids_from(first).take(count).collect()
+    }
+}
+
+impl<V: Values> Slices<V> {
+    /// No namespaces; `number` tells the tables of an operator apart and never changes.
+    pub fn new(number: u8, config: StateConfig, make: MakeValues<V>) -> Self {
+        let config = StateConfig {
+            // Namespaces are dropped, so their keys do not expire.
+            ttl_ms: None,
+            ..config
+        };
+        Self {
+            common: Common::new(number, config),
+            make,
+            open: BTreeMap::new(),
+            dropped: Vec::new(),
+        }
+    }
+
+    /// The ids of keys of a namespace that are about to be changed, new ones included, and the values to change. A namespace that is
+    /// not open is opened.
+    ///
+    /// # Errors
+    /// As [`super::KeyedTable::upsert`], and what making values returns.
+    pub fn upsert(
+        &mut self,
+        namespace: i64,
+        keys: &EncodedKeys,
+        ids: &mut Vec<u32>,
+    ) -> Result<&mut V> {
+        ids.clear();
+        ids.reserve(keys.len());
+        let keyed = open(&mut self.open, namespace, &self.make)?;
+        let mut start = 0;
+        for (end, hash) in keys.ends.iter().zip(&keys.hashes) {
+            let key = &keys.bytes[start..*end];
+            start = *end;
+            let (id, _) = keyed.upsert(&mut self.common, (key, *hash), 0)?;
+            ids.push(id);
+        }
+        Ok(keyed.values_mut())
+    }
+
+    /// The first namespace.
+    pub fn first(&self) -> Option<i64> {
+        self.open.first_key_value().map(|(namespace, _)| *namespace)
+    }
+
+    /// A namespace whose spilled keys are back in memory.
+    ///
+    /// # Errors
+    /// `Unavailable` when spilled state cannot be read.
+    pub fn slice(&mut self, namespace: i64) -> Result<Option<Slice<'_, V>>> {
+        if let Some(keyed) = self.open.get_mut(&namespace) {
+            keyed.fetch_all(&mut self.common)?;
+        }
+        Ok(self.open.get(&namespace).map(|keyed| Slice { keyed }))
+    }
+
+    /// Drops a namespace.
+    ///
+    /// # Errors
+    /// `Unavailable` when spilled state cannot be changed.
+    pub fn drop_slice(&mut self, namespace: i64) -> Result<()> {
+        let Some(mut keyed) = self.open.remove(&namespace) else {
+            return Ok(());
+        };
+        for key_group in keyed.logged(&self.common) {
+            self.common.drop_namespace(namespace, key_group);
+        }
+        keyed.clear_backend(&mut self.common)?;
+        if keyed.frozen_count() > 0 {
+            self.dropped.push(keyed);
+        }
+        Ok(())
+    }
+}
+
+impl<V: Values> StateTable for Slices<V> {
+    fn number(&self) -> u8 {
+        self.common.table()
+    }
+
+    fn freeze(&mut self) {
+        self.common.freeze();
+        self.open.values_mut().for_each(Keyed::freeze);
+    }
+
+    fn write_frozen(&mut self, limit: usize) -> Result<bool> {
+        let mut left = limit;
+        for keyed in self.dropped.iter_mut().chain(self.open.values_mut()) {
+            let before = keyed.frozen_count();
+            if before > 0 {
+                let after = keyed.write_frozen(&mut self.common, left);
+                left -= before - after;
+                if after > 0 {
+                    return Ok(false);
+                }
+            }
+        }
+        self.dropped.clear();
+        Ok(true)
+    }
+
+    fn take_snapshot(&mut self, out: &mut Deltas) {
+        self.common.take(out);
+    }
+
+    fn load(&mut self, key_group: u32, entry: &Entry<'_>) -> Result<()> {
+        let namespace = entry.place().namespace;
+        let keyed = match (entry, self.open.get_mut(&namespace)) {
+            (_, Some(keyed)) => keyed,
+            (Entry::Put { .. }, None) => open(&mut self.open, namespace, &self.make)?,
+            (Entry::Delete { .. } | Entry::Drop { .. }, None) => return Ok(()),
+        };
+        if let Entry::Drop { .. } = entry {
+            keyed.drop_key_group(&mut self.common, key_group)?;
+        } else {
+            keyed.load(&mut self.common, key_group, entry)?;
+        }
+        if keyed.len() == 0 {
+            self.open.remove(&namespace);
+        }
+        Ok(())
+    }
+
+    fn export(&self, visit: &mut ExportVisit<'_>) -> Result<()> {
+        self.open
+            .values()
+            .try_for_each(|keyed| keyed.export(&self.common, visit))
+    }
+
+    /// The latest namespaces, which are needed last, spill first.
+    fn make_room(&mut self, rows: usize, limit_bytes: usize) -> Result<()> {
+        let bytes = self.memory_bytes();
+        if bytes.saturating_mul(2) <= limit_bytes {
+            return Ok(());
+        }
+        self.open
+            .values_mut()
+            .rev()
+            .try_for_each(|keyed| make_room(keyed, &mut self.common, rows, (bytes, limit_bytes)))
+    }
+
+    fn expire(&mut self, _now_ms: i64) -> Result<()> {
+        Ok(())
+    }
+
+    fn memory_bytes(&self) -> usize {
+        let parts = self.open.values().chain(&self.dropped);
+        self.common.memory_bytes() + parts.map(Keyed::memory_bytes).sum::<usize>()
+    }
+
+    fn keys(&self) -> usize {
+        self.open.values().map(Keyed::len).sum()
+    }
+}
+
+/// The namespace, opened if needed.
+fn open<'a, V: Values>(
+    slices: &'a mut BTreeMap<i64, Keyed<V>>,
+    namespace: i64,
+    make: &MakeValues<V>,
+) -> Result<&'a mut Keyed<V>> {
+    use std::collections::btree_map::Entry as Place;
+    Ok(match slices.entry(namespace) {
+        Place::Occupied(entry) => entry.into_mut(),
+        Place::Vacant(entry) => entry.insert(Keyed::new(namespace, make()?)),
+    })
+}

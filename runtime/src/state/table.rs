@@ -1,0 +1,252 @@
+//! A table of keys and values, and what every table of state can do.
+//!
+//! Place in the flow: operators work on their tables; the subtask takes snapshots of them, restores them and keeps them within
+//! memory, without the operator's help. Invariant: what [`StateTable::freeze`] saw is what the snapshot holds, whatever happens to
+//! the table while it is being written.
+
+use std::fmt::Debug;
+
+use crate::checkpoint::entry::Entry;
+use crate::error::{Error, Result};
+use crate::state::EncodedKeys;
+use crate::state::delta::Deltas;
+use crate::state::keyed::{Common, ExportVisit, Keyed, StateConfig, Values, hash_in};
+
+/// What the subtask does with a table.
+pub trait StateTable: Debug {
+    /// Its number among the tables of the operator.
+    fn number(&self) -> u8;
+
+    /// The barrier: what has changed since the last one belongs to the snapshot. The one before is complete.
+    fn freeze(&mut self);
+
+    /// Writes about `limit` keys of the snapshot; true once it is complete.
+    ///
+    /// # Errors
+    /// `Internal` only.
+    fn write_frozen(&mut self, limit: usize) -> Result<bool>;
+
+    /// Takes the complete snapshot.
+    fn take_snapshot(&mut self, out: &mut Deltas);
+
+    /// Takes over an entry of a checkpoint; entries of a key group come in the order in which they were written.
+    ///
+    /// # Errors
+    /// `Corrupt` when the value is not of this table; `Unavailable` when it has to spill and cannot.
+    fn load(&mut self, key_group: u32, entry: &Entry<'_>) -> Result<()>;
+
+    /// Shows every key as an entry.
+    ///
+    /// # Errors
+    /// What `visit` returns; `Unavailable` when spilled state cannot be read.
+    fn export(&self, visit: &mut ExportVisit<'_>) -> Result<()>;
+
+    /// Moves cold keys out of memory when `rows` more keys would take the table past `limit_bytes`, or it is past it.
+    ///
+    /// # Errors
+    /// `Unavailable` when the device refuses.
+    fn make_room(&mut self, rows: usize, limit_bytes: usize) -> Result<()>;
+
+    /// Forgets some keys that were not written for the TTL.
+    ///
+    /// # Errors
+    /// `Unavailable` when the device refuses.
+    fn expire(&mut self, now_ms: i64) -> Result<()>;
+
+    /// Memory held, in bytes.
+    fn memory_bytes(&self) -> usize;
+
+    /// Keys held, spilled ones included.
+    fn keys(&self) -> usize;
+}
+
+/// Ids looked at per batch for expired keys: a table of a million keys is passed every few hundred batches (guess, unmeasured).
+pub(super) const EXPIRE_IDS: u32 = 4096;
+
+/// Share of a full table that is moved out of memory at once, so that the search for cold keys is worth it (guess, unmeasured).
+const EVICT_SHARE: usize = 8;
+
+/// A table of keys and values.
+///
+/// # Example
+/// ```
+/// use weir_runtime::state::{KeyedTable, StateConfig};
+/// // A set of keys that a checkpoint follows.
+/// let mut seen = KeyedTable::new(0, (), StateConfig::in_memory("dedup", 128));
+/// let (_, is_new) = seen.upsert_in(b"order-1", 5, 0)?;
+/// assert!(is_new);
+/// let (_, is_new) = seen.upsert_in(b"order-1", 5, 0)?;
+/// assert!(!is_new);
+/// # Ok::<(), weir_runtime::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct KeyedTable<V> {
+    /// What parts of a table share.
+    common: Common,
+    /// The only part.
+    keyed: Keyed<V>,
+}
+
+impl<V: Values> KeyedTable<V> {
+    /// An empty table; `number` tells the tables of an operator apart and never changes.
+    pub fn new(number: u8, values: V, config: StateConfig) -> Self {
+        Self {
+            common: Common::new(number, config),
+            keyed: Keyed::new(0, values),
+        }
+    }
+
+    /// The ids of keys that are about to be changed, new ones included; `on_new` is told each new id in order.
+    ///
+    /// # Units
+    /// `now_ms` is the time that the TTL counts in; without a TTL it does not matter.
+    ///
+    /// # Errors
+    /// `Internal` past four billion keys in one subtask; `Unavailable` when spilled state cannot be read.
+    pub fn upsert(
+        &mut self,
+        keys: &EncodedKeys,
+        now_ms: i64,
+        ids: &mut Vec<u32>,
+        mut on_new: impl FnMut(u32),
+    ) -> Result<()> {
+        ids.clear();
+        ids.reserve(keys.len());
+        let mut start = 0;
+        for (end, hash) in keys.ends.iter().zip(&keys.hashes) {
+            let key = &keys.bytes[start..*end];
+            start = *end;
+            let (id, is_new) = self.keyed.upsert(&mut self.common, (key, *hash), now_ms)?;
+            if is_new {
+                on_new(id);
+            }
+            ids.push(id);
+        }
+        Ok(())
+    }
+
+    /// The id of one key that is about to be changed, and whether it is new. Its key group is given, as it may come from a part of
+    /// the key only.
+    ///
+    /// # Errors
+    /// As [`KeyedTable::upsert`].
+    pub fn upsert_in(&mut self, key: &[u8], key_group: u32, now_ms: i64) -> Result<(u32, bool)> {
+        let hash = hash_in(key, key_group, self.common.key_groups());
+        self.keyed.upsert(&mut self.common, (key, hash), now_ms)
+    }
+
+    /// The id of a key, if it is held. Its value is not to be changed.
+    ///
+    /// # Errors
+    /// `Unavailable` when spilled state cannot be read.
+    pub fn find_in(&mut self, key: &[u8], key_group: u32, now_ms: i64) -> Result<Option<u32>> {
+        let hash = hash_in(key, key_group, self.common.key_groups());
+        self.keyed.find(&mut self.common, (key, hash), now_ms)
+    }
+
+    /// Forgets a key; its id may be given to another.
+    ///
+    /// # Errors
+    /// `Unavailable` when spilled state cannot be changed.
+    pub fn remove(&mut self, id: u32) -> Result<()> {
+        self.keyed.remove(&mut self.common, id)
+    }
+
+    /// The encoded key of an id in use.
+    pub fn key(&self, id: u32) -> &[u8] {
+        self.keyed.key(id)
+    }
+
+    /// Values by id.
+    pub fn values(&self) -> &V {
+        self.keyed.values()
+    }
+
+    /// Values by id; only those that an upsert has returned since the last barrier may be changed.
+    pub fn values_mut(&mut self) -> &mut V {
+        self.keyed.values_mut()
+    }
+
+    /// One past the largest id: what arrays beside the table must have room for.
+    pub fn capacity(&self) -> usize {
+        self.keyed.capacity()
+    }
+}
+
+/// Keeps one part of a table within memory.
+pub(super) fn make_room<V: Values>(
+    keyed: &mut Keyed<V>,
+    common: &mut Common,
+    rows: usize,
+    (bytes, limit_bytes): (usize, usize),
+) -> Result<()> {
+    if !common.may_spill() {
+        return Ok(());
+    }
+    let held = keyed.held();
+    let free = keyed.room();
+    // Columns double when they are full, so a full table of half of the limit does not grow any more.
+    let would_grow = free < rows && bytes.saturating_mul(2) > limit_bytes;
+    if would_grow {
+        keyed.evict(common, rows.max(held / EVICT_SHARE), 0)?;
+    } else if bytes > limit_bytes {
+        let excess = bytes - limit_bytes + limit_bytes / EVICT_SHARE;
+        keyed.evict(common, held / EVICT_SHARE, excess)?;
+    }
+    Ok(())
+}
+
+impl<V: Values> StateTable for KeyedTable<V> {
+    fn number(&self) -> u8 {
+        self.common.table()
+    }
+
+    fn freeze(&mut self) {
+        self.common.freeze();
+        self.keyed.freeze();
+    }
+
+    fn write_frozen(&mut self, limit: usize) -> Result<bool> {
+        Ok(self.keyed.write_frozen(&mut self.common, limit) == 0)
+    }
+
+    fn take_snapshot(&mut self, out: &mut Deltas) {
+        self.common.take(out);
+    }
+
+    fn load(&mut self, key_group: u32, entry: &Entry<'_>) -> Result<()> {
+        if entry.place().namespace != 0 {
+            return Err(Error::corrupt("state of a namespace in a table without"));
+        }
+        self.keyed.load(&mut self.common, key_group, entry)
+    }
+
+    fn export(&self, visit: &mut ExportVisit<'_>) -> Result<()> {
+        self.keyed.export(&self.common, visit)
+    }
+
+    fn make_room(&mut self, rows: usize, limit_bytes: usize) -> Result<()> {
+        let bytes = self.memory_bytes();
+        make_room(
+            &mut self.keyed,
+            &mut self.common,
+            rows,
+            (bytes, limit_bytes),
+        )
+    }
+
+    fn expire(&mut self, now_ms: i64) -> Result<()> {
+        self.keyed.expire(&mut self.common, now_ms, EXPIRE_IDS)
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.common.memory_bytes() + self.keyed.memory_bytes()
+    }
+
+    fn keys(&self) -> usize {
+        self.keyed.len()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,361 @@
+//! Tables against a plain map: snapshots written bit by bit while the table changes, with keys spilled at any moment.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::checkpoint::entry::Place;
+use crate::state::backend::{SpillSpace, StateBackend, Visit};
+use crate::state::codec::{Reader, Writer};
+use crate::state::keyed::hash_in;
+use crate::state::{FjallSpace, Slices};
+
+/// A number per key.
+#[derive(Debug, Default)]
+struct Numbers(Vec<i64>);
+
+impl Values for Numbers {
+    fn resize(&mut self, len: usize) {
+        self.0.resize(len, 0);
+    }
+
+    fn clear(&mut self, id: u32) {
+        self.0[id as usize] = 0;
+    }
+
+    fn write(&self, id: u32, out: &mut Vec<u8>) {
+        out.put_i64(self.0[id as usize]);
+    }
+
+    fn read(&mut self, id: u32, input: &mut Reader<'_>) -> Result<()> {
+        self.0[id as usize] = input.i64()?;
+        Ok(())
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.0.capacity() * 8
+    }
+}
+
+/// A spill space in memory.
+#[derive(Debug, Default)]
+struct MemorySpace;
+
+/// Its tables.
+#[derive(Debug, Default)]
+struct MemoryBackend(Mutex<BTreeMap<Vec<u8>, Vec<u8>>>);
+
+impl SpillSpace for MemorySpace {
+    fn open(&self, _name: &str) -> Result<Box<dyn StateBackend>> {
+        Ok(Box::new(MemoryBackend::default()))
+    }
+}
+
+impl StateBackend for MemoryBackend {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        Ok(self.0.lock().unwrap().get(key).cloned())
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.0.lock().unwrap().insert(key.into(), value.into());
+        Ok(())
+    }
+
+    fn remove(&mut self, key: &[u8]) -> Result<()> {
+        self.0.lock().unwrap().remove(key);
+        Ok(())
+    }
+
+    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<()> {
+        let all = self.0.lock().unwrap().clone();
+        all.iter()
+            .filter(|(key, _)| key.starts_with(prefix))
+            .try_for_each(|(key, value)| visit(key, value))
+    }
+}
+
+/// Key groups of these tests.
+const KEY_GROUPS: u32 = 8;
+
+/// What happens to a table.
+#[derive(Debug, Clone)]
+enum Step {
+    /// A key grows.
+    Add(u8, i64),
+    /// A key goes.
+    Remove(u8),
+    /// A key is looked at.
+    Find(u8),
+    /// Cold keys leave memory.
+    Evict(usize),
+    /// A barrier; the snapshot before is completed first.
+    Barrier,
+    /// The snapshot goes on.
+    Write(usize),
+}
+
+/// Any step.
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => (0u8..24, 1i64..100).prop_map(|(key, by)| Step::Add(key, by)),
+        3 => (0u8..24).prop_map(Step::Remove),
+        1 => (0u8..24).prop_map(Step::Find),
+        2 => (1usize..12).prop_map(Step::Evict),
+        2 => Just(Step::Barrier),
+        3 => (1usize..5).prop_map(Step::Write),
+    ]
+}
+
+/// The key group of a key: one of a part of it, as in joins.
+fn key_group(key: u8) -> u32 {
+    u32::from(key / 2) % KEY_GROUPS
+}
+
+/// A checkpoint as a plain map, by key.
+type Stored = BTreeMap<Vec<u8>, i64>;
+
+/// Applies a snapshot to a checkpoint.
+fn apply(stored: &mut Stored, deltas: Deltas) {
+    for delta in deltas.into_groups() {
+        let mut input = Reader::new(&delta.entries);
+        while let Some(entry) = Entry::read(&mut input).unwrap() {
+            match entry {
+                Entry::Put { key, value, .. } => {
+                    assert_eq!(key_group(key[0]), delta.key_group);
+                    stored.insert(key.into(), Reader::new(value).i64().unwrap());
+                }
+                Entry::Delete { key, .. } => {
+                    stored.remove(key);
+                }
+                Entry::Drop { .. } => panic!("no namespaces here"),
+            }
+        }
+    }
+}
+
+/// A table, and what it must hold.
+struct Checked {
+    /// The table.
+    table: KeyedTable<Numbers>,
+    /// What it must hold.
+    model: BTreeMap<u8, i64>,
+    /// What it held at the barrier whose snapshot is being written.
+    frozen: Option<BTreeMap<u8, i64>>,
+    /// All snapshots together.
+    stored: Stored,
+}
+
+impl Checked {
+    /// An empty table that may spill.
+    fn new() -> Self {
+        let config = StateConfig {
+            spill: Some(Arc::new(MemorySpace)),
+            ..StateConfig::in_memory("test", KEY_GROUPS)
+        };
+        Self {
+            table: KeyedTable::new(1, Numbers::default(), config),
+            model: BTreeMap::new(),
+            frozen: None,
+            stored: Stored::new(),
+        }
+    }
+
+    /// Completes the snapshot being written and compares it with what the table held at its barrier.
+    fn complete(&mut self) {
+        let Some(frozen) = self.frozen.take() else {
+            return;
+        };
+        while !self.table.write_frozen(1).unwrap() {}
+        let mut deltas = Deltas::default();
+        self.table.take_snapshot(&mut deltas);
+        apply(&mut self.stored, deltas);
+        let expected: Stored = frozen
+            .iter()
+            .map(|(key, value)| (vec![*key], *value))
+            .collect();
+        assert_eq!(self.stored, expected);
+    }
+
+    /// Does a step.
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Add(key, by) => {
+                let (id, is_new) = self.table.upsert_in(&[*key], key_group(*key), 0).unwrap();
+                assert_eq!(is_new, !self.model.contains_key(key));
+                self.table.values_mut().0[id as usize] += by;
+                *self.model.entry(*key).or_default() += by;
+            }
+            Step::Remove(key) => {
+                if let Some(id) = self.table.find_in(&[*key], key_group(*key), 0).unwrap() {
+                    self.table.remove(id).unwrap();
+                }
+                self.model.remove(key);
+            }
+            Step::Find(key) => {
+                let found = self.table.find_in(&[*key], key_group(*key), 0).unwrap();
+                let found = found.map(|id| self.table.values().0[id as usize]);
+                assert_eq!(found, self.model.get(key).copied());
+            }
+            Step::Evict(count) => {
+                self.table
+                    .keyed
+                    .evict(&mut self.table.common, *count, 0)
+                    .unwrap();
+            }
+            Step::Barrier => {
+                self.complete();
+                self.table.freeze();
+                self.frozen = Some(self.model.clone());
+            }
+            Step::Write(limit) => {
+                self.table.write_frozen(*limit).unwrap();
+            }
+        }
+        assert_eq!(self.table.keys(), self.model.len());
+    }
+}
+
+proptest! {
+    /// Every snapshot is what the table held at its barrier, and all that is exported is what it holds.
+    #[test]
+    fn snapshots_are_of_their_barrier(steps in prop::collection::vec(step(), 1..200)) {
+        let mut checked = Checked::new();
+        for step in &steps {
+            checked.step(step);
+        }
+        let mut exported = BTreeMap::new();
+        checked.table.export(&mut |_, entry| {
+            if let Entry::Put { key, value, .. } = entry {
+                exported.insert(key[0], Reader::new(value).i64()?);
+            }
+            Ok(())
+        }).unwrap();
+        prop_assert_eq!(&exported, &checked.model);
+        checked.complete();
+    }
+}
+
+#[test]
+fn a_key_that_was_not_written_for_the_ttl_is_forgotten() {
+    let config = StateConfig {
+        ttl_ms: Some(10),
+        ..StateConfig::in_memory("test", KEY_GROUPS)
+    };
+    let mut table = KeyedTable::new(0, Numbers::default(), config.clone());
+    let mut add = |now_ms| {
+        let (id, is_new) = table.upsert_in(b"k", 0, now_ms).unwrap();
+        table.values_mut().0[id as usize] += 1;
+        (table.values().0[id as usize], is_new)
+    };
+    assert_eq!(add(0), (1, true));
+    assert_eq!(add(9), (2, false));
+    assert_eq!(add(18), (3, false));
+    assert_eq!(add(28), (1, true));
+    assert_eq!(table.find_in(b"k", 0, 37).unwrap(), Some(0));
+    assert_eq!(table.find_in(b"k", 0, 38).unwrap(), None);
+    table.freeze();
+    assert!(table.write_frozen(10).unwrap());
+    let mut deltas = Deltas::default();
+    table.take_snapshot(&mut deltas);
+    table.expire(38).unwrap();
+    assert_eq!(table.keys(), 0);
+    // A table without a TTL reads what one with a TTL wrote.
+    let mut restored = KeyedTable::new(0, Numbers::default(), StateConfig::in_memory("t", 8));
+    for delta in deltas.into_groups() {
+        let mut input = Reader::new(&delta.entries);
+        while let Some(entry) = Entry::read(&mut input).unwrap() {
+            restored.load(delta.key_group, &entry).unwrap();
+        }
+    }
+    let id = restored.find_in(b"k", 0, 0).unwrap().unwrap();
+    assert_eq!(restored.values().0[id as usize], 1);
+}
+
+#[test]
+fn a_dropped_namespace_is_in_the_snapshot_of_its_barrier_and_gone_from_the_next() {
+    let make = || Box::new(|| Ok(Numbers::default()));
+    let mut slices = Slices::new(2, StateConfig::in_memory("test", 128), make());
+    let keys = |bytes: &[u8]| EncodedKeys {
+        bytes: bytes.to_vec(),
+        ends: (1..=bytes.len()).collect(),
+        hashes: bytes
+            .iter()
+            .map(|byte| hash_in(&[*byte], u32::from(*byte) % 128, 128))
+            .collect(),
+    };
+    let mut ids = Vec::new();
+    slices.upsert(10, &keys(b"abc"), &mut ids).unwrap();
+    slices.upsert(20, &keys(b"a"), &mut ids).unwrap();
+    slices.freeze();
+    slices.drop_slice(10).unwrap();
+    assert!(!slices.write_frozen(2).unwrap());
+    assert!(slices.write_frozen(2).unwrap());
+    let mut restored = Slices::new(2, StateConfig::in_memory("test", 128), make());
+    let mut take_over = |slices: &mut Slices<Numbers>| {
+        let mut deltas = Deltas::default();
+        slices.take_snapshot(&mut deltas);
+        for delta in deltas.into_groups() {
+            let mut input = Reader::new(&delta.entries);
+            while let Some(entry) = Entry::read(&mut input).unwrap() {
+                restored.load(delta.key_group, &entry).unwrap();
+            }
+        }
+        (restored.keys(), restored.first())
+    };
+    assert_eq!(take_over(&mut slices), (4, Some(10)));
+    slices.freeze();
+    assert!(slices.write_frozen(10).unwrap());
+    assert_eq!(take_over(&mut slices), (1, Some(20)));
+}
+
+#[test]
+fn a_table_past_its_memory_spills_to_disk_and_forgets_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = StateConfig {
+        spill: Some(FjallSpace::new(dir.path().join("spill"))),
+        ..StateConfig::in_memory("test", KEY_GROUPS)
+    };
+    let limit_bytes = 1 << 20;
+    let mut table = KeyedTable::new(0, Numbers::default(), config);
+    let add = |table: &mut KeyedTable<Numbers>, keys: std::ops::Range<u32>| {
+        for key in keys {
+            if key % 512 == 0 {
+                // A checkpoint takes what has changed since the last one out of memory.
+                table.freeze();
+                while !table.write_frozen(usize::MAX).unwrap() {}
+                table.take_snapshot(&mut Deltas::default());
+                table.make_room(512, limit_bytes).unwrap();
+            }
+            let (id, _) = table
+                .upsert_in(&key.to_be_bytes(), key % KEY_GROUPS, 0)
+                .unwrap();
+            table.values_mut().0[id as usize] += i64::from(key);
+        }
+        assert!(table.memory_bytes() <= limit_bytes + limit_bytes / 4);
+    };
+    add(&mut table, 0..60_000);
+    add(&mut table, 0..60_000);
+    assert_eq!(table.keys(), 60_000);
+    assert!(table.keyed.held() < 40_000, "nothing was spilled");
+    let mut sum = 0;
+    let mut count = 0;
+    table
+        .export(&mut |_, entry| {
+            if let Entry::Put { value, place, .. } = entry {
+                assert_eq!(
+                    *place,
+                    Place {
+                        table: 0,
+                        namespace: 0
+                    }
+                );
+                sum += Reader::new(value).i64()?;
+                count += 1;
+            }
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!((count, sum), (60_000, 2 * (0..60_000i64).sum::<i64>()));
+}

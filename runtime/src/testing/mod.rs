@@ -1,0 +1,9 @@
+//! Suites that every implementation of a contract passes, with real components and with models of them.
+//!
+//! Enters: a harness that opens what is tested. Leaves: `Ok`, or an error that names the case and what was found. Invariant: nothing
+//! outside tests uses this folder, and it panics nowhere, so that any test can run it.
+
+pub mod committer;
+mod run;
+
+pub use run::{Harness, Owner, Run, Seen};

@@ -1,0 +1,3 @@
+CREATE TABLE orders (id INT, day_of DATE) WITH ('error-handling.mode' = 'ignore');
+CREATE TABLE results (id INT, day_of DATE);
+INSERT INTO results SELECT id, day_of FROM orders;

@@ -1,0 +1,13 @@
+CREATE TABLE facts (id INT, a BOOLEAN, b BOOLEAN, n INT);
+CREATE TABLE kept (rule STRING, id INT);
+INSERT INTO kept SELECT 'a and b', id FROM facts WHERE a AND b;
+INSERT INTO kept SELECT 'a or b', id FROM facts WHERE a OR b;
+INSERT INTO kept SELECT 'not a', id FROM facts WHERE NOT a;
+INSERT INTO kept SELECT 'a is not true', id FROM facts WHERE a IS NOT TRUE;
+INSERT INTO kept SELECT 'b is unknown', id FROM facts WHERE b IS UNKNOWN;
+INSERT INTO kept SELECT 'n in', id FROM facts WHERE n IN (1, 3);
+INSERT INTO kept SELECT 'n not in', id FROM facts WHERE n NOT IN (1, 3);
+INSERT INTO kept SELECT 'n not in with null', id FROM facts WHERE n NOT IN (1, CAST(NULL AS INT));
+INSERT INTO kept SELECT 'n between', id FROM facts WHERE n BETWEEN 2 AND 3;
+INSERT INTO kept SELECT 'n not between', id FROM facts WHERE n NOT BETWEEN 2 AND 3;
+INSERT INTO kept SELECT 'n distinct from 1', id FROM facts WHERE n IS DISTINCT FROM 1;

@@ -1,0 +1,3 @@
+CREATE TABLE amounts (k INT, a DECIMAL(38, 0));
+CREATE TABLE totals (k INT, total DECIMAL(38, 0), n BIGINT, PRIMARY KEY (k) NOT ENFORCED);
+INSERT INTO totals SELECT k, SUM(a), COUNT(*) FROM amounts GROUP BY k;

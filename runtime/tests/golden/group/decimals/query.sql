@@ -1,0 +1,3 @@
+CREATE TABLE amounts (k INT, a DECIMAL(10, 2), b DECIMAL(20, 0), c DECIMAL(38, 10));
+CREATE TABLE totals (k INT, sa DECIMAL(38, 2), aa DECIMAL(38, 6), sb DECIMAL(38, 0), ab DECIMAL(38, 6), sc DECIMAL(38, 10), mina DECIMAL(10, 2), PRIMARY KEY (k) NOT ENFORCED);
+INSERT INTO totals SELECT k, SUM(a), AVG(a), SUM(b), AVG(b), SUM(c), MIN(a) FROM amounts GROUP BY k;

@@ -1,0 +1,3 @@
+CREATE TABLE sales (shop STRING, qty INT);
+CREATE TABLE totals (n BIGINT, total INT) WITH ('changelog.mode' = 'retract');
+INSERT INTO totals SELECT COUNT(*), SUM(qty) FROM sales;

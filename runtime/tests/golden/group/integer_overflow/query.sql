@@ -1,0 +1,3 @@
+CREATE TABLE numbers (k INT, t TINYINT, i INT, l BIGINT);
+CREATE TABLE totals (k INT, st TINYINT, si INT, sl BIGINT, PRIMARY KEY (k) NOT ENFORCED);
+INSERT INTO totals SELECT k, SUM(t), SUM(i), SUM(l) FROM numbers GROUP BY k;

@@ -1,0 +1,4 @@
+CREATE TABLE a (k INT, s STRING, v STRING);
+CREATE TABLE b (k BIGINT, s STRING, w STRING);
+CREATE TABLE joined (k INT, s STRING, v STRING, w STRING);
+INSERT INTO joined SELECT a.k, a.s, v, w FROM a JOIN b ON a.k = b.k AND UPPER(a.s) = b.s;

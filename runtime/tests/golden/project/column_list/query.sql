@@ -1,0 +1,4 @@
+CREATE TABLE src (a INT, b STRING);
+CREATE TABLE dst (x STRING, y BIGINT, z DOUBLE, w STRING);
+INSERT INTO dst (y, w) SELECT a, b FROM src;
+INSERT INTO dst (w, x, z) SELECT b, UPPER(b), a FROM src WHERE a > 1;

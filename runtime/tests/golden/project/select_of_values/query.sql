@@ -1,0 +1,2 @@
+CREATE TABLE results (k STRING, n INT, total BIGINT, PRIMARY KEY (k) NOT ENFORCED);
+INSERT INTO results SELECT k, CAST(COUNT(*) AS INT), SUM(v) FROM (VALUES ('a', CAST(1 AS BIGINT)), ('b', 20), ('a', 300), ('c', CAST(NULL AS INT))) AS t (k, v) GROUP BY k;

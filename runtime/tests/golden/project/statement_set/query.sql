@@ -1,0 +1,7 @@
+CREATE TABLE sales (shop STRING, qty INT);
+CREATE TABLE many (shop STRING, qty INT);
+CREATE TABLE totals (shop STRING, total INT, PRIMARY KEY (shop) NOT ENFORCED);
+EXECUTE STATEMENT SET BEGIN
+INSERT INTO many SELECT shop, qty FROM sales WHERE qty > 2;
+INSERT INTO totals SELECT shop, SUM(qty) FROM sales GROUP BY shop;
+END;

@@ -1,0 +1,3 @@
+CREATE TABLE words (id INT, w STRING, p STRING);
+CREATE TABLE results (id INT, up STRING, low STRING, trimmed STRING, len INT, sub STRING, tail STRING, place INT, swapped STRING, joined STRING, glued STRING, padded STRING, reversed STRING, l3 STRING, r3 STRING, twice STRING, caps STRING, overlaid STRING);
+INSERT INTO results SELECT id, UPPER(w), LOWER(w), TRIM(w), CHAR_LENGTH(w), SUBSTRING(w, 2, 3), SUBSTRING(w FROM 3), POSITION(p IN w), REPLACE(w, p, '_'), w || '/' || p, CONCAT_WS('-', w, p, 'z'), LPAD(w, 8, '*'), REVERSE(w), LEFT(w, 3), RIGHT(w, 3), REPEAT(p, 2), INITCAP(w), OVERLAY(w PLACING '##' FROM 2 FOR 1) FROM words;

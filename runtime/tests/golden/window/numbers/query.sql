@@ -1,0 +1,3 @@
+CREATE TABLE readings (ts TIMESTAMP(3), t TINYINT, s SMALLINT, l BIGINT, d DECIMAL(10, 2), f FLOAT, x DOUBLE, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND);
+CREATE TABLE totals (window_start TIMESTAMP(3), st TINYINT, avg_t TINYINT, ss SMALLINT, sl BIGINT, al BIGINT, sd DECIMAL(38, 2), ad DECIMAL(38, 6), sf FLOAT, sx DOUBLE, ax DOUBLE, mind DECIMAL(10, 2), maxx DOUBLE);
+INSERT INTO totals SELECT window_start, SUM(t), AVG(t), SUM(s), SUM(l), AVG(l), SUM(d), AVG(d), SUM(f), SUM(x), AVG(x), MIN(d), MAX(x) FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '10' SECOND)) GROUP BY window_start, window_end;
