@@ -7,6 +7,7 @@ mod format;
 mod journal;
 mod source;
 mod store;
+mod suite;
 mod transactions;
 
 use std::collections::BTreeMap;
