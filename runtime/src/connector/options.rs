@@ -34,6 +34,33 @@ pub enum BoundedMode {
     Timestamp(i64),
 }
 
+/// What is read of transactions. The Kafka source leaves that to its client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IsolationLevel {
+    /// Only what was committed, and nothing behind an open transaction: Confluent's default.
+    #[default]
+    ReadCommitted,
+    /// Everything, at once.
+    ReadUncommitted,
+}
+
+impl IsolationLevel {
+    /// Reads `kafka.consumer.isolation-level`.
+    ///
+    /// # Errors
+    /// `Invalid` for a level that does not exist.
+    pub fn parse(table: &TableDef) -> Result<Self> {
+        let key = "kafka.consumer.isolation-level";
+        match table.option(key) {
+            None | Some("read-committed") => Ok(Self::ReadCommitted),
+            Some("read-uncommitted") => Ok(Self::ReadUncommitted),
+            Some(other) => Err(Error::option(format!(
+                "option '{key}': \"{other}\" is not one of read-committed, read-uncommitted"
+            ))),
+        }
+    }
+}
+
 /// Where reading starts and ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScanOptions {
@@ -123,8 +150,13 @@ mod tests {
 
     /// Scan options of a table with these WITH options.
     fn parse(options: &[(&str, &str)]) -> Result<ScanOptions> {
+        ScanOptions::parse(&table(options))
+    }
+
+    /// A table with these WITH options.
+    fn table(options: &[(&str, &str)]) -> TableDef {
         let pair = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
-        ScanOptions::parse(&TableDef {
+        TableDef {
             name: ObjectName {
                 catalog: "c".into(),
                 database: "d".into(),
@@ -137,7 +169,21 @@ mod tests {
             buckets: None,
             options: options.iter().map(pair).collect(),
             comment: None,
-        })
+        }
+    }
+
+    #[test]
+    fn isolation_is_read_committed_unless_asked_otherwise() {
+        let key = "kafka.consumer.isolation-level";
+        let of = |options: &[_]| IsolationLevel::parse(&table(options));
+        assert_eq!(of(&[]).unwrap(), IsolationLevel::ReadCommitted);
+        assert_eq!(
+            of(&[(key, "read-uncommitted")]).unwrap(),
+            IsolationLevel::ReadUncommitted
+        );
+        let error = of(&[(key, "dirty")]).unwrap_err();
+        assert_eq!(error.code, Code::InvalidOption);
+        assert!(error.message.contains(key), "{error}");
     }
 
     #[test]

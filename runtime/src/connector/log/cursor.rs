@@ -13,6 +13,7 @@ use super::files::{read_at, storage};
 use super::partition::Partition;
 use super::record_batch::{HEADER_BYTES, Header, RecordReader, Wanted};
 use super::segment::Segment;
+use crate::connector::options::IsolationLevel;
 use crate::connector::source::RawBatch;
 use crate::error::{Error, Result};
 
@@ -25,6 +26,8 @@ const READ_CHUNK_BYTES: usize = 512 << 10;
 pub(super) struct Cursor {
     /// Next offset to return.
     offset: i64,
+    /// What is read of transactions.
+    isolation: IsolationLevel,
     /// File bytes to read at once.
     chunk_bytes: usize,
     /// Where in the files, once known.
@@ -50,11 +53,23 @@ struct Place {
     expected: i64,
 }
 
+/// What became of the next batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Its records are decoded next.
+    Open,
+    /// Its records do not count, so the cursor is behind it.
+    Skipped,
+    /// The chunk does not hold it.
+    Missing,
+}
+
 impl Cursor {
     /// A cursor whose next record is the one at `offset`.
-    pub(super) fn new(offset: i64) -> Self {
+    pub(super) fn new(offset: i64, isolation: IsolationLevel) -> Self {
         Self {
             offset,
+            isolation,
             chunk_bytes: READ_CHUNK_BYTES,
             place: None,
             chunk: Bytes::new(),
@@ -74,7 +89,7 @@ impl Cursor {
         self.offset
     }
 
-    /// Appends records before offset `until` to the empty `out`, at most `rows_max`; none at the end.
+    /// Appends visible records before offset `until` to the empty `out`, at most `rows_max`; none at the end.
     ///
     /// # Errors
     /// `Invalid` when the cursor is past the end; `Corrupt` naming file and place; `Storage` naming the file.
@@ -94,13 +109,14 @@ impl Cursor {
         }
         let start = partition.start_offset();
         if self.offset < start {
-            *self = Self::new(start).with_chunk_bytes(self.chunk_bytes);
+            *self = Self::new(start, self.isolation).with_chunk_bytes(self.chunk_bytes);
         }
-        let until = until.min(end);
+        let visible = partition.visible_end(self.isolation);
+        let until = until.min(visible);
         while self.offset < until && out.rows() < rows_max {
             if self.records.is_some() {
                 self.decode(until, rows_max, out)?;
-            } else if !self.open_batch(out.rows() > 0)? {
+            } else if self.open_batch(partition, out.rows() > 0)? == Next::Missing {
                 if out.rows() > 0 {
                     break;
                 }
@@ -110,7 +126,7 @@ impl Cursor {
         if out.rows() > 0 {
             out.buffer = self.chunk.clone();
         }
-        if self.offset >= end {
+        if self.offset >= visible {
             self.rest();
         }
         Ok(())
@@ -157,9 +173,9 @@ impl Cursor {
     }
 
     /// Opens the next batch if the chunk holds it; batches before the offset are skipped unread.
-    fn open_batch(&mut self, has_rows: bool) -> Result<bool> {
+    fn open_batch(&mut self, partition: &Partition, has_rows: bool) -> Result<Next> {
         let Some(place) = &mut self.place else {
-            return Ok(false);
+            return Ok(Next::Missing);
         };
         loop {
             let committed = place.segment.size();
@@ -169,7 +185,7 @@ impl Cursor {
                 .and_then(|at| usize::try_from(at).ok())
                 .and_then(|at| Some((at, self.chunk.get(at..)?)));
             let Some((at, bytes)) = held.filter(|(_, bytes)| bytes.len() >= HEADER_BYTES) else {
-                return Ok(false);
+                return Ok(Next::Missing);
             };
             let header = Header::parse(bytes)
                 .map_err(|reason| place.segment.corrupt(place.position, reason))?;
@@ -195,13 +211,21 @@ impl Cursor {
                     // The next read takes at least this batch.
                     self.chunk_bytes = self.chunk_bytes.max(header.bytes);
                 }
-                return Ok(false);
+                return Ok(Next::Missing);
             };
             header
                 .verify(batch)
                 .map_err(|reason| place.segment.corrupt(place.position, reason))?;
+            if self.isolation == IsolationLevel::ReadCommitted
+                && !partition.is_committed(header.transaction)
+            {
+                place.position += header.bytes as u64;
+                place.expected = header.next_offset;
+                self.offset = header.next_offset;
+                return Ok(Next::Skipped);
+            }
             self.records = Some(RecordReader::new(header, at));
-            return Ok(true);
+            return Ok(Next::Open);
         }
     }
 
@@ -225,9 +249,9 @@ impl Cursor {
             Some(file) => file,
             None => match File::open(&place.segment.path) {
                 Ok(file) => file,
-                Err(error) if partition.start_offset() > self.offset => {
-                    tracing::debug!(%error, "retention deleted a segment before it was read");
-                    self.offset = partition.start_offset();
+                Err(error) if !partition.has(&place.segment) => {
+                    tracing::debug!(%error, "a segment was deleted or compacted before it was read");
+                    self.offset = self.offset.max(partition.start_offset());
                     return Ok(());
                 }
                 Err(error) => return Err(storage("open", &place.segment.path, &error)),
@@ -260,42 +284,45 @@ impl Cursor {
 
     /// The place to start looking for an offset.
     fn locate(partition: &Partition, offset: i64) -> Result<Place> {
-        let segment = partition.segment_of(offset);
-        let (expected, position) = segment.seek(offset)?;
-        Ok(Place {
-            segment,
-            file: None,
-            position,
-            expected,
-        })
+        loop {
+            let segment = partition.segment_of(offset);
+            match segment.seek(offset) {
+                Ok((expected, position)) => {
+                    return Ok(Place {
+                        segment,
+                        file: None,
+                        position,
+                        expected,
+                    });
+                }
+                // Its file went while it was looked at.
+                Err(_) if !partition.has(&segment) => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Moves to the next segment if this one has ended.
-    fn advance(partition: &Partition, mut place: Place) -> Result<Place> {
-        while place.position >= place.segment.size() {
-            let Some(next) = partition.segment_after(place.segment.base_offset) else {
-                return Err(place.segment.corrupt(
-                    place.position,
-                    &format!("offset {} is missing", place.expected),
-                ));
-            };
-            if next.base_offset != place.expected {
-                return Err(place.segment.corrupt(
-                    place.position,
-                    &format!(
-                        "offsets {} to {} are missing",
-                        place.expected,
-                        next.base_offset - 1
-                    ),
-                ));
-            }
-            place = Place {
-                position: 0,
-                expected: next.base_offset,
-                segment: next,
-                file: None,
-            };
+    fn advance(partition: &Partition, place: Place) -> Result<Place> {
+        if place.position < place.segment.size() {
+            return Ok(place);
         }
-        Ok(place)
+        let next = partition.segment_of(place.expected);
+        if Arc::ptr_eq(&next, &place.segment) {
+            return Err(place.segment.corrupt(
+                place.position,
+                &format!("offset {} is missing", place.expected),
+            ));
+        }
+        // After the last batch of a segment comes the first one of the next; a compacted one may begin before, and retention may
+        // have taken what was expected.
+        let offset = place.expected.max(partition.start_offset());
+        let found = Self::locate(partition, offset)?;
+        if found.position >= found.segment.size() {
+            return Err(found
+                .segment
+                .corrupt(found.position, &format!("offset {offset} is missing")));
+        }
+        Ok(found)
     }
 }

@@ -35,14 +35,22 @@ pub(super) fn sync_dir(dir: &Path) -> Result<()> {
 /// # Errors
 /// `Storage` naming the file.
 pub(super) fn replace(path: &Path, content: &[u8]) -> Result<()> {
+    exchange(path, content)?;
+    path.parent().map_or(Ok(()), sync_dir)
+}
+
+/// As [`replace`], but after a crash the old content may come back until the directory is synced. Nothing has happened on an error.
+///
+/// # Errors
+/// `Storage` naming the file.
+pub(super) fn exchange(path: &Path, content: &[u8]) -> Result<()> {
     let temporary = path.with_extension("tmp");
     let written = File::create(&temporary).and_then(|file| {
         file.write_all_at(content, 0)?;
         file.sync_all()
     });
     written.map_err(|error| storage("write", &temporary, &error))?;
-    std::fs::rename(&temporary, path).map_err(|error| storage("replace", path, &error))?;
-    path.parent().map_or(Ok(()), sync_dir)
+    std::fs::rename(&temporary, path).map_err(|error| storage("replace", path, &error))
 }
 
 /// Reads `len` bytes at `position` to the end of `buffer`, or as many as there are.

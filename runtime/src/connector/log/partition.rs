@@ -8,12 +8,16 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use super::cursor::Cursor;
 use super::files::{lock, storage, sync_dir};
 use super::flusher::{Flusher, FsyncPolicy};
 use super::record_batch::Encoded;
-use super::segment::{Segment, base_offset_of};
+use super::segment::{Recovered, Segment};
+use super::segment_name::current;
+use super::transaction::{Coordinator, TransactionId};
+use crate::connector::options::IsolationLevel;
 use crate::connector::source::RawBatch;
 use crate::error::{Error, Result};
 
@@ -27,6 +31,9 @@ pub struct LogOptions {
     pub segment_bytes: u64,
     /// When records are forced to the device.
     pub fsync: FsyncPolicy,
+    /// How long a delete in a compacted topic is kept after the first compaction, so that a reader that began before it meets it:
+    /// Kafka's `delete.retention.ms`.
+    pub delete_retention: Duration,
 }
 
 impl Default for LogOptions {
@@ -36,6 +43,8 @@ impl Default for LogOptions {
             // (guess, unmeasured).
             segment_bytes: 64 << 20,
             fsync: FsyncPolicy::default(),
+            // Kafka's default.
+            delete_retention: Duration::from_hours(24),
         }
     }
 }
@@ -47,6 +56,8 @@ pub(super) struct Shared {
     pub(super) options: LogOptions,
     /// Present under [`FsyncPolicy::Interval`].
     pub(super) flusher: Option<Flusher>,
+    /// Which batches count.
+    pub(super) transactions: Coordinator,
 }
 
 /// A partition.
@@ -62,6 +73,8 @@ pub(super) struct Partition {
     view: Mutex<View>,
     /// Held for the time of an append.
     writer: Mutex<Writer>,
+    /// Held for the time of a compaction.
+    pub(super) cleaner: Mutex<()>,
     /// No more appends.
     sealed: AtomicBool,
 }
@@ -73,6 +86,26 @@ struct View {
     segments: Vec<Arc<Segment>>,
     /// Offset of the next record.
     end_offset: i64,
+    /// Open transactions with the offset of their first record, ascending by it.
+    open: Vec<(TransactionId, i64)>,
+}
+
+impl View {
+    /// Offset up to which it is known which records count.
+    fn stable_offset(&self) -> i64 {
+        self.open
+            .first()
+            .map_or(self.end_offset, |(_, first)| *first)
+    }
+}
+
+/// A closed segment and how far it goes.
+#[derive(Debug, Clone)]
+pub(super) struct Closed {
+    /// The segment.
+    pub(super) segment: Arc<Segment>,
+    /// Offset after the last one that it covers.
+    pub(super) end_offset: i64,
 }
 
 /// What only the writer knows.
@@ -98,28 +131,28 @@ impl Partition {
     /// # Errors
     /// `Storage` naming the path; `Corrupt` when the directory holds no segment.
     pub(super) fn open(dir: PathBuf, name: String, shared: Arc<Shared>) -> Result<Self> {
-        let mut files = Vec::new();
-        let entries = std::fs::read_dir(&dir).map_err(|error| storage("read", &dir, &error))?;
-        for entry in entries {
-            let path = entry.map_err(|error| storage("read", &dir, &error))?.path();
-            if let Some(base_offset) = base_offset_of(&path) {
-                let size = std::fs::metadata(&path)
-                    .map_err(|error| storage("read", &path, &error))?
-                    .len();
-                files.push((base_offset, path, size));
-            }
-        }
-        files.sort();
-        let Some((base_offset, path, size)) = files.pop() else {
+        let mut files = current(&dir)?;
+        let Some((last, size)) = files.pop() else {
             return Err(Error::corrupt(format!(
                 "log partition \"{}\" has no segment file",
                 dir.display()
             )));
         };
-        let (last, end_offset) = Segment::recover(base_offset, path, size)?;
+        let Recovered {
+            segment: last,
+            next_offset: end_offset,
+            newest_transaction,
+        } = Segment::recover(last, &dir, size)?;
+        let known = shared.transactions.generation();
+        if newest_transaction.is_some_and(|id| id.generation() >= known) {
+            return Err(Error::corrupt(format!(
+                "log partition \"{}\" has transactions that the journal of the log knows nothing of: the journal is missing or old",
+                dir.display()
+            )));
+        }
         let mut segments: Vec<_> = files
             .into_iter()
-            .map(|(base_offset, path, size)| Arc::new(Segment::closed(base_offset, path, size)))
+            .map(|(name, size)| Arc::new(Segment::closed(name, &dir, size)))
             .collect();
         segments.push(Arc::new(last));
         Ok(Self {
@@ -129,8 +162,10 @@ impl Partition {
             view: Mutex::new(View {
                 segments,
                 end_offset,
+                open: Vec::new(),
             }),
             writer: Mutex::default(),
+            cleaner: Mutex::default(),
             sealed: AtomicBool::new(false),
         })
     }
@@ -143,9 +178,86 @@ impl Partition {
             .map_or(0, |segment| segment.base_offset)
     }
 
-    /// The offset of the next record.
+    /// The offset of the next record, committed or not.
     pub(super) fn end_offset(&self) -> i64 {
         lock(&self.view).end_offset
+    }
+
+    /// The offset before which a reader may read now.
+    pub(super) fn visible_end(&self, isolation: IsolationLevel) -> i64 {
+        let view = lock(&self.view);
+        match isolation {
+            IsolationLevel::ReadCommitted => view.stable_offset(),
+            IsolationLevel::ReadUncommitted => view.end_offset,
+        }
+    }
+
+    /// Whether the records of a batch before the stable offset count.
+    pub(super) fn is_committed(&self, transaction: Option<TransactionId>) -> bool {
+        transaction.is_none_or(|id| self.shared.transactions.is_committed(id))
+    }
+
+    /// Lets readers go on behind the records of a transaction that has ended.
+    pub(super) fn settle(&self, id: TransactionId) {
+        lock(&self.view).open.retain(|(open, _)| *open != id);
+    }
+
+    /// Settings.
+    pub(super) fn options(&self) -> &LogOptions {
+        &self.shared.options
+    }
+
+    /// Its directory.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Closed segments of which it is known which records count, ascending.
+    pub(super) fn stable_segments(&self) -> Vec<Closed> {
+        let view = lock(&self.view);
+        let stable = view.stable_offset();
+        view.segments
+            .windows(2)
+            .map(|pair| Closed {
+                segment: Arc::clone(&pair[0]),
+                end_offset: pair[1].base_offset,
+            })
+            .take_while(|closed| closed.end_offset <= stable)
+            .collect()
+    }
+
+    /// The lowest transaction of an earlier process that has records here.
+    ///
+    /// # Errors
+    /// `Storage` naming the file.
+    pub(super) fn lowest_transaction(&self) -> Result<Option<TransactionId>> {
+        let mut lowest = None;
+        for segment in self.segments() {
+            let of_segment = match segment.lowest_transaction() {
+                Err(_) if !self.has(&segment) => None,
+                other => other?,
+            };
+            lowest = [lowest, of_segment].into_iter().flatten().min();
+        }
+        Ok(lowest)
+    }
+
+    /// Every segment, ascending.
+    pub(super) fn segments(&self) -> Vec<Arc<Segment>> {
+        lock(&self.view).segments.clone()
+    }
+
+    /// Puts a segment in the place of those that it was made of, whose files are then no longer looked for.
+    pub(super) fn exchange(&self, old: &[Closed], new: Segment) {
+        let mut view = lock(&self.view);
+        let at = old.first().and_then(|first| {
+            view.segments
+                .iter()
+                .position(|segment| Arc::ptr_eq(segment, &first.segment))
+        });
+        if let Some(at) = at {
+            view.segments.splice(at..at + old.len(), [Arc::new(new)]);
+        }
     }
 
     /// The segment that holds an offset; the first one for what is older.
@@ -155,15 +267,6 @@ impl Partition {
             .segments
             .partition_point(|segment| segment.base_offset <= offset);
         Arc::clone(&view.segments[after.saturating_sub(1)])
-    }
-
-    /// The segment that follows another one.
-    pub(super) fn segment_after(&self, base_offset: i64) -> Option<Arc<Segment>> {
-        let view = lock(&self.view);
-        let after = view
-            .segments
-            .partition_point(|segment| segment.base_offset <= base_offset);
-        view.segments.get(after).map(Arc::clone)
     }
 
     /// The segment that is written.
@@ -206,7 +309,7 @@ impl Partition {
         encoded.set_base_offset(base_offset);
         self.write(&segment, &encoded.buffer, &mut writer)?;
         segment.commit(&encoded.batches, encoded.buffer.len());
-        lock(&self.view).end_offset = base_offset + encoded.records;
+        self.publish(base_offset, encoded);
         if self.shared.options.fsync != FsyncPolicy::Always
             && segment.mark_dirty()
             && let Some(flusher) = &self.shared.flusher
@@ -214,6 +317,17 @@ impl Partition {
             flusher.add(&segment);
         }
         Ok(base_offset)
+    }
+
+    /// Shows readers what was appended.
+    fn publish(&self, base_offset: i64, encoded: &Encoded) {
+        let mut view = lock(&self.view);
+        view.end_offset = base_offset + encoded.records;
+        if let Some(id) = encoded.transaction
+            && !view.open.iter().any(|(open, _)| *open == id)
+        {
+            view.open.push((id, base_offset));
+        }
     }
 
     /// Writes at the end of a segment; cuts off what a failure left.
@@ -267,45 +381,76 @@ impl Partition {
         if self.shared.options.fsync == FsyncPolicy::Never {
             return Ok(());
         }
-        let segments = lock(&self.view).segments.clone();
-        segments.iter().try_for_each(|segment| segment.sync())
+        self.segments()
+            .iter()
+            .try_for_each(|segment| segment.sync())
     }
 
-    /// Reads from an offset; empty at the end.
+    /// Reads committed records from an offset; empty at the end.
     ///
     /// # Errors
     /// `Invalid` above the end; `Corrupt` naming file and place.
     pub(super) fn read(&self, offset: i64, bytes_max: usize, rows_max: usize) -> Result<RawBatch> {
         let mut out = RawBatch::default();
-        let mut cursor = Cursor::new(offset).with_chunk_bytes(bytes_max);
-        cursor.read(self, self.end_offset(), rows_max, &mut out)?;
+        let mut cursor =
+            Cursor::new(offset, IsolationLevel::ReadCommitted).with_chunk_bytes(bytes_max);
+        cursor.read(self, i64::MAX, rows_max, &mut out)?;
         Ok(out)
     }
 
-    /// The offset of the first record at or after a timestamp; absent when there is none yet.
+    /// The offset of the first visible record at or after a timestamp; absent when there is none yet.
     ///
     /// # Errors
     /// `Corrupt` naming file and place.
-    pub(super) fn offset_for_timestamp(&self, timestamp_ms: i64) -> Result<Option<i64>> {
-        let segments = lock(&self.view).segments.clone();
-        for segment in segments {
-            let Some(offset) = segment.seek_timestamp(timestamp_ms)? else {
-                continue;
+    pub(super) fn offset_for_timestamp(
+        &self,
+        timestamp_ms: i64,
+        isolation: IsolationLevel,
+    ) -> Result<Option<i64>> {
+        let mut next = i64::MIN;
+        loop {
+            let segments = self.segments();
+            let Some(segment) = segments.iter().find(|segment| segment.base_offset >= next) else {
+                return Ok(None);
             };
-            let mut cursor = Cursor::new(offset);
-            loop {
-                let mut out = RawBatch::default();
-                cursor.read(self, self.end_offset(), SEARCH_ROWS, &mut out)?;
-                if out.rows() == 0 {
-                    break;
-                }
-                let found = out.timestamps_ms.iter().position(|at| *at >= timestamp_ms);
-                if let Some(row) = found {
-                    return Ok(Some(out.offsets[row]));
-                }
+            let found = match segment.seek_timestamp(timestamp_ms) {
+                Ok(found) => found,
+                Err(_) if !self.has(segment) => continue,
+                Err(error) => return Err(error),
+            };
+            next = segment.base_offset + 1;
+            if let Some(offset) = found
+                && let Some(found) = self.search(offset, timestamp_ms, isolation)?
+            {
+                return Ok(Some(found));
             }
         }
-        Ok(None)
+    }
+
+    /// The offset of the first visible record at or after a timestamp, from an offset on.
+    fn search(
+        &self,
+        offset: i64,
+        timestamp_ms: i64,
+        isolation: IsolationLevel,
+    ) -> Result<Option<i64>> {
+        let mut cursor = Cursor::new(offset, isolation);
+        loop {
+            let mut out = RawBatch::default();
+            cursor.read(self, i64::MAX, SEARCH_ROWS, &mut out)?;
+            if out.rows() == 0 {
+                return Ok(None);
+            }
+            let found = out.timestamps_ms.iter().position(|at| *at >= timestamp_ms);
+            if let Some(row) = found {
+                return Ok(Some(out.offsets[row]));
+            }
+        }
+    }
+
+    /// Whether a segment is still part of the partition: neither deleted nor compacted into another one.
+    pub(super) fn has(&self, segment: &Arc<Segment>) -> bool {
+        Arc::ptr_eq(&self.segment_of(segment.base_offset), segment)
     }
 
     /// Deletes whole segments whose newest record is older than `oldest_ms`; returns how many.
@@ -314,9 +459,16 @@ impl Partition {
     /// `Storage` naming the file.
     pub(super) fn delete_before(&self, oldest_ms: i64) -> Result<usize> {
         let mut writer = self.lock_writer();
-        let segments = lock(&self.view).segments.clone();
+        let stable = self.visible_end(IsolationLevel::ReadCommitted);
+        let segments = self.segments();
         let mut expired = Vec::new();
-        for segment in segments {
+        let ends = segments.iter().skip(1).map(|next| next.base_offset);
+        let ends: Vec<_> = ends.chain([self.end_offset()]).collect();
+        for (segment, end) in segments.into_iter().zip(ends) {
+            // Nobody knows yet what is in the rest.
+            if end > stable {
+                break;
+            }
             if segment
                 .max_timestamp_ms()?
                 .is_none_or(|newest| newest >= oldest_ms)

@@ -1,4 +1,4 @@
-//! One segment file: its committed size, its sparse index, and the scan that rebuilds the index.
+//! One segment file: its committed size and its index, which is rebuilt by a scan when it is needed.
 //!
 //! Place in the flow: a partition is a list of segments; cursors read inside one. Invariant: bytes before the committed size
 //! were written whole, and no reader looks behind it.
@@ -8,14 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::files::{lock, read_at, storage};
-use super::record_batch::{EncodedHeader, HEADER_BYTES, Header};
+use super::files::{lock, storage};
+use super::index::Index;
+use super::record_batch::EncodedHeader;
+use super::scan::{Checks, scan};
+use super::segment_name::SegmentName;
+use super::transaction::TransactionId;
 use crate::error::{Error, Result};
-
-/// File bytes between two index entries: bounds what a seek walks through (guess, unmeasured).
-const INDEX_INTERVAL_BYTES: u64 = 64 << 10;
-/// File bytes read at once by a scan (guess, unmeasured).
-const SCAN_CHUNK_BYTES: usize = 256 << 10;
 
 /// A segment file. Files are opened when they are used, so that thousands of idle partitions need no descriptors.
 #[derive(Debug)]
@@ -24,6 +23,8 @@ pub(super) struct Segment {
     pub(super) base_offset: i64,
     /// The file.
     pub(super) path: PathBuf,
+    /// How often its records were compacted at most.
+    pub(super) round: u32,
     /// Bytes that readers may see.
     size: AtomicU64,
     /// Whether bytes were written since the last fsync.
@@ -32,88 +33,30 @@ pub(super) struct Segment {
     index: Mutex<Option<Index>>,
 }
 
-/// Where batches are, sparsely.
-#[derive(Debug, Clone, Default)]
-struct Index {
-    /// Ascending.
-    entries: Vec<Entry>,
-    /// Highest timestamp of the segment.
-    max_timestamp_ms: Option<i64>,
-}
-
-/// One known batch.
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    /// Offset of its first record.
-    offset: i64,
-    /// Its first byte.
-    position: u64,
-    /// Highest timestamp of everything before it in the segment.
-    max_before_ms: Option<i64>,
-}
-
-impl Index {
-    /// Notes a batch that follows the ones noted before.
-    fn add(&mut self, offset: i64, position: u64, max_timestamp_ms: i64) {
-        let due = self
-            .entries
-            .last()
-            .is_none_or(|last| position >= last.position + INDEX_INTERVAL_BYTES);
-        if due {
-            self.push(offset, position);
-        }
-        self.max_timestamp_ms = self.max_timestamp_ms.max(Some(max_timestamp_ms));
-    }
-
-    /// Adds an entry for the batch at `position`.
-    fn push(&mut self, offset: i64, position: u64) {
-        self.entries.push(Entry {
-            offset,
-            position,
-            max_before_ms: self.max_timestamp_ms,
-        });
-    }
-}
-
-/// The name of a segment file: 20 digits, as Kafka's.
-pub(super) fn file_name(base_offset: i64) -> String {
-    format!("{base_offset:020}.log")
-}
-
-/// The base offset in a segment's file name, if it is one.
-pub(super) fn base_offset_of(path: &Path) -> Option<i64> {
-    let digits = path.file_name()?.to_str()?.strip_suffix(".log")?;
-    let plain = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    plain.then(|| digits.parse().ok()).flatten()
-}
-
 impl Segment {
     /// A new, empty segment; creates the file.
     ///
     /// # Errors
     /// `Storage` naming the file.
     pub(super) fn create(dir: &Path, base_offset: i64) -> Result<Self> {
-        let path = dir.join(file_name(base_offset));
+        let name = SegmentName::plain(base_offset);
+        let path = dir.join(name.text());
         File::create(&path).map_err(|error| storage("create", &path, &error))?;
-        Ok(Self::with_index(
-            base_offset,
-            path,
-            0,
-            Some(Index::default()),
-        ))
+        Ok(Self::with_index(name, path, 0, Some(Index::default())))
     }
 
     /// A segment that is no longer written: read lazily.
-    pub(super) fn closed(base_offset: i64, path: PathBuf, size: u64) -> Self {
-        Self::with_index(base_offset, path, size, None)
+    pub(super) fn closed(name: SegmentName, dir: &Path, size: u64) -> Self {
+        Self::with_index(name, dir.join(name.text()), size, None)
     }
 
-    /// Opens the segment that is written next: checks every batch and cuts a torn tail off. Returns the next offset too.
+    /// Opens the segment that is written next: checks every batch and cuts a torn tail off.
     ///
     /// # Errors
     /// `Storage` naming the file.
-    pub(super) fn recover(base_offset: i64, path: PathBuf, size: u64) -> Result<(Self, i64)> {
-        let scan = scan(&path, base_offset, size, Checks::Checksums)?;
+    pub(super) fn recover(name: SegmentName, dir: &Path, size: u64) -> Result<Recovered> {
+        let path = dir.join(name.text());
+        let scan = scan(&path, name.base_offset, size, Checks::Checksums)?;
         if scan.valid_bytes < size {
             tracing::warn!(
                 file = %path.display(),
@@ -131,15 +74,20 @@ impl Segment {
                 })
                 .map_err(|error| storage("truncate", &path, &error))?;
         }
-        let segment = Self::with_index(base_offset, path, scan.valid_bytes, Some(scan.index));
-        Ok((segment, scan.next_offset))
+        let newest_transaction = scan.index.newest_transaction;
+        Ok(Recovered {
+            segment: Self::with_index(name, path, scan.valid_bytes, Some(scan.index)),
+            next_offset: scan.next_offset,
+            newest_transaction,
+        })
     }
 
     /// Puts the parts together.
-    fn with_index(base_offset: i64, path: PathBuf, size: u64, index: Option<Index>) -> Self {
+    fn with_index(name: SegmentName, path: PathBuf, size: u64, index: Option<Index>) -> Self {
         Self {
-            base_offset,
+            base_offset: name.base_offset,
             path,
+            round: name.round(),
             size: AtomicU64::new(size),
             dirty: AtomicBool::new(false),
             index: Mutex::new(index),
@@ -231,6 +179,22 @@ impl Segment {
         self.indexed(|index| index.max_timestamp_ms)
     }
 
+    /// When deletes in the segment may first be forgotten; absent when it has none that were compacted.
+    ///
+    /// # Errors
+    /// `Storage` naming the file.
+    pub(super) fn delete_horizon_ms(&self) -> Result<Option<i64>> {
+        self.indexed(|index| index.delete_horizon_ms)
+    }
+
+    /// The lowest transaction in the segment, of those of earlier processes.
+    ///
+    /// # Errors
+    /// `Storage` naming the file.
+    pub(super) fn lowest_transaction(&self) -> Result<Option<TransactionId>> {
+        self.indexed(|index| index.lowest_transaction)
+    }
+
     /// Asks the index, after reading the batch headers of the file if that has not happened yet.
     fn indexed<T>(&self, ask: impl FnOnce(&Index) -> T) -> Result<T> {
         let mut index = lock(&self.index);
@@ -247,158 +211,21 @@ impl Segment {
     }
 }
 
+/// A segment that was checked and is written next.
+#[derive(Debug)]
+pub(super) struct Recovered {
+    /// The segment.
+    pub(super) segment: Segment,
+    /// Offset after its last record.
+    pub(super) next_offset: i64,
+    /// The highest transaction in it.
+    pub(super) newest_transaction: Option<TransactionId>,
+}
+
 /// An error that names file and place.
 fn corrupt(path: &Path, position: u64, reason: &str) -> Error {
     Error::corrupt(format!(
         "log segment \"{}\" is damaged at byte {position}: {reason}",
         path.display()
     ))
-}
-
-/// How much a scan checks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Checks {
-    /// Batch headers; records are checked when they are read.
-    Headers,
-    /// Checksums too.
-    Checksums,
-}
-
-/// What a scan found.
-#[derive(Debug)]
-struct Scan {
-    /// The index.
-    index: Index,
-    /// Offset after the last good batch.
-    next_offset: i64,
-    /// Bytes up to the end of the last good batch.
-    valid_bytes: u64,
-    /// Why the bytes after it are not good, if there are any.
-    reason: Option<&'static str>,
-}
-
-/// Walks through the batches of a segment.
-///
-/// Damage with good batches behind it is kept and skipped, so that reading it is an error and reading behind it is not;
-/// damage with nothing good behind it is a tail that was torn by a crash.
-fn scan(path: &Path, base_offset: i64, size: u64, checks: Checks) -> Result<Scan> {
-    let file = File::open(path).map_err(|error| storage("open", path, &error))?;
-    let mut window = Window {
-        file,
-        path,
-        size,
-        start: 0,
-        bytes: Vec::new(),
-    };
-    let mut scan = Scan {
-        index: Index::default(),
-        next_offset: base_offset,
-        valid_bytes: 0,
-        reason: None,
-    };
-    while scan.valid_bytes < size {
-        let position = scan.valid_bytes;
-        let header = match window.batch(position, checks)? {
-            Ok(header) if header.base_offset == scan.next_offset => header,
-            other => {
-                let reason = other.err().unwrap_or("the offsets do not continue");
-                let Some((found, header)) = window.resync(position, scan.next_offset)? else {
-                    scan.reason = Some(reason);
-                    break;
-                };
-                tracing::warn!(
-                    file = %path.display(),
-                    position,
-                    until = found,
-                    reason,
-                    "a part of the log is damaged; reading its offsets fails"
-                );
-                scan.valid_bytes = found;
-                scan.index.push(header.base_offset, found);
-                header
-            }
-        };
-        scan.index.add(
-            header.base_offset,
-            scan.valid_bytes,
-            header.max_timestamp_ms,
-        );
-        scan.valid_bytes += header.bytes as u64;
-        scan.next_offset = header.next_offset;
-    }
-    Ok(scan)
-}
-
-/// A moving part of a file in memory.
-struct Window<'a> {
-    /// The file.
-    file: File,
-    /// Its path, for errors.
-    path: &'a Path,
-    /// Bytes of the file.
-    size: u64,
-    /// File position of the first byte held.
-    start: u64,
-    /// Bytes held.
-    bytes: Vec<u8>,
-}
-
-impl Window<'_> {
-    /// The bytes at `position`: `len` of them, or fewer at the end of the file.
-    fn get(&mut self, position: u64, len: usize) -> Result<&[u8]> {
-        let len = len.min(saturating_usize(self.size.saturating_sub(position)));
-        let held_until = self.start + self.bytes.len() as u64;
-        if position < self.start || position + len as u64 > held_until {
-            let left = saturating_usize(self.size - position);
-            self.bytes.clear();
-            self.start = position;
-            read_at(
-                &self.file,
-                position,
-                len.max(SCAN_CHUNK_BYTES).min(left),
-                &mut self.bytes,
-            )
-            .map_err(|error| storage("read", self.path, &error))?;
-        }
-        let from = saturating_usize(position - self.start);
-        let until = (from + len).min(self.bytes.len());
-        Ok(&self.bytes[from..until])
-    }
-
-    /// The header of the batch at `position`, or the reason why there is none.
-    fn batch(&mut self, position: u64, checks: Checks) -> Result<Result<Header, &'static str>> {
-        let header = match Header::parse(self.get(position, HEADER_BYTES)?) {
-            Ok(header) => header,
-            Err(reason) => return Ok(Err(reason)),
-        };
-        if position + header.bytes as u64 > self.size {
-            return Ok(Err("the batch is cut off"));
-        }
-        if checks == Checks::Headers {
-            return Ok(Ok(header));
-        }
-        let verified = header.verify(self.get(position, header.bytes)?);
-        Ok(verified.map(|()| header))
-    }
-
-    /// The first good batch behind a damaged place: whole, with a matching checksum and a later offset.
-    fn resync(&mut self, damaged: u64, expected: i64) -> Result<Option<(u64, Header)>> {
-        let rest = saturating_usize(self.size - damaged);
-        let bytes = self.get(damaged, rest)?;
-        let candidates = 1..bytes.len().saturating_sub(HEADER_BYTES - 1);
-        Ok(candidates
-            .filter_map(|at| Some((at, Header::parse(&bytes[at..]).ok()?)))
-            .filter(|(_, header)| header.base_offset >= expected)
-            .find(|(at, header)| {
-                bytes
-                    .get(*at..at.saturating_add(header.bytes))
-                    .is_some_and(|batch| header.verify(batch).is_ok())
-            })
-            .map(|(at, header)| (damaged + at as u64, header)))
-    }
-}
-
-/// A file length as a length in memory.
-fn saturating_usize(bytes: u64) -> usize {
-    usize::try_from(bytes).unwrap_or(usize::MAX)
 }

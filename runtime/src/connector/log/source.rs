@@ -9,7 +9,7 @@ use super::cursor::Cursor;
 use super::files::lock;
 use super::store::LogStore;
 use super::topic::Topic;
-use crate::connector::options::{BoundedMode, ScanOptions, StartupMode};
+use crate::connector::options::{BoundedMode, IsolationLevel, ScanOptions, StartupMode};
 use crate::connector::source::{
     Poll, RawBatch, ReaderContext, Source, SourceReader, SplitInfo, SplitPosition,
 };
@@ -24,6 +24,8 @@ pub struct LogSource {
     scans: Vec<Scan>,
     /// Whether every partition has an end.
     bounded: bool,
+    /// What is read of transactions.
+    isolation: IsolationLevel,
 }
 
 /// Where reading one partition starts and ends.
@@ -36,12 +38,25 @@ struct Scan {
 }
 
 impl LogSource {
+    /// A source of the committed records of a topic, as [`LogSource::with_isolation`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn new(store: &Arc<LogStore>, topic: &str, scan: &ScanOptions) -> Result<Self> {
+        Self::with_isolation(store, topic, scan, IsolationLevel::ReadCommitted)
+    }
+
     /// A source of a topic. Offsets that stand for "now" (`latest-offset`) are taken here, once for all subtasks.
     ///
     /// # Errors
     /// `Invalid` for an unknown topic, and for a partition or an offset that does not exist; `Unsupported` for
     /// `group-offsets`, since the log has no consumer groups.
-    pub fn new(store: &Arc<LogStore>, topic: &str, scan: &ScanOptions) -> Result<Self> {
+    pub fn with_isolation(
+        store: &Arc<LogStore>,
+        topic: &str,
+        scan: &ScanOptions,
+        isolation: IsolationLevel,
+    ) -> Result<Self> {
         let topic = store.find(topic)?;
         if let StartupMode::SpecificOffsets(offsets) = &scan.startup {
             let partitions = i64::from(topic.config.partitions);
@@ -57,28 +72,34 @@ impl LogSource {
             }
         }
         let scans = (0..topic.config.partitions)
-            .map(|partition| scan_of(&topic, partition, scan))
+            .map(|partition| scan_of(&topic, partition, scan, isolation))
             .collect::<Result<_>>()?;
         Ok(Self {
             scans,
             bounded: scan.bounded != BoundedMode::Unbounded,
+            isolation,
             topic,
         })
     }
 }
 
 /// The start and the end of one partition.
-fn scan_of(topic: &Topic, number: u32, scan: &ScanOptions) -> Result<Scan> {
+fn scan_of(
+    topic: &Topic,
+    number: u32,
+    scan: &ScanOptions,
+    isolation: IsolationLevel,
+) -> Result<Scan> {
     let partition = topic.partition(number)?;
     let at_timestamp = |timestamp_ms: i64| -> Result<i64> {
-        let latest = partition.end_offset();
+        let latest = partition.visible_end(isolation);
         Ok(partition
-            .offset_for_timestamp(timestamp_ms)?
+            .offset_for_timestamp(timestamp_ms, isolation)?
             .unwrap_or(latest))
     };
     let start = match &scan.startup {
         StartupMode::EarliestOffset => partition.start_offset(),
-        StartupMode::LatestOffset => partition.end_offset(),
+        StartupMode::LatestOffset => partition.visible_end(isolation),
         StartupMode::Timestamp(timestamp_ms) => at_timestamp(*timestamp_ms)?,
         StartupMode::SpecificOffsets(offsets) => offsets
             .get(&split_number(number)?)
@@ -93,7 +114,7 @@ fn scan_of(topic: &Topic, number: u32, scan: &ScanOptions) -> Result<Scan> {
     };
     let end = match scan.bounded {
         BoundedMode::Unbounded => None,
-        BoundedMode::LatestOffset => Some(partition.end_offset()),
+        BoundedMode::LatestOffset => Some(partition.visible_end(isolation)),
         // As Flink: where no record is that late yet, the present end.
         BoundedMode::Timestamp(timestamp_ms) => Some(at_timestamp(timestamp_ms)?),
     };
@@ -138,7 +159,7 @@ impl Source for LogSource {
             splits.push(Split {
                 partition,
                 number,
-                cursor: Cursor::new(offset),
+                cursor: Cursor::new(offset, self.isolation),
                 end: scan.end,
                 state: SplitState::Reading,
             });
@@ -147,6 +168,7 @@ impl Source for LogSource {
             topic: Arc::clone(&self.topic),
             splits,
             turn: 0,
+            isolation: self.isolation,
         }))
     }
 
@@ -164,6 +186,8 @@ struct LogReader {
     splits: Vec<Split>,
     /// The split that is asked next.
     turn: usize,
+    /// What is read of transactions.
+    isolation: IsolationLevel,
 }
 
 /// One partition being read.
@@ -197,17 +221,16 @@ impl LogReader {
         let partition = self.topic.partition(split.partition)?;
         // The seal is read before the end: what was appended before the seal is then seen.
         let sealed = self.topic.is_sealed();
-        let log_end = partition.end_offset();
         let end = match split.end {
             Some(end) => Some(end),
-            None if sealed => Some(log_end),
+            None if sealed => Some(partition.end_offset()),
             None => None,
         };
         let mut batch = RawBatch {
             split: index,
             ..RawBatch::default()
         };
-        let until = end.map_or(log_end, |end| end.min(log_end));
+        let until = end.unwrap_or(i64::MAX);
         split.cursor.read(partition, until, rows_max, &mut batch)?;
         if batch.rows() > 0 {
             return Ok(Some(Poll::Raw(batch)));
@@ -215,7 +238,7 @@ impl LogReader {
         // Judged after the read, since retention may have moved the position past the end.
         if end.is_some_and(|end| split.cursor.offset() >= end) {
             split.state = SplitState::Finished;
-            split.cursor = Cursor::new(split.cursor.offset());
+            split.cursor = Cursor::new(split.cursor.offset(), self.isolation);
             return Ok(Some(Poll::SplitFinished { split: index }));
         }
         Ok(None)
@@ -245,7 +268,7 @@ impl SourceReader for LogReader {
     fn splits(&self) -> Vec<SplitInfo> {
         let pending = |split: &Split| -> Option<u64> {
             let partition = self.topic.partition(split.partition).ok()?;
-            let end = partition.end_offset();
+            let end = partition.visible_end(self.isolation);
             let end = split.end.map_or(end, |bound| bound.min(end));
             let position = split.cursor.offset().max(partition.start_offset());
             Some(u64::try_from(end.saturating_sub(position)).unwrap_or(0))
@@ -273,7 +296,8 @@ impl SourceReader for LogReader {
 
     fn drain(&mut self) -> Result<()> {
         for split in &mut self.splits {
-            let end = self.topic.partition(split.partition)?.end_offset();
+            let partition = self.topic.partition(split.partition)?;
+            let end = partition.visible_end(self.isolation);
             split.end = Some(split.end.map_or(end, |bound| bound.min(end)));
         }
         Ok(())

@@ -8,11 +8,15 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use super::cleaner::{Cleaner, Round};
 use super::files::{lock, storage};
 use super::flusher::{Flusher, FsyncPolicy};
 use super::partition::{LogOptions, Shared};
 use super::record_batch::{Encoded, Record};
 use super::topic::{CREATING_PREFIX, DELETED_PREFIX, Topic, TopicConfig};
+use super::transaction::{Coordinator, TransactionId};
+use crate::checkpoint::commit::EpochRecord;
+use crate::connector::options::IsolationLevel;
 use crate::connector::sink::EncodedBatch;
 use crate::connector::source::RawBatch;
 use crate::error::{Error, Result, unknown_name};
@@ -30,6 +34,17 @@ const SPARE_BUFFER_BYTES_MAX: usize = 4 << 20;
 /// # Source
 /// Confluent Cloud for Apache Flink, changelog mode `retract`.
 const OP_HEADER: &[u8] = b"op";
+
+/// Where records are appended to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target<'a> {
+    /// The topic.
+    pub(super) topic: &'a Topic,
+    /// The partition.
+    pub(super) partition: u32,
+    /// The transaction; the caller keeps it from ending meanwhile.
+    pub(super) transaction: Option<TransactionId>,
+}
 
 /// The headers of a record.
 type Headers = [(&'static [u8], Option<&'static [u8]>)];
@@ -55,16 +70,18 @@ pub struct LogStore {
     clock: SharedClock,
     /// Buffers for reuse.
     spare: Mutex<Vec<Encoded>>,
+    /// Compacts in the background; has ended before the lock is given back.
+    cleaner: Cleaner,
     /// Held as long as the store lives.
     _lock: File,
 }
 
 impl LogStore {
-    /// Opens the log of a directory, which is created when missing; cuts torn tails off.
+    /// Opens the log of a directory, which is created when missing; cuts torn tails off, and aborts what was not committed.
     ///
     /// # Errors
     /// `Storage` when the directory is in use by another process or cannot be written, naming it; `Corrupt` when a topic's
-    /// settings are damaged.
+    /// settings or the journal of transactions are damaged.
     pub fn open(dir: &Path, options: LogOptions, clock: SharedClock) -> Result<Arc<Self>> {
         std::fs::create_dir_all(dir)
             .map_err(|error| storage("create log directory", dir, &error))?;
@@ -73,14 +90,20 @@ impl LogStore {
             FsyncPolicy::Interval(interval) => Some(Flusher::start(interval)?),
             FsyncPolicy::Never | FsyncPolicy::Always => None,
         };
-        let shared = Arc::new(Shared { options, flusher });
+        let shared = Arc::new(Shared {
+            options,
+            flusher,
+            transactions: Coordinator::open(dir, options.fsync != FsyncPolicy::Never)?,
+        });
         let topics = open_topics(dir, &shared)?;
         Ok(Arc::new(Self {
-            dir: dir.to_owned(),
+            dir: std::fs::canonicalize(dir)
+                .map_err(|error| storage("find log directory", dir, &error))?,
             topics: RwLock::new(topics),
             shared,
             clock,
             spare: Mutex::default(),
+            cleaner: Cleaner::default(),
             _lock: file,
         }))
     }
@@ -132,8 +155,12 @@ impl LogStore {
     /// `Invalid` for an unknown topic or partition and for a sealed topic; `Data` for a record that is too large; `Storage`
     /// when the device refuses. Nothing is appended then.
     pub fn append(&self, topic: &str, partition: u32, records: &[Record<'_>]) -> Result<i64> {
-        let topic = self.find(topic)?;
-        self.encode_and_append(&topic, partition, records.iter().copied())
+        let target = Target {
+            topic: &*self.find(topic)?,
+            partition,
+            transaction: None,
+        };
+        self.encode_and_append(target, records.iter().copied())
     }
 
     /// Appends some rows of an encoded batch and returns the offset of the first one.
@@ -147,14 +174,18 @@ impl LogStore {
         batch: &EncodedBatch,
         rows: &[u32],
     ) -> Result<i64> {
-        self.append_rows(&*self.find(topic)?, partition, batch, rows)
+        let target = Target {
+            topic: &*self.find(topic)?,
+            partition,
+            transaction: None,
+        };
+        self.append_rows(target, batch, rows)
     }
 
     /// Appends some rows of an encoded batch to a topic that was looked up before.
     pub(super) fn append_rows(
         &self,
-        topic: &Topic,
-        partition: u32,
+        target: Target<'_>,
         batch: &EncodedBatch,
         rows: &[u32],
     ) -> Result<i64> {
@@ -171,7 +202,7 @@ impl LogStore {
         {
             return Err(Error::internal(format!(
                 "an encoded batch for topic \"{}\" has columns that do not fit together",
-                topic.name
+                target.topic.name
             )));
         }
         let now_ms = self.clock.now_ms();
@@ -188,20 +219,20 @@ impl LogStore {
                     .map_or(&[], |op| OP_HEADERS[usize::from(*op)]),
             }
         });
-        self.encode_and_append(topic, partition, records)
+        self.encode_and_append(target, records)
     }
 
     /// Encodes outside of every lock and appends.
     fn encode_and_append<'r>(
         &self,
-        topic: &Topic,
-        partition: u32,
+        target: Target<'_>,
         records: impl Iterator<Item = Record<'r>>,
     ) -> Result<i64> {
         let mut encoded = lock(&self.spare).pop().unwrap_or_default();
+        encoded.transaction = target.transaction;
         let appended = encoded
             .extend(records)
-            .and_then(|()| topic.append(partition, &mut encoded));
+            .and_then(|()| target.topic.append(target.partition, &mut encoded));
         encoded.clear();
         let mut spare = lock(&self.spare);
         if spare.len() < SPARE_BUFFERS_MAX && encoded.buffer.capacity() <= SPARE_BUFFER_BYTES_MAX {
@@ -210,7 +241,7 @@ impl LogStore {
         appended
     }
 
-    /// Reads records from an offset on: at most `rows_max`, and about `bytes_max` bytes but at least one record batch. Empty
+    /// Reads committed records from an offset on: at most `rows_max`, and about `bytes_max` bytes but at least one record batch. Empty
     /// at the end; an offset before the start continues at the start.
     ///
     /// # Errors
@@ -241,7 +272,7 @@ impl LogStore {
         Ok(self.find(topic)?.partition(partition)?.start_offset())
     }
 
-    /// The offset of the next record.
+    /// The offset of the next record, whether those before it are committed or not.
     ///
     /// # Errors
     /// `Invalid` for an unknown topic or partition.
@@ -249,7 +280,18 @@ impl LogStore {
         Ok(self.find(topic)?.partition(partition)?.end_offset())
     }
 
-    /// The offset of the first record at or after an epoch millisecond; absent when there is none yet.
+    /// The offset of the first record of the oldest open transaction, or else of the next record: readers of committed records
+    /// come this far. Never falls, and never above [`LogStore::end_offset`].
+    ///
+    /// # Errors
+    /// `Invalid` for an unknown topic or partition.
+    pub fn stable_offset(&self, topic: &str, partition: u32) -> Result<i64> {
+        let topic = self.find(topic)?;
+        let partition = topic.partition(partition)?;
+        Ok(partition.visible_end(IsolationLevel::ReadCommitted))
+    }
+
+    /// The offset of the first committed record at or after an epoch millisecond; absent when there is none yet.
     ///
     /// # Errors
     /// `Invalid` for an unknown topic or partition; `Corrupt` naming file and place.
@@ -261,7 +303,7 @@ impl LogStore {
     ) -> Result<Option<i64>> {
         self.find(topic)?
             .partition(partition)?
-            .offset_for_timestamp(timestamp_ms)
+            .offset_for_timestamp(timestamp_ms, IsolationLevel::ReadCommitted)
     }
 
     /// Ends a topic: appends are refused from now on, also after a restart, and unbounded readers reach the end of input.
@@ -297,17 +339,77 @@ impl LogStore {
         self.find(topic)?.flush()
     }
 
-    /// Deletes segments that are older than their topic's retention at `now_ms`; returns how many. Every topic is tried.
+    /// The newest epoch record that a statement has committed; absent when there is none.
+    ///
+    /// # Errors
+    /// `Corrupt` when what is there is no epoch record.
+    pub fn committed_record(&self, statement_uid: &str) -> Result<Option<EpochRecord>> {
+        let text = self.transactions().record(statement_uid);
+        text.map(|text| EpochRecord::from_text(&text)).transpose()
+    }
+
+    /// Forgets the transactions of a statement that was deleted: its record, and what it left open. What it has committed stays.
+    ///
+    /// # Errors
+    /// `Storage` naming the file.
+    pub fn forget_owner(&self, statement_uid: &str) -> Result<()> {
+        self.transactions().forget(statement_uid)
+    }
+
+    /// The directory, and what tells this store from others.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The transactions of this store.
+    pub(super) fn transactions(&self) -> &Coordinator {
+        &self.shared.transactions
+    }
+
+    /// Deletes segments that are older than their topic's retention at `now_ms`; returns how many. Every topic is tried. Has compacted
+    /// topics compacted in the background, which reports failures to the program's log.
     ///
     /// # Errors
     /// `Storage` or `Corrupt` naming the file, for the first topic that failed.
     pub fn run_retention(&self, now_ms: i64) -> Result<usize> {
-        let topics: Vec<_> = self.read_topics().values().map(Arc::clone).collect();
+        let topics = self.all_topics();
         let results: Vec<_> = topics
             .iter()
             .map(|topic| topic.run_retention(now_ms))
             .collect();
+        let compacted = topics.iter().any(|topic| topic.config.compacted);
+        if compacted || self.transactions().wants_floor() {
+            self.cleaner.request(Round {
+                topics,
+                shared: Arc::clone(&self.shared),
+                now_ms,
+            })?;
+        }
         results.into_iter().sum()
+    }
+
+    /// Compacts the topics that are due at `now_ms`, as the background does; returns how many files went.
+    ///
+    /// # Errors
+    /// `Storage` or `Corrupt` naming the file, for the first topic that failed; every one is tried.
+    pub fn compact(&self, now_ms: i64) -> Result<usize> {
+        let results: Vec<_> = self
+            .all_topics()
+            .iter()
+            .map(|topic| topic.compact(now_ms, &|| false))
+            .collect();
+        results.into_iter().sum()
+    }
+
+    /// What partitions share.
+    #[cfg(test)]
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    /// Every topic.
+    fn all_topics(&self) -> Vec<Arc<Topic>> {
+        self.read_topics().values().map(Arc::clone).collect()
     }
 
     /// The topic of that name.

@@ -3,15 +3,18 @@
 //! Place in the flow: the store keeps topics by name; sources and sinks hold one. Invariant: a topic directory appears and
 //! disappears as a whole, by renaming, and its name cannot lead out of the log's directory.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
+use super::cleaner::compact;
 use super::files::{lock, replace, storage, sync_dir};
 use super::partition::{Partition, Shared};
 use super::record_batch::Encoded;
+use super::transaction::TransactionId;
 use crate::error::{Error, Result};
 use crate::task::WakerSet;
 
@@ -227,6 +230,21 @@ impl Topic {
         Ok(offset)
     }
 
+    /// Lets readers go on behind the records of a transaction that has ended.
+    pub(super) fn settle(&self, id: TransactionId, partitions: &BTreeSet<u32>) {
+        for partition in partitions {
+            if let Some(partition) = self.partitions.get(*partition as usize) {
+                partition.settle(id);
+            }
+        }
+        self.wake();
+    }
+
+    /// Its partitions.
+    pub(super) fn partitions(&self) -> &[Partition] {
+        &self.partitions
+    }
+
     /// Makes what was appended durable, as far as the policy says.
     ///
     /// # Errors
@@ -275,6 +293,25 @@ impl Topic {
         drop(writers);
         self.wake();
         Ok(deleted)
+    }
+
+    /// Compacts the partitions, if the topic is compacted; returns how many files went. A topic that was deleted has none.
+    ///
+    /// # Errors
+    /// As [`compact`], for the first partition that failed; every one is tried.
+    pub(super) fn compact(&self, now_ms: i64, stopped: &dyn Fn() -> bool) -> Result<usize> {
+        if !self.config.compacted {
+            return Ok(0);
+        }
+        let results: Vec<_> = self
+            .partitions
+            .iter()
+            .map(|partition| compact(partition, now_ms, stopped))
+            .collect();
+        if self.deleted.load(Ordering::Acquire) {
+            return Ok(0);
+        }
+        results.into_iter().sum()
     }
 
     /// Deletes segments that are too old at `now_ms`; returns how many.
