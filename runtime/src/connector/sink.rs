@@ -47,6 +47,11 @@ pub trait Sink: Send + Sync + Debug {
         None
     }
 
+    /// Whether what writers prepare is shown by [`Self::publish`]: then the checkpoint is the commit.
+    fn publishes(&self) -> bool {
+        false
+    }
+
     /// Makes visible what writers have prepared ([`SinkWriter::prepared`]), after the checkpoint that holds it is durable. Called
     /// again after a crash with the same arguments, so it is idempotent.
     ///

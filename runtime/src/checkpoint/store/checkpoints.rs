@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -102,6 +103,20 @@ impl CheckpointStore {
             }
         };
         let store = Self::over(objects, location, options, components);
+        store.probe()?;
+        Ok(store)
+    }
+
+    /// Opens a local directory, which needs no runtime.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_local(path: &Path) -> Result<Self> {
+        let components = Components::system();
+        let objects = LocalObjects::new(path.to_owned(), components.token.clone());
+        let location = Location::Local(path.to_owned());
+        let options = Options::default();
+        let store = Self::over(Arc::new(objects), &location, &options, components);
         store.probe()?;
         Ok(store)
     }
@@ -466,6 +481,8 @@ impl CheckpointStore {
         let listed: Vec<CheckpointName> =
             self.list()?.into_iter().map(|listed| listed.name).collect();
         let doomed = collect::doomed_manifests(&listed, keep, in_progress)?;
+        // Before the names that are protected: another thread may be writing merged segments.
+        let segments = self.objects.list(name::SEGMENTS)?;
         let mut referenced: BTreeSet<Arc<str>> = self.unspliced().clone();
         for name in listed.iter().filter(|name| !doomed.contains(name)) {
             referenced.extend(self.read_manifest(name)?.segments());
@@ -479,7 +496,6 @@ impl CheckpointStore {
             self.objects.delete(&name.to_string())?;
             collected.manifest_count += 1;
         }
-        let segments = self.objects.list(name::SEGMENTS)?;
         let names = segments.iter().map(|object| object.name.as_str());
         let doomed: BTreeSet<&str> = collect::doomed_segments(names, &referenced, in_progress)
             .into_iter()
