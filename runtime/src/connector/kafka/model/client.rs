@@ -167,13 +167,13 @@ impl Request {
 impl ModelProducer {
     /// A producer that has not taken its id over.
     pub(super) fn new(
-        index: usize,
+        id: String,
         ids: TransactionIds,
         connection: Arc<Connection>,
         waker: Waker,
     ) -> Arc<Self> {
         Arc::new(Self {
-            id: format!("{}_{index}", ids.group),
+            id,
             ids,
             connection,
             waker,

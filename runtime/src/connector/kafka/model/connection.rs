@@ -25,6 +25,7 @@ use crate::connector::kafka::service::{PRODUCERS, Rounds};
 use crate::connector::sink::Sink;
 use crate::connector::source::Source;
 use crate::error::{Error, Result};
+use crate::fault::{self, Fault};
 use crate::task::Waker;
 use crate::time::SharedClock;
 
@@ -374,7 +375,13 @@ impl Session for ModelSession {
     fn producers(&self, waker: &Waker) -> Result<[Arc<dyn Producer>; PRODUCERS]> {
         let producers = [0, 1].map(|index| {
             let connection = Arc::clone(&self.connection);
-            ModelProducer::new(index, self.ids.clone(), connection, waker.clone())
+            let id = if fault::is_planted(Fault::NoFence) {
+                // One that no other run has.
+                format!("{}_{}_{index}", self.ids.group, connection.below(u64::MAX))
+            } else {
+                format!("{}_{index}", self.ids.group)
+            };
+            ModelProducer::new(id, self.ids.clone(), connection, waker.clone())
         });
         let known = producers.iter().map(Arc::downgrade);
         lock(&self.connection.producers).extend(known);
