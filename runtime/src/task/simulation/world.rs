@@ -389,6 +389,9 @@ impl World {
     /// Nobody has anything to do: goes on to when somebody has.
     fn idle(&self, lives: &[Arc<Process>]) -> Result<(), String> {
         let live = || lives.iter().filter(|process| process.is_live());
+        if live().next().is_none() {
+            return Ok(());
+        }
         let running = live().filter(|process| !process.is_paused());
         let now = self.clock.monotonic();
         if let Some(due) = running.filter_map(|process| process.due_at()).min() {
@@ -407,7 +410,7 @@ impl World {
 
     /// Starts the statement again after nobody runs it any more.
     fn restart(&self) {
-        if self.shape.oversleeps && !self.is_calm() && self.below(4) == 0 {
+        if self.shape.oversleeps && !self.lives().is_empty() && self.below(4) == 0 {
             self.note("everybody sleeps for longer than records are kept");
             self.happened.oversleep.store(true, Ordering::SeqCst);
             self.clock.advance(RETENTION + Duration::from_hours(1));
