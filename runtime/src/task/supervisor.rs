@@ -477,8 +477,11 @@ impl Supervisor {
 
     /// Stores a part of what subtasks have handed out.
     fn store_segment(&mut self) -> Result<()> {
-        // Above every settled epoch, so that nothing of it is taken for garbage.
-        let bytes = self.history.store_segment(self.history.last_epoch() + 1)?;
+        // Above the epoch that is being completed, since settling it deletes what no checkpoint refers to.
+        let completing = self.completing.as_ref();
+        let settled = completing.map_or(0, |completing| completing.manifest.epoch);
+        let settled = settled.max(self.history.last_epoch());
+        let bytes = self.history.store_segment(settled + 1)?;
         self.epoch_bytes += bytes as u64;
         self.control.remove_snapshot_bytes(bytes);
         self.wake_all();
