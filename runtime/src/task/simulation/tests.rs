@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::world::{Summary, World};
+use super::world::{Counts, Summary, World};
 use crate::fault::{Fault, plant};
 
 /// Seeds of each run of CI: about a minute in the dev profile on one core, measured.
@@ -16,6 +16,23 @@ const SEEDS_VARIABLE: &str = "WEIR_TEST_SEEDS";
 
 /// Seeds within which a planted mistake must be noticed.
 const NOTICED_WITHIN: u64 = 10_000;
+
+/// What the fixed seeds must have met, so that they do not pass for want of faults.
+const MUST_HAPPEN: [&str; 13] = [
+    "committed checkpoint lost",
+    "damage",
+    "fenced",
+    "finished",
+    "killed",
+    "killed while it started",
+    "merge",
+    "outage",
+    "overslept",
+    "paused",
+    "rescale",
+    "timed-out transaction",
+    "twin",
+];
 
 /// The seeds to run.
 fn seeds() -> Range<u64> {
@@ -44,14 +61,17 @@ fn undisturbed_seeds_end_in_one_life() {
 #[test]
 fn every_seed_ends_with_each_change_once() {
     let mut failures = Vec::new();
-    let mut lives = 0;
-    let mut refused = 0;
+    let mut counts = Counts::new();
+    let (mut lives, mut turns) = (0, 0);
     let seeds = seeds();
     for seed in seeds.clone() {
         match run(seed) {
             Ok(summary) => {
                 lives += summary.life_count;
-                refused += usize::from(summary.failure.is_some());
+                turns += summary.turn_count;
+                for (what, count) in summary.counts {
+                    *counts.entry(what).or_default() += count;
+                }
             }
             Err(wrong) => {
                 eprintln!("seed {seed}: {wrong}");
@@ -62,13 +82,19 @@ fn every_seed_ends_with_each_change_once() {
             }
         }
     }
-    eprintln!("{seeds:?}: {lives} lives, {refused} beyond help");
+    eprintln!("{seeds:?}: {lives} lives, {turns} turns, {counts:?}");
     assert!(
         failures.is_empty(),
         "seeds {failures:?} failed; {SEEDS_VARIABLE}={}..{} shows the first one again",
-        failures[0],
-        failures[0] + 1
+        failures.first().copied().unwrap_or_default(),
+        failures.first().map_or(0, |seed| seed + 1)
     );
+    if seeds == SEEDS {
+        for what in MUST_HAPPEN {
+            let count = counts.get(what).copied().unwrap_or_default();
+            assert!(count > 0, "no seed has: {what}");
+        }
+    }
 }
 
 #[test]
@@ -78,11 +104,17 @@ fn a_seed_repeats_itself() {
     }
 }
 
-/// The first seed that notices a mistake.
-fn noticed(fault: Fault) -> Option<u64> {
+/// The first seed that notices a mistake by its rows, and what it says.
+fn noticed(fault: Fault) -> Option<(u64, String)> {
     plant(Some(fault));
-    let noticed = (0..NOTICED_WITHIN).find(|seed| run(*seed).is_err());
+    let noticed = (0..NOTICED_WITHIN).find_map(|seed| {
+        let wrong = run(seed).err()?;
+        wrong.starts_with("key ").then_some((seed, wrong))
+    });
     plant(None);
+    if let Some((seed, wrong)) = &noticed {
+        eprintln!("{fault:?}: seed {seed}: {wrong}");
+    }
     noticed
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -35,6 +35,9 @@ const CALM_AFTER: u64 = 6_000;
 
 /// How deep calls are interrupted by turns in which others make calls. Three processes that wait for one another, and the slots below.
 const DEPTH_MAX: usize = 3;
+
+/// Turns for which a process stays stopped in the middle of a call: enough for another one to start and to commit.
+const PAUSED_TURNS_MAX: u64 = 500;
 
 /// How long the cluster keeps group offsets: Kafka's default.
 const RETENTION: Duration = Duration::from_hours(7 * 24);
@@ -102,9 +105,14 @@ pub(super) struct World {
     outage_until: Mutex<Duration>,
     /// What has happened.
     happened: Happened,
+    /// How often what has happened.
+    counts: Mutex<Counts>,
     /// What the world has done to whom, for people.
     history: Mutex<Vec<String>>,
 }
+
+/// How often what has happened.
+pub(super) type Counts = BTreeMap<&'static str, u64>;
 
 impl fmt::Debug for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -123,6 +131,8 @@ pub(super) struct Summary {
     pub(super) life_count: usize,
     /// How the statement ended: absent when all input was processed.
     pub(super) failure: Option<Code>,
+    /// How often what has happened.
+    pub(super) counts: Counts,
     /// What has come out.
     pub(super) found: Changes,
 }
@@ -241,6 +251,7 @@ impl World {
             disturbances: AtomicU64::new(shape.disturbances),
             outage_until: Mutex::default(),
             happened: Happened::default(),
+            counts: Mutex::default(),
             history: Mutex::default(),
         })
     }
@@ -306,6 +317,11 @@ impl World {
         let turn = self.turn_count.load(Ordering::SeqCst);
         let now = self.clock.monotonic();
         lock(&self.history).push(format!("turn {turn}, {now:?}: {what}"));
+    }
+
+    /// Counts something that has happened.
+    fn count(&self, what: &'static str) {
+        *lock(&self.counts).entry(what).or_default() += 1;
     }
 
     /// What a failure says about the statement: a code when no restart helps.
@@ -378,7 +394,10 @@ impl World {
         if found.keys().any(|key| !expected.contains_key(key)) {
             return Err(format!("keys that nobody wrote: {:?}", found.keys()));
         }
+        let timed_out = self.cluster.brokers().timed_out_count();
+        lock(&self.counts).insert("timed-out transaction", timed_out);
         Ok(Summary {
+            counts: lock(&self.counts).clone(),
             turn_count: self.turn_count.load(Ordering::SeqCst),
             life_count: lives.len(),
             failure,
@@ -413,6 +432,7 @@ impl World {
         if self.shape.oversleeps && !self.lives().is_empty() && self.below(4) == 0 {
             self.note("everybody sleeps for longer than records are kept");
             self.happened.oversleep.store(true, Ordering::SeqCst);
+            self.count("overslept");
             self.clock.advance(RETENTION + Duration::from_hours(1));
             self.cluster.act(self);
         }
@@ -421,14 +441,15 @@ impl World {
 
     /// Starts another process.
     fn start(&self) {
-        let Some(me) = self.me.upgrade() else {
-            return;
-        };
         let number = lock(&self.processes).len();
         let parallelism = usize::try_from(1 + self.below(3)).unwrap_or(1);
         self.note(&format!("process {number} starts with {parallelism} slots"));
-        let connection = Connection::new(Arc::clone(&self.cluster), Arc::clone(&me) as _);
-        let hook: Weak<Self> = self.me.clone();
+        let within = Arc::new(Within {
+            world: self.me.clone(),
+            process: OnceLock::new(),
+        });
+        let connection = Connection::new(Arc::clone(&self.cluster), Arc::clone(&within) as _);
+        let hook = Arc::clone(&within);
         let plan = if self.is_calm() {
             FaultPlan::default()
         } else {
@@ -436,15 +457,12 @@ impl World {
         };
         let objects =
             FaultyObjects::new(Arc::clone(&self.objects) as _, plan, self.below(u64::MAX));
-        let objects = Arc::new(objects.with_hook(Arc::new(move |_| {
-            if let Some(world) = hook.upgrade() {
-                world.meanwhile();
-            }
-        })));
+        let objects = Arc::new(objects.with_hook(Arc::new(move |_| hook.meanwhile())));
         let process = Process::new(number, Arc::clone(&connection), Arc::clone(&objects));
+        within.process.get_or_init(|| Arc::downgrade(&process));
         lock(&self.processes).push(Arc::clone(&process));
         let components = Components {
-            pause: me,
+            pause: within,
             token: format!("process{number}"),
         };
         let environment = Environment::over_model(self.clock.clone(), connection);
@@ -452,8 +470,14 @@ impl World {
         self.deeper(|| process.start(&spec, &environment));
         let life = match process.life() {
             Life::Running => "runs".to_owned(),
-            Life::Killed => "was killed while it started".to_owned(),
-            Life::Ended(event) => format!("did not start: {event:?}"),
+            Life::Killed => {
+                self.count("killed while it started");
+                "was killed while it started".to_owned()
+            }
+            Life::Ended(event) => {
+                self.count("did not start");
+                format!("did not start: {event:?}")
+            }
         };
         self.note(&format!("process {number} {life}"));
     }
@@ -537,11 +561,20 @@ impl World {
                 0 | 1 => processes
                     .any(|process| process.step_slot(self.below(8), self.clock.monotonic())),
                 2 => self.may_call() && processes.any(|process| self.step_supervisor(process)),
-                3 => self.may_call() && processes.any(|process| self.deeper(|| process.work())),
+                3 => self.may_call() && processes.any(|process| self.work(process)),
                 4 | 5 => processes.any(|process| process.connection.act()),
                 _ => self.cluster.act(self),
             }
         })
+    }
+
+    /// Does what a process has to do beside its slots.
+    fn work(&self, process: &Process) -> bool {
+        let worked = self.deeper(|| process.work());
+        if worked {
+            self.count("merge");
+        }
+        worked
     }
 
     /// Steps a supervisor, and notes what has become of its job.
@@ -549,6 +582,12 @@ impl World {
         let is_live = process.is_live();
         let stepped = self.deeper(|| process.step_supervisor(self.clock.monotonic()));
         if is_live && let Life::Ended(event) = process.life() {
+            self.count(match &event {
+                JobEvent::Finished => "finished",
+                JobEvent::Stopped { .. } => "stopped",
+                JobEvent::Cancelled => "cancelled",
+                JobEvent::Failed(error) => name_of(error.code),
+            });
             self.note(&format!("process {}: {event:?}", process.number));
         }
         stepped
@@ -581,14 +620,17 @@ impl World {
         match self.below(100) {
             0..40 => {
                 self.note(&format!("process {number} is killed"));
+                self.count("killed");
                 process.kill();
             }
             40..60 => {
                 if self.below(2) == 0 {
                     self.note(&format!("process {number} is paused"));
+                    self.count("paused");
                     process.pause(true);
                 }
                 self.happened.twin.store(true, Ordering::SeqCst);
+                self.count("twin");
                 self.start();
             }
             60..68 => {
@@ -599,6 +641,7 @@ impl World {
                 let time = Duration::from_millis(self.below(40_000));
                 self.note(&format!("no request arrives for {time:?}"));
                 self.happened.sleep.store(true, Ordering::SeqCst);
+                self.count("outage");
                 *lock(&self.outage_until) = self.clock.monotonic() + time;
             }
             80..90 => {
@@ -615,6 +658,7 @@ impl World {
                 let parallelism = usize::try_from(1 + self.below(3)).unwrap_or(1);
                 if self.shape.rescales {
                     self.note(&format!("process {number} is to have {parallelism} slots"));
+                    self.count("rescale");
                     let (reply, _) = sync_channel(1);
                     process.ask(Command::Rescale { parallelism, reply });
                 }
@@ -630,6 +674,7 @@ impl World {
             return;
         };
         self.note(&format!("{name} is damaged"));
+        self.count("damage");
         self.happened.damage.store(true, Ordering::SeqCst);
         let place = self.below(u64::MAX);
         self.objects.inner.damage(name, |bytes| {
@@ -638,6 +683,17 @@ impl World {
                 *byte ^= 1 << (place & 7);
             }
         });
+    }
+}
+
+/// What a failure is counted as.
+fn name_of(code: Code) -> &'static str {
+    match code {
+        Code::Fenced => "fenced",
+        Code::CommittedCheckpoint => "committed checkpoint lost",
+        Code::Unavailable | Code::Storage => "unavailable",
+        Code::Corrupt => "corrupt",
+        _ => "other failure",
     }
 }
 
@@ -696,7 +752,60 @@ impl Conductor for World {
     }
 }
 
-impl Pause for World {
+/// The world as a process sees it in the middle of a call.
+#[derive(Debug)]
+struct Within {
+    /// The world.
+    world: Weak<World>,
+    /// The process.
+    process: OnceLock<Weak<Process>>,
+}
+
+impl Within {
+    /// The world, which outlives its processes.
+    fn world(&self) -> Arc<World> {
+        self.world
+            .upgrade()
+            .expect("processes end with their world")
+    }
+
+    /// A call of a process that is stopped by a signal goes on when the process does.
+    fn while_paused(&self, world: &World) {
+        let Some(process) = self.process.get().and_then(Weak::upgrade) else {
+            return;
+        };
+        let until = world.turn_count.load(Ordering::SeqCst) + PAUSED_TURNS_MAX;
+        while process.is_paused() && process.is_live() {
+            if world.turn_count.load(Ordering::SeqCst) > until || !world.turn() {
+                process.pause(false);
+            }
+        }
+    }
+}
+
+impl Conductor for Within {
+    fn meanwhile(&self) {
+        let world = self.world();
+        world.meanwhile();
+        self.while_paused(&world);
+    }
+
+    fn wait(&self, time: Duration) {
+        let world = self.world();
+        world.wait(time);
+        self.while_paused(&world);
+    }
+
+    fn fate(&self) -> Fate {
+        self.world().fate()
+    }
+
+    fn below(&self, end: u64) -> u64 {
+        self.world().below(end)
+    }
+}
+
+impl Pause for Within {
     fn pause(&self, time: Duration) {
         self.wait(time);
     }

@@ -110,6 +110,8 @@ pub(crate) struct Brokers {
     pending: BTreeMap<(String, TopicPartition, i64), String>,
     /// Producers made.
     producer_count: i64,
+    /// Transactions that were open for too long.
+    timed_out_count: u64,
 }
 
 impl Brokers {
@@ -431,12 +433,20 @@ impl Brokers {
         Ok(self.offsets.get(&key).map(|known| known.metadata.clone()))
     }
 
-    /// Aborts transactions that have been open for too long. Returns how many.
-    pub(crate) fn time_out(&mut self, now: Duration) -> usize {
-        let expired = self.transactional.values_mut().filter(|known| {
-            known.status == Status::Ongoing && now.saturating_sub(known.began_at) > known.timeout
-        });
-        expired.map(Transactional::abandon).count()
+    /// Aborts transactions that have been open for too long.
+    pub(crate) fn time_out(&mut self, now: Duration) {
+        for known in self.transactional.values_mut() {
+            let open = now.saturating_sub(known.began_at);
+            if known.status == Status::Ongoing && open > known.timeout {
+                known.abandon();
+                self.timed_out_count += 1;
+            }
+        }
+    }
+
+    /// Transactions that were open for too long.
+    pub(crate) fn timed_out_count(&self) -> u64 {
+        self.timed_out_count
     }
 
     /// Forgets offsets that were committed too long ago.
