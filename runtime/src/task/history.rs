@@ -23,6 +23,7 @@ use crate::checkpoint::store::{
 use crate::connector::sink::{Sink, Transactions};
 use crate::crash;
 use crate::error::{Error, Kind, Result};
+use crate::plan::StreamPlan;
 use crate::task::job::{DeliveryGuarantee, JobSpec, StartFrom};
 use crate::time::SharedClock;
 
@@ -67,8 +68,6 @@ impl History {
         publishing: PublishingSinks,
         clock: &SharedClock,
     ) -> Result<Self> {
-        let plan =
-            serde_json::to_vec(&spec.plan).map_err(|error| Error::internal(error.to_string()))?;
         if let Some(transactions) = &transactions {
             transactions.committer.fence()?;
         }
@@ -83,7 +82,7 @@ impl History {
                 statement_uid: spec.statement_uid.clone(),
                 statement_name: spec.statement_name.clone(),
                 run: checkpoints.map_or_else(String::new, |checkpoints| checkpoints.run.clone()),
-                plan_hash: xxh3_64(&plan),
+                plan_hash: plan_hash(&spec.plan)?,
                 ..Manifest::default()
             },
             last_epoch: 0,
@@ -464,6 +463,15 @@ impl History {
         })?;
         store.write_savepoint(name, &self.newest).map(drop)
     }
+}
+
+/// xxh3-64 of a plan as it is stored: state belongs to one plan.
+///
+/// # Errors
+/// `Internal` when the plan cannot be written as JSON.
+pub fn plan_hash(plan: &StreamPlan) -> Result<u64> {
+    let plan = serde_json::to_vec(plan).map_err(|error| Error::internal(error.to_string()))?;
+    Ok(xxh3_64(&plan))
 }
 
 /// The error of a committed epoch whose checkpoint cannot be read: `WEIR-2005` when it is damaged.
