@@ -300,7 +300,7 @@ impl History {
         }
     }
 
-    /// Takes over what a subtask of a node has changed; [`Self::store_segments`] stores it.
+    /// Takes over what a subtask of a node has changed; [`Self::store_segment`] stores it.
     pub(super) fn take(&mut self, node: u32, subtask: usize, key_groups: Vec<KeyGroupDelta>) {
         let mut writer = SegmentWriter::default();
         for delta in key_groups {
@@ -312,7 +312,7 @@ impl History {
         }
     }
 
-    /// Whether something waits for [`Self::store_segments`].
+    /// Whether something waits for [`Self::store_segment`].
     pub(super) fn has_unstored(&self) -> bool {
         !self.unstored.is_empty()
     }
