@@ -37,7 +37,7 @@ pub(super) struct History {
     store: Option<Arc<CheckpointStore>>,
     /// The statement's transactions; absent when rows are written at least once.
     transactions: Option<Transactions>,
-    /// Sinks that commit with the checkpoint itself.
+    /// Sinks that commit with the checkpoint itself; none when rows are written at least once.
     publishing: PublishingSinks,
     /// How many complete checkpoints are kept.
     retained_count: usize,
@@ -72,10 +72,16 @@ impl History {
             transactions.committer.fence()?;
         }
         let checkpoints = spec.checkpoints.as_ref();
+        let is_exactly_once =
+            checkpoints.is_some() && spec.config.delivery == DeliveryGuarantee::ExactlyOnce;
         Ok(Self {
             store: checkpoints.map(|checkpoints| checkpoints.store.clone()),
             transactions,
-            publishing,
+            publishing: if is_exactly_once {
+                publishing
+            } else {
+                Vec::new()
+            },
             retained_count: spec.config.retained_checkpoints.max(1),
             clock: clock.clone(),
             newest: Manifest {
@@ -101,6 +107,11 @@ impl History {
     /// Whether rows are committed epoch by epoch.
     pub(super) fn is_transactional(&self) -> bool {
         self.transactions.is_some()
+    }
+
+    /// Whether what was written belongs to one checkpoint and no other.
+    pub(super) fn is_exactly_once(&self) -> bool {
+        self.transactions.is_some() || !self.publishing.is_empty()
     }
 
     /// The statement's transactions.
@@ -143,10 +154,7 @@ impl History {
                 let newer = |(found, _): &&(u64, Duration)| found <= epoch;
                 self.readable(&store, &mut stored.iter().filter(newer))?
             }
-            StartFrom::Committed | StartFrom::Savepoint(_) => {
-                let is_exactly_once = spec.config.delivery == DeliveryGuarantee::ExactlyOnce;
-                self.committed(&store, &stored, is_exactly_once)?
-            }
+            StartFrom::Committed | StartFrom::Savepoint(_) => self.committed(&store, &stored)?,
         };
         match (own, start_from) {
             (Some(manifest), _) => {
@@ -155,7 +163,7 @@ impl History {
                 self.keep_before(&store, &stored, manifest.epoch);
                 self.kept.push_back(manifest.name());
                 self.newest = manifest;
-                self.publish()?;
+                self.publish_again(&store)?;
                 self.collect()?;
             }
             (None, StartFrom::Savepoint(name)) => {
@@ -211,17 +219,10 @@ impl History {
         &self,
         store: &CheckpointStore,
         stored: &[(u64, Duration)],
-        is_exactly_once: bool,
     ) -> Result<Option<Manifest>> {
         let epoch = match &self.transactions {
             Some(transactions) => {
-                let note = match store.committed_note() {
-                    Err(error) if error.kind == Kind::Corrupt => {
-                        tracing::warn!(%error, "the note of the committed epoch is damaged");
-                        None
-                    }
-                    note => note?,
-                };
+                let note = note_of(store)?;
                 let record = transactions.committer.committed()?;
                 restore::committed_epoch(&Facts {
                     run: &self.newest.run,
@@ -232,9 +233,7 @@ impl History {
                 })?
             }
             // Files are shown because their checkpoint is there: it is the commit.
-            None if is_exactly_once && !self.publishing.is_empty() => {
-                stored.first().map(|(epoch, _)| *epoch)
-            }
+            None if !self.publishing.is_empty() => stored.first().map(|(epoch, _)| *epoch),
             None => return self.readable(store, &mut stored.iter()),
         };
         let Some(epoch) = epoch else {
@@ -413,6 +412,14 @@ impl History {
         Ok(())
     }
 
+    /// Shows what a crash may have kept from being shown. What is noted was shown, and may have been taken away since.
+    fn publish_again(&self, store: &CheckpointStore) -> Result<()> {
+        if self.publishing.is_empty() || note_of(store)? == Some(record_of(&self.newest)) {
+            return Ok(());
+        }
+        self.publish()
+    }
+
     /// Shows what sinks had prepared in the newest epoch. Doing it again changes nothing.
     ///
     /// # Errors
@@ -462,6 +469,17 @@ impl History {
             Error::validation("a statement without checkpoints has no savepoints")
         })?;
         store.write_savepoint(name, &self.newest).map(drop)
+    }
+}
+
+/// The epoch noted as committed. A damaged note is no note.
+fn note_of(store: &CheckpointStore) -> Result<Option<EpochRecord>> {
+    match store.committed_note() {
+        Err(error) if error.kind == Kind::Corrupt => {
+            tracing::warn!(%error, "the note of the committed epoch is damaged");
+            Ok(None)
+        }
+        note => note,
     }
 }
 
