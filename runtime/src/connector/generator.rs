@@ -254,7 +254,7 @@ mod tests {
     /// Rows that `parallelism` readers make in batches of `rows_max` until each has polled `polls` times, and their positions.
     fn run(
         parallelism: usize,
-        restored: Option<Vec<SplitPosition>>,
+        restored: Option<&[SplitPosition]>,
         (polls, rows_max): (usize, usize),
     ) -> (Vec<u64>, Vec<SplitPosition>) {
         let pacing = Pacing {
@@ -266,7 +266,7 @@ mod tests {
             let context = ReaderContext {
                 subtask_index,
                 parallelism,
-                restored: restored.clone(),
+                restored: restored.map(<[SplitPosition]>::to_vec),
                 waker: crate::task::Waker::default(),
                 clock: crate::time::SystemClock::shared(),
             };
@@ -283,7 +283,7 @@ mod tests {
     fn every_row_is_made_once_at_changing_parallelism() {
         let (mut rows, mut positions) = run(2, None, (3, 700));
         for (parallelism, polls) in [(3, 2), (1, 1), (70, 1), (5, 1000)] {
-            let (more, after) = run(parallelism, Some(positions), (polls, 701));
+            let (more, after) = run(parallelism, Some(&positions), (polls, 701));
             rows.extend(more);
             positions = after;
         }

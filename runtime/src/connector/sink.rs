@@ -25,6 +25,8 @@ pub struct WriterContext {
     pub statement_uid: String,
     /// The statement's transactions; absent when rows are written at least once.
     pub transactions: Option<Transactions>,
+    /// Whether what is flushed waits for [`Sink::publish`]; else a flush shows it.
+    pub publishes: bool,
     /// To be woken when the writer is ready again or a flush has ended.
     pub waker: Waker,
     /// Time.

@@ -43,7 +43,7 @@ pub(crate) enum ValueKind {
 /// # Source
 /// Confluent: documentation of SET (all `sql.*` and `client.*` keys); Flink: `table.*`, `execution.*` and
 /// `parallelism.default`; `weir.cfu-cpu-share` is Weir's own.
-const KEYS: [(&str, ValueKind); 35] = [
+const KEYS: [(&str, ValueKind); 38] = [
     ("sql.current-catalog", ValueKind::Text),
     ("sql.current-database", ValueKind::Text),
     ("sql.dry-run", ValueKind::Boolean),
@@ -97,11 +97,17 @@ const KEYS: [(&str, ValueKind); 35] = [
     ("client.statement-name", ValueKind::Text),
     ("parallelism.default", ValueKind::Count),
     ("execution.checkpointing.interval", ValueKind::Duration),
+    ("execution.checkpointing.min-pause", ValueKind::Duration),
     (
         "execution.checkpointing.mode",
         ValueKind::OneOf(&["EXACTLY_ONCE", "AT_LEAST_ONCE"]),
     ),
+    ("execution.checkpointing.num-retained", ValueKind::Count),
     ("execution.checkpointing.timeout", ValueKind::Duration),
+    (
+        "execution.checkpointing.tolerable-failed-checkpoints",
+        ValueKind::Integer,
+    ),
     ("execution.runtime-mode", ValueKind::OneOf(&["streaming"])),
     ("table.local-time-zone", ValueKind::TimeZone),
     ("table.exec.state.ttl", ValueKind::Duration),

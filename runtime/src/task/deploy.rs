@@ -84,6 +84,8 @@ pub(super) struct Restored {
     pub(super) manifest: Manifest,
     /// The newest epoch that has a name; the first of the job comes after it.
     pub(super) last_epoch: u64,
+    /// Whether rows are seen once, so that no other checkpoint would do.
+    pub(super) is_exactly_once: bool,
     /// Where keyed state comes from.
     pub(super) state: StateOrigin,
 }
@@ -693,7 +695,7 @@ impl<'a> Deployer<'a> {
                 store
                     .load(manifest, id, 0..KEY_GROUPS_DEFAULT, &mut load)
                     .map_err(|error| {
-                        if self.transactions.is_some() {
+                        if self.restored.is_exactly_once {
                             damaged_committed(manifest.epoch, error)
                         } else {
                             error
@@ -794,6 +796,7 @@ impl<'a> Deployer<'a> {
             parallelism: self.spec.parallelism,
             statement_uid: self.spec.statement_uid.clone(),
             transactions: sink.transactional().and_then(|_| self.transactions.clone()),
+            publishes: self.restored.is_exactly_once && sink.publishes(),
             waker: self.wakers[place.subtask].clone(),
             clock: self.environment.clock.clone(),
         }

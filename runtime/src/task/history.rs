@@ -24,6 +24,7 @@ use crate::connector::sink::{Sink, Transactions};
 use crate::crash;
 use crate::error::{Error, Kind, Result};
 use crate::fault::{self, Fault};
+use crate::plan::StreamPlan;
 use crate::task::job::{DeliveryGuarantee, JobSpec, StartFrom};
 use crate::time::SharedClock;
 
@@ -37,7 +38,7 @@ pub(super) struct History {
     store: Option<Arc<CheckpointStore>>,
     /// The statement's transactions; absent when rows are written at least once.
     transactions: Option<Transactions>,
-    /// Sinks that commit with the checkpoint itself.
+    /// Sinks that commit with the checkpoint itself; none when rows are written at least once.
     publishing: PublishingSinks,
     /// How many complete checkpoints are kept.
     retained_count: usize,
@@ -68,23 +69,27 @@ impl History {
         publishing: PublishingSinks,
         clock: &SharedClock,
     ) -> Result<Self> {
-        let plan =
-            serde_json::to_vec(&spec.plan).map_err(|error| Error::internal(error.to_string()))?;
         if let Some(transactions) = &transactions {
             transactions.committer.fence()?;
         }
         let checkpoints = spec.checkpoints.as_ref();
+        let is_exactly_once =
+            checkpoints.is_some() && spec.config.delivery == DeliveryGuarantee::ExactlyOnce;
         Ok(Self {
             store: checkpoints.map(|checkpoints| checkpoints.store.clone()),
             transactions,
-            publishing,
+            publishing: if is_exactly_once {
+                publishing
+            } else {
+                Vec::new()
+            },
             retained_count: spec.config.retained_checkpoints.max(1),
             clock: clock.clone(),
             newest: Manifest {
                 statement_uid: spec.statement_uid.clone(),
                 statement_name: spec.statement_name.clone(),
                 run: checkpoints.map_or_else(String::new, |checkpoints| checkpoints.run.clone()),
-                plan_hash: xxh3_64(&plan),
+                plan_hash: plan_hash(&spec.plan)?,
                 ..Manifest::default()
             },
             last_epoch: 0,
@@ -103,6 +108,11 @@ impl History {
     /// Whether rows are committed epoch by epoch.
     pub(super) fn is_transactional(&self) -> bool {
         self.transactions.is_some()
+    }
+
+    /// Whether what was written belongs to one checkpoint and no other.
+    pub(super) fn is_exactly_once(&self) -> bool {
+        self.transactions.is_some() || !self.publishing.is_empty()
     }
 
     /// The statement's transactions.
@@ -145,10 +155,7 @@ impl History {
                 let newer = |(found, _): &&(u64, Duration)| found <= epoch;
                 self.readable(&store, &mut stored.iter().filter(newer))?
             }
-            StartFrom::Committed | StartFrom::Savepoint(_) => {
-                let is_exactly_once = spec.config.delivery == DeliveryGuarantee::ExactlyOnce;
-                self.committed(&store, &stored, is_exactly_once)?
-            }
+            StartFrom::Committed | StartFrom::Savepoint(_) => self.committed(&store, &stored)?,
         };
         match (own, start_from) {
             (Some(manifest), _) => {
@@ -157,7 +164,7 @@ impl History {
                 self.keep_before(&store, &stored, manifest.epoch);
                 self.kept.push_back(manifest.name());
                 self.newest = manifest;
-                self.publish()?;
+                self.publish_again(&store)?;
                 self.collect()?;
             }
             (None, StartFrom::Savepoint(name)) => {
@@ -213,20 +220,13 @@ impl History {
         &self,
         store: &CheckpointStore,
         stored: &[(u64, Duration)],
-        is_exactly_once: bool,
     ) -> Result<Option<Manifest>> {
         let epoch = match &self.transactions {
             _ if fault::is_planted(Fault::RestoreNewest) => {
                 return self.readable(store, &mut stored.iter());
             }
             Some(transactions) => {
-                let note = match store.committed_note() {
-                    Err(error) if error.kind == Kind::Corrupt => {
-                        tracing::warn!(%error, "the note of the committed epoch is damaged");
-                        None
-                    }
-                    note => note?,
-                };
+                let note = note_of(store)?;
                 let record = transactions.committer.committed()?;
                 restore::committed_epoch(&Facts {
                     run: &self.newest.run,
@@ -237,9 +237,7 @@ impl History {
                 })?
             }
             // Files are shown because their checkpoint is there: it is the commit.
-            None if is_exactly_once && !self.publishing.is_empty() => {
-                stored.first().map(|(epoch, _)| *epoch)
-            }
+            None if !self.publishing.is_empty() => stored.first().map(|(epoch, _)| *epoch),
             None => return self.readable(store, &mut stored.iter()),
         };
         let Some(epoch) = epoch else {
@@ -305,7 +303,7 @@ impl History {
         }
     }
 
-    /// Takes over what a subtask of a node has changed; [`Self::store_segments`] stores it.
+    /// Takes over what a subtask of a node has changed; [`Self::store_segment`] stores it.
     pub(super) fn take(&mut self, node: u32, subtask: usize, key_groups: Vec<KeyGroupDelta>) {
         let mut writer = SegmentWriter::default();
         for delta in key_groups {
@@ -317,7 +315,7 @@ impl History {
         }
     }
 
-    /// Whether something waits for [`Self::store_segments`].
+    /// Whether something waits for [`Self::store_segment`].
     pub(super) fn has_unstored(&self) -> bool {
         !self.unstored.is_empty()
     }
@@ -429,6 +427,14 @@ impl History {
         Ok(())
     }
 
+    /// Shows what a crash may have kept from being shown. What is noted was shown, and may have been taken away since.
+    fn publish_again(&self, store: &CheckpointStore) -> Result<()> {
+        if self.publishing.is_empty() || note_of(store)? == Some(record_of(&self.newest)) {
+            return Ok(());
+        }
+        self.publish()
+    }
+
     /// Shows what sinks had prepared in the newest epoch. Doing it again changes nothing.
     ///
     /// # Errors
@@ -479,6 +485,26 @@ impl History {
         })?;
         store.write_savepoint(name, &self.newest).map(drop)
     }
+}
+
+/// The epoch noted as committed. A damaged note is no note.
+fn note_of(store: &CheckpointStore) -> Result<Option<EpochRecord>> {
+    match store.committed_note() {
+        Err(error) if error.kind == Kind::Corrupt => {
+            tracing::warn!(%error, "the note of the committed epoch is damaged");
+            Ok(None)
+        }
+        note => note,
+    }
+}
+
+/// xxh3-64 of a plan as it is stored: state belongs to one plan.
+///
+/// # Errors
+/// `Internal` when the plan cannot be written as JSON.
+pub fn plan_hash(plan: &StreamPlan) -> Result<u64> {
+    let plan = serde_json::to_vec(plan).map_err(|error| Error::internal(error.to_string()))?;
+    Ok(xxh3_64(&plan))
 }
 
 /// The error of a committed epoch whose checkpoint cannot be read: `WEIR-2005` when it is damaged.

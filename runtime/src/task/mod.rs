@@ -29,6 +29,7 @@ mod watermark;
 
 pub use control::Savepoint;
 pub use environment::{Environment, ErrorTables};
+pub use history::plan_hash;
 pub use job::{Checkpoints, DeliveryGuarantee, Job, JobConfig, JobEvent, JobSpec, StartFrom};
 pub use schemas::{TableSchema, table_schemas};
 pub use waker::{Waker, WakerSet};

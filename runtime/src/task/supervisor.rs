@@ -226,6 +226,7 @@ impl Supervisor {
         Restored {
             manifest: self.history.newest().clone(),
             last_epoch: self.history.last_epoch(),
+            is_exactly_once: self.history.is_exactly_once(),
             state,
         }
     }

@@ -30,6 +30,7 @@ pub mod state;
 pub(crate) mod testing;
 mod transfer;
 
+pub(crate) use engine::CheckpointPlace;
 pub use exceptions::StatementException;
 pub use failure::ExceptionClass;
 pub use limits::{LimitAction, StateLimit, StateLimitStatus, StateLimits};

@@ -48,17 +48,9 @@ impl Core {
             StateLimit::Ok => "its state is within limits".to_owned(),
             _ => seen.state_limit.detail.clone(),
         };
-        let checkpoints = self.checkpoints_of(&seen);
         if let Err(error) = self.change(state, seq, seen, &what) {
             tracing::error!(%error, seq, "what was seen of a statement could not be stored");
             return;
-        }
-        if has_settled {
-            self.runtime.spawn_blocking(move || {
-                if let Err(error) = checkpoints.forget_other_runs() {
-                    tracing::warn!(%error, "checkpoints of an earlier run are left behind");
-                }
-            });
         }
         self.reconcile(state, seq);
     }

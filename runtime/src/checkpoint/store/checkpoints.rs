@@ -88,11 +88,21 @@ pub struct CheckpointStore {
 impl CheckpointStore {
     /// Opens the place of a statement's checkpoints and finds out whether it can be written, read and deleted.
     ///
+    /// # Errors
+    /// As [`Self::connect`], and `Unavailable`, naming the place and the reason, when it does not answer or refuses.
+    pub fn open(location: &Location, options: &Options, runtime: &Handle) -> Result<Self> {
+        let store = Self::connect(location, options, runtime)?;
+        store.probe()?;
+        Ok(store)
+    }
+
+    /// Opens the place of a statement's checkpoints without a try.
+    ///
     /// Calls block on the runtime, so they must not be made from its threads, and it must have threads of its own.
     ///
     /// # Errors
-    /// `Invalid` for settings that cannot work; `Unavailable`, naming the place and the reason, when it does not answer or refuses.
-    pub fn open(location: &Location, options: &Options, runtime: &Handle) -> Result<Self> {
+    /// `Invalid` for settings that cannot work.
+    pub fn connect(location: &Location, options: &Options, runtime: &Handle) -> Result<Self> {
         let components = Components::system();
         let objects: Arc<dyn Objects> = match location {
             Location::Local(path) => {
@@ -102,9 +112,7 @@ impl CheckpointStore {
                 Arc::new(RemoteObjects::new(bucket, options, runtime.clone())?)
             }
         };
-        let store = Self::over(objects, location, options, components);
-        store.probe()?;
-        Ok(store)
+        Ok(Self::over(objects, location, options, components))
     }
 
     /// Opens a local directory, which needs no runtime.
