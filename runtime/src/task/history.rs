@@ -22,7 +22,7 @@ use crate::checkpoint::store::{
 };
 use crate::connector::sink::{Sink, Transactions};
 use crate::crash;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Code, Error, Kind, Result};
 use crate::fault::{self, Fault};
 use crate::plan::StreamPlan;
 use crate::task::job::{DeliveryGuarantee, JobSpec, StartFrom};
@@ -40,6 +40,8 @@ pub(super) struct History {
     transactions: Option<Transactions>,
     /// Sinks that commit with the checkpoint itself; none when rows are written at least once.
     publishing: PublishingSinks,
+    /// The record of the newest committed epoch, as the start has found it.
+    record: Option<EpochRecord>,
     /// How many complete checkpoints are kept.
     retained_count: usize,
     /// Time.
@@ -83,6 +85,7 @@ impl History {
             } else {
                 Vec::new()
             },
+            record: None,
             retained_count: spec.config.retained_checkpoints.max(1),
             clock: clock.clone(),
             newest: Manifest {
@@ -148,6 +151,12 @@ impl History {
             .as_ref()
             .map(|checkpoints| checkpoints.start_from.clone())
             .unwrap_or_default();
+        if let Some(transactions) = &self.transactions
+            && !matches!(start_from, StartFrom::Checkpoint(_))
+        {
+            // Before checkpoints are listed: that of a record is there before the record is.
+            self.record = transactions.committer.committed()?;
+        }
         let stored = self.stored(&store)?;
         self.last_epoch = stored.first().map_or(0, |(epoch, _)| *epoch);
         let own = match &start_from {
@@ -185,6 +194,24 @@ impl History {
             (None, StartFrom::Committed) => {}
         }
         Ok(())
+    }
+
+    /// What it means that the committed checkpoint is gone: a run that has taken over since may have deleted it after a commit of its
+    /// own, and then this one is fenced.
+    pub(super) fn judged(&self, error: Error) -> Error {
+        let Some(transactions) = self
+            .transactions
+            .as_ref()
+            .filter(|_| error.code == Code::CommittedCheckpoint)
+        else {
+            return error;
+        };
+        match transactions.committer.committed() {
+            Ok(record) if record != self.record => Error::fenced(
+                "another run of the statement has taken over while this one was starting",
+            ),
+            Ok(_) | Err(_) => error,
+        }
     }
 
     /// Keeps the checkpoints before the restored one that would be kept had the job not ended, as far as they can be read.
@@ -227,10 +254,9 @@ impl History {
             }
             Some(transactions) => {
                 let note = note_of(store)?;
-                let record = transactions.committer.committed()?;
                 restore::committed_epoch(&Facts {
                     run: &self.newest.run,
-                    record: record.as_ref(),
+                    record: self.record.as_ref(),
                     note: note.as_ref(),
                     stored,
                     retention: transactions.committer.record_retention(),

@@ -188,7 +188,7 @@ impl Shape {
             input_partitions: 1 + below(3),
             output_partitions: usize::try_from(1 + below(3)).unwrap_or(1),
         };
-        let interval = Duration::from_millis(20 + below(400));
+        let interval = Duration::from_millis(10 + below(200));
         let fraction = |percent: u64| f64::from(u32::try_from(percent).unwrap_or_default()) / 100.0;
         let store = FaultPlan {
             failing: fraction(below(8)),
@@ -439,6 +439,20 @@ impl World {
         self.start();
     }
 
+    /// Whether every process that lives is stopped by a signal.
+    fn nobody_runs(&self) -> bool {
+        let lives = self.lives();
+        let mut live = lives.iter().filter(|process| process.is_live());
+        live.all(|process| process.is_paused())
+    }
+
+    /// Starts the statement while another process lives.
+    fn start_beside(&self) {
+        self.happened.twin.store(true, Ordering::SeqCst);
+        self.count("twin");
+        self.start();
+    }
+
     /// Starts another process.
     fn start(&self) {
         let number = lock(&self.processes).len();
@@ -629,9 +643,7 @@ impl World {
                     self.count("paused");
                     process.pause(true);
                 }
-                self.happened.twin.store(true, Ordering::SeqCst);
-                self.count("twin");
-                self.start();
+                self.start_beside();
             }
             60..68 => {
                 self.note("who was paused goes on");
@@ -776,7 +788,10 @@ impl Within {
         };
         let until = world.turn_count.load(Ordering::SeqCst) + PAUSED_TURNS_MAX;
         while process.is_paused() && process.is_live() {
-            if world.turn_count.load(Ordering::SeqCst) > until || !world.turn() {
+            let is_over = world.turn_count.load(Ordering::SeqCst) > until;
+            if !is_over && world.may_call() && world.nobody_runs() {
+                world.start_beside();
+            } else if is_over || !world.turn() {
                 process.pause(false);
             }
         }
