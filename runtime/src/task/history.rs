@@ -138,7 +138,7 @@ impl History {
         self.store.as_ref()
     }
 
-    /// Finds the checkpoint that the job goes on from, which is [`Self::newest`] from then on, and forgets what was stored after it.
+    /// Finds the checkpoint that the job goes on from, which is [`Self::newest`] from then on.
     ///
     /// # Errors
     /// `Corrupt` (`WEIR-2005`) when the committed one is missing or damaged; `Invalid` for one of another plan; `Unavailable`.
@@ -167,14 +167,19 @@ impl History {
             StartFrom::Committed | StartFrom::Savepoint(_) => self.committed(&store, &stored)?,
         };
         match (own, start_from) {
-            (Some(manifest), _) => {
+            (Some(manifest), start_from) => {
                 manifest.ensure_owner(self.owner())?;
                 self.last_epoch = self.last_epoch.max(manifest.epoch);
                 self.keep_before(&store, &stored, manifest.epoch);
                 self.kept.push_back(manifest.name());
                 self.newest = manifest;
                 self.publish_again(&store)?;
-                self.collect()?;
+                let is_chosen = matches!(start_from, StartFrom::Checkpoint(_));
+                if is_chosen || self.transactions.is_none() {
+                    self.collect()?;
+                }
+                // Else what is newer goes after the next commit, which shows that nobody has taken over: a run that has may have
+                // committed it since its record was read.
             }
             (None, StartFrom::Savepoint(name)) => {
                 let savepoint = store.read_savepoint(&name)?;

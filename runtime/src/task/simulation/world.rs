@@ -490,6 +490,7 @@ impl World {
             }
             Life::Ended(event) => {
                 self.count("did not start");
+                self.count(event_name(&event));
                 format!("did not start: {event:?}")
             }
         };
@@ -596,12 +597,7 @@ impl World {
         let is_live = process.is_live();
         let stepped = self.deeper(|| process.step_supervisor(self.clock.monotonic()));
         if is_live && let Life::Ended(event) = process.life() {
-            self.count(match &event {
-                JobEvent::Finished => "finished",
-                JobEvent::Stopped { .. } => "stopped",
-                JobEvent::Cancelled => "cancelled",
-                JobEvent::Failed(error) => name_of(error.code),
-            });
+            self.count(event_name(&event));
             self.note(&format!("process {}: {event:?}", process.number));
         }
         stepped
@@ -698,14 +694,17 @@ impl World {
     }
 }
 
-/// What a failure is counted as.
-fn name_of(code: Code) -> &'static str {
-    match code {
-        Code::Fenced => "fenced",
-        Code::CommittedCheckpoint => "committed checkpoint lost",
-        Code::Unavailable | Code::Storage => "unavailable",
-        Code::Corrupt => "corrupt",
-        _ => "other failure",
+/// What the end of a job is counted as.
+fn event_name(event: &JobEvent) -> &'static str {
+    match event {
+        JobEvent::Finished => "finished",
+        JobEvent::Stopped { .. } => "stopped",
+        JobEvent::Cancelled => "cancelled",
+        JobEvent::Failed(error) if error.code == Code::Fenced => "fenced",
+        JobEvent::Failed(error) if error.code == Code::CommittedCheckpoint => {
+            "committed checkpoint lost"
+        }
+        JobEvent::Failed(_) => "another failure",
     }
 }
 
