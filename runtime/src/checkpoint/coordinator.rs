@@ -137,6 +137,13 @@ impl Coordinator {
         }
     }
 
+    /// Whether a subtask has joined the epoch in progress.
+    pub fn has_joined(&self, vertex: usize, subtask: usize) -> bool {
+        self.in_progress
+            .as_ref()
+            .is_some_and(|in_progress| in_progress.states.contains_key(&(vertex, subtask)))
+    }
+
     /// A slot has ended normally: its final states count for every later epoch.
     pub fn slot_ended(&mut self, subtask: usize, states: Vec<SubtaskState>) {
         self.ended.extend(
@@ -244,6 +251,7 @@ mod tests {
             }
         );
         coordinator.acknowledge(1, 0, 0, SubtaskState::default());
+        assert!(coordinator.has_joined(0, 0) && !coordinator.has_joined(1, 0));
         assert_eq!(coordinator.decide(at(11)), Decision::Wait(Some(at(70))));
         coordinator.acknowledge(1, 1, 0, SubtaskState::default());
         let Decision::Complete {
@@ -255,6 +263,7 @@ mod tests {
             panic!("the epoch is complete");
         };
         assert_eq!(states.len(), 2);
+        assert!(!coordinator.has_joined(0, 0));
         coordinator.settled(at(12));
         assert_eq!(coordinator.decide(at(12)), Decision::Wait(Some(at(20))));
     }

@@ -23,6 +23,7 @@ use crate::checkpoint::store::{
 use crate::connector::sink::{Sink, Transactions};
 use crate::crash;
 use crate::error::{Error, Kind, Result};
+use crate::fault::{self, Fault};
 use crate::plan::StreamPlan;
 use crate::task::job::{DeliveryGuarantee, JobSpec, StartFrom};
 use crate::time::SharedClock;
@@ -221,6 +222,9 @@ impl History {
         stored: &[(u64, Duration)],
     ) -> Result<Option<Manifest>> {
         let epoch = match &self.transactions {
+            _ if fault::is_planted(Fault::RestoreNewest) => {
+                return self.readable(store, &mut stored.iter());
+            }
             Some(transactions) => {
                 let note = note_of(store)?;
                 let record = transactions.committer.committed()?;
@@ -378,6 +382,9 @@ impl History {
         let Some(store) = &self.store else {
             return Ok(0);
         };
+        if fault::is_planted(Fault::CommitBeforeCheckpoint) {
+            self.commit_transaction(manifest)?;
+        }
         crash::point("before-checkpoint");
         let bytes = store.write_manifest(manifest)?;
         crash::point("after-checkpoint");
@@ -389,14 +396,22 @@ impl History {
     /// # Errors
     /// What the committer returns.
     pub(super) fn commit(&mut self, manifest: Manifest) -> Result<()> {
-        let record = record_of(&manifest);
-        if let Some(transactions) = &self.transactions {
-            transactions.committer.commit(manifest.epoch, &record)?;
-            crash::point("after-commit");
+        if !fault::is_planted(Fault::CommitBeforeCheckpoint) {
+            self.commit_transaction(&manifest)?;
         }
         self.last_epoch = manifest.epoch;
         self.kept.push_back(manifest.name());
         self.newest = manifest;
+        Ok(())
+    }
+
+    /// Commits the transaction of an epoch.
+    fn commit_transaction(&self, manifest: &Manifest) -> Result<()> {
+        if let Some(transactions) = &self.transactions {
+            let record = record_of(manifest);
+            transactions.committer.commit(manifest.epoch, &record)?;
+            crash::point("after-commit");
+        }
         Ok(())
     }
 

@@ -16,6 +16,8 @@ mod record_decoder;
 mod record_writer;
 mod runner;
 mod schemas;
+#[cfg(test)]
+mod simulation;
 mod sink;
 mod slot;
 mod source;

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::checkpoint::entry::KeyGroupDelta;
 use crate::checkpoint::store::{CheckpointName, Manifest, chain_facts, plan_compaction};
 use crate::checkpoint::{Coordinator, Decision, Schedule, SubtaskState};
 use crate::connector::results::Results;
@@ -56,6 +57,8 @@ pub(super) struct Supervisor {
     history: History,
     /// The epoch that is being completed.
     completing: Option<Completing>,
+    /// What subtasks have changed behind the barrier of the epoch in progress: it belongs to the next one.
+    behind: Vec<Changed>,
     /// Bytes stored for the epoch in progress.
     epoch_bytes: u64,
     /// Monotonic time of the last trigger.
@@ -104,6 +107,17 @@ struct Completing {
     then: Then,
     /// What is done next.
     phase: Phase,
+}
+
+/// What a subtask has changed.
+#[derive(Debug)]
+struct Changed {
+    /// Vertex in the job graph.
+    vertex: usize,
+    /// Which subtask of it.
+    subtask: usize,
+    /// The changes.
+    key_groups: Vec<KeyGroupDelta>,
 }
 
 /// What follows an epoch.
@@ -176,6 +190,7 @@ impl Supervisor {
             stashed: VecDeque::new(),
             history,
             completing: None,
+            behind: Vec::new(),
             epoch_bytes: 0,
             triggered_at: now,
             failures: 0,
@@ -363,20 +378,37 @@ impl Supervisor {
                 vertex,
                 subtask,
                 key_groups,
-            } => self.take(vertex, subtask, key_groups),
+            } => self.take(Changed {
+                vertex,
+                subtask,
+                key_groups,
+            }),
             Report::Acknowledged {
                 epoch,
                 vertex,
                 subtask,
                 mut state,
             } => {
-                self.take(vertex, subtask, std::mem::take(&mut state.key_groups));
+                self.take(Changed {
+                    vertex,
+                    subtask,
+                    key_groups: std::mem::take(&mut state.key_groups),
+                });
                 self.coordinator.acknowledge(epoch, vertex, subtask, state);
             }
             Report::SlotEnded { subtask, outcome } => {
                 let mut states = outcome?;
                 for (vertex, state) in states.iter_mut().enumerate() {
-                    self.take(vertex, subtask, std::mem::take(&mut state.key_groups));
+                    let changed = Changed {
+                        vertex,
+                        subtask,
+                        key_groups: std::mem::take(&mut state.key_groups),
+                    };
+                    if self.coordinator.has_joined(vertex, subtask) {
+                        self.behind.push(changed);
+                    } else {
+                        self.take(changed);
+                    }
                 }
                 self.coordinator.slot_ended(subtask, states);
             }
@@ -393,17 +425,13 @@ impl Supervisor {
     }
 
     /// Takes over what a subtask has changed.
-    fn take(
-        &mut self,
-        vertex: usize,
-        subtask: usize,
-        key_groups: Vec<crate::checkpoint::entry::KeyGroupDelta>,
-    ) {
+    fn take(&mut self, changed: Changed) {
         if !self.history.is_kept() {
-            self.control.remove_snapshot_bytes(bytes_of(&key_groups));
+            self.control
+                .remove_snapshot_bytes(bytes_of(&changed.key_groups));
         }
-        self.history
-            .take(self.node_ids[vertex], subtask, key_groups);
+        let node = self.node_ids[changed.vertex];
+        self.history.take(node, changed.subtask, changed.key_groups);
     }
 
     /// Does what the owner asks for.
@@ -452,8 +480,11 @@ impl Supervisor {
 
     /// Stores a part of what subtasks have handed out.
     fn store_segment(&mut self) -> Result<()> {
-        // Above every settled epoch, so that nothing of it is taken for garbage.
-        let bytes = self.history.store_segment(self.history.last_epoch() + 1)?;
+        // Above the epoch that is being completed, since settling it deletes what no checkpoint refers to.
+        let completing = self.completing.as_ref();
+        let settled = completing.map_or(0, |completing| completing.manifest.epoch);
+        let settled = settled.max(self.history.last_epoch());
+        let bytes = self.history.store_segment(settled + 1)?;
         self.epoch_bytes += bytes as u64;
         self.control.remove_snapshot_bytes(bytes);
         self.wake_all();
@@ -504,6 +535,9 @@ impl Supervisor {
             then,
             phase: Phase::Store,
         });
+        for changed in std::mem::take(&mut self.behind) {
+            self.take(changed);
+        }
         Ok(Step::Done)
     }
 
