@@ -3,6 +3,7 @@
 //! Enters: the environment that `cargo xtask test` sets. Leaves: running programs that end with their handles. Invariant: nothing
 //! sleeps and hopes; everything waits for a condition with a bounded number of looks.
 
+mod broker;
 mod kafka_tools;
 mod process;
 mod weir;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+pub(crate) use broker::{Broker, Ending};
 pub(crate) use kafka_tools::KafkaTools;
 pub(crate) use process::{Process, output};
 pub(crate) use weir::Weir;

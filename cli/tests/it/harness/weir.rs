@@ -142,6 +142,15 @@ impl Weir {
             .with_context(|| format!("no array: {text}"))
     }
 
+    /// The meter of every statement now.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub(crate) fn meter(&self) -> Result<Value> {
+        let text = http_get(&self.address, "/weir/v1/meter")?;
+        serde_json::from_str(&text).context(text)
+    }
+
     /// Name and phase of every statement.
     ///
     /// # Errors

@@ -37,9 +37,8 @@ fn a_million_orders_give_the_results_computed_beside_them() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("orders.jsonl");
     Orders::new(RECORDS).write_to(&file)?;
-    for topic in SOURCES[..1].iter().chain(&TOPICS[..STATEMENTS]) {
-        place.prepare(topic)?;
-    }
+    let topics = SOURCES[..1].iter().chain(&TOPICS[..STATEMENTS]);
+    place.prepare(&topics.collect::<Vec<_>>())?;
     let mut weir = Weir::up(folder.path(), &place.options())?;
     place.produce(&weir, &SOURCES[0], &file)?;
     weir.sql(&tables(&place))?;

@@ -14,8 +14,8 @@ use rand::{RngExt, SeedableRng};
 use super::{Expected, INSERTS, Orders, Place, SOURCES, TOPICS, tables, write_accounts};
 use crate::harness::Weir;
 
-/// Orders for each kill by time: with [`SETTINGS`], what four statements do not finish between two kills.
-const ORDERS_PER_KILL: u64 = 20_000;
+/// Orders for each kill by time: with [`CPU_SHARE`], what four statements do not finish between two kills.
+const ORDERS_PER_KILL: u64 = 12_000;
 
 /// Points of the commit protocol, in the order in which an epoch passes them.
 const POINTS: [&str; 4] = [
@@ -37,10 +37,13 @@ const KILL_MS_MAX: u64 = 1_500;
 /// How long the rest may take when the killing is over, for each kill: a guess from 4 s.
 const REST_SECONDS_PER_KILL: u64 = 45;
 
-/// What makes runs long enough to be killed often.
+/// The share of a core that makes runs long enough to be killed often.
+const CPU_SHARE: f64 = 0.08;
+
+/// What makes epochs short, and another attempt come soon.
 const SETTINGS: &str = "
 SET 'execution.checkpointing.interval' = '200 ms';
-SET 'weir.cfu-cpu-share' = '0.08';
+SET 'restart-strategy.exponential-delay.max-backoff' = '2 s';
 ";
 
 /// A run under fire.
@@ -59,13 +62,22 @@ pub(crate) fn number_from(variable: &str, otherwise: u64) -> u64 {
         .unwrap_or(otherwise)
 }
 
-/// How rows are delivered: `WEIR_TEST_DELIVERY=AT_LEAST_ONCE` shows that these tests can fail.
-pub(crate) fn delivery() -> String {
-    let mode = std::env::var_os("WEIR_TEST_DELIVERY").unwrap_or("EXACTLY_ONCE".into());
-    format!(
-        "SET 'execution.checkpointing.mode' = '{}';\n",
-        mode.display()
-    )
+/// Starts every statement with a share of a core for each slot. `WEIR_TEST_DELIVERY=AT_LEAST_ONCE` shows that what compares the outcome can fail.
+///
+/// # Errors
+/// When one does not start.
+pub(crate) fn start(weir: &Weir, parallelism: u32, cpu_share: f64) -> Result<()> {
+    let delivery = std::env::var_os("WEIR_TEST_DELIVERY").unwrap_or("EXACTLY_ONCE".into());
+    let statements = format!(
+        "{SETTINGS}
+        SET 'execution.checkpointing.mode' = '{}';
+        SET 'parallelism.default' = '{parallelism}';
+        SET 'weir.cfu-cpu-share' = '{cpu_share}';
+        {}",
+        delivery.display(),
+        INSERTS.concat()
+    );
+    weir.sql(&statements).map(drop)
 }
 
 /// Makes topics and tables, and writes orders, broken records and accounts.
@@ -73,9 +85,7 @@ pub(crate) fn delivery() -> String {
 /// # Errors
 /// When a command fails.
 pub(crate) fn feed(place: &dyn Place, weir: &Weir, folder: &Path, orders: u64) -> Result<()> {
-    for topic in SOURCES.iter().chain(&TOPICS) {
-        place.prepare(topic)?;
-    }
+    place.prepare(&SOURCES.iter().chain(&TOPICS).collect::<Vec<_>>())?;
     weir.sql(&tables(place))?;
     let file = folder.join("lines");
     Orders::new(orders).write_with_broken(&file)?;
@@ -106,12 +116,7 @@ impl Fire {
         let options = place.options();
         let mut weir = Weir::up(folder.path(), &options)?;
         feed(place, &weir, folder.path(), orders)?;
-        weir.sql(&format!(
-            "{SETTINGS}{}SET 'parallelism.default' = '{}';{}",
-            delivery(),
-            self.parallelism,
-            INSERTS.concat()
-        ))?;
+        start(&weir, self.parallelism, CPU_SHARE)?;
         let mut random = StdRng::seed_from_u64(self.seed);
         let mut hits = [0; POINTS.len()];
         for (_, at) in (0..kills).zip((0..POINTS.len()).cycle()) {
@@ -129,11 +134,12 @@ impl Fire {
             self.parallelism,
             self.seed
         )?;
+        weir.wait_completed(kills * REST_SECONDS_PER_KILL)?;
+        compare(place, &weir, orders)?;
         ensure!(
             hits.iter().all(|hit| *hit > 0),
             "a crash point was not hit: statements had completed before"
         );
-        weir.wait_completed(kills * REST_SECONDS_PER_KILL)?;
-        compare(place, &weir, orders)
+        Ok(())
     }
 }

@@ -10,8 +10,8 @@ mod place;
 mod results;
 mod statements;
 
-pub(crate) use fire::{Fire, compare, delivery, feed, number_from};
+pub(crate) use fire::{Fire, compare, feed, number_from, start};
 pub(crate) use generator::{Orders, write_accounts};
-pub(crate) use place::{EmbeddedLog, Kafka, Place};
+pub(crate) use place::{EmbeddedLog, Kafka, Place, binary, text};
 pub(crate) use results::{Expected, whole};
 pub(crate) use statements::{INSERTS, SOURCES, TOPICS, tables};

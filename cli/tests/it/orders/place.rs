@@ -5,8 +5,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -44,15 +45,15 @@ pub(crate) struct Change {
 pub(crate) type DeadLetter = (String, String);
 
 /// Where topics are.
-pub(crate) trait Place {
+pub(crate) trait Place: Sync {
     /// What `weir up` is told.
     fn options(&self) -> Vec<&str>;
 
-    /// Makes a topic that must be there before its table.
+    /// Makes topics that must be there before their tables.
     ///
     /// # Errors
     /// When it cannot.
-    fn prepare(&self, topic: &Topic) -> Result<()>;
+    fn prepare(&self, topics: &[&Topic]) -> Result<()>;
 
     /// The options of a table.
     fn with(&self, topic: &Topic) -> String;
@@ -108,9 +109,20 @@ impl Place for Kafka {
         vec!["--kafka", &self.tools.bootstrap]
     }
 
-    fn prepare(&self, topic: &Topic) -> Result<()> {
-        let name = self.name(topic);
-        self.tools.create_topic(&name, topic.partitions, &[])
+    fn prepare(&self, topics: &[&Topic]) -> Result<()> {
+        // Each call is a JVM, most of whose time is its start.
+        thread::scope(|scope| {
+            let calls: Vec<_> = topics
+                .iter()
+                .map(|topic| {
+                    let name = self.name(topic);
+                    scope.spawn(move || self.tools.create_topic(&name, topic.partitions, &[]))
+                })
+                .collect();
+            calls
+                .into_iter()
+                .try_for_each(|call| call.join().unwrap_or_else(|_| bail!("a call panicked")))
+        })
     }
 
     fn with(&self, topic: &Topic) -> String {
@@ -194,9 +206,44 @@ fn change(role: Role, key: &str, value: &str) -> Result<Change> {
 #[derive(Debug)]
 pub(crate) struct EmbeddedLog;
 
+/// A value of text, as the records API takes it.
+pub(crate) fn text(value: &str) -> Value {
+    json!({ "type": "STRING", "data": value })
+}
+
+/// A value of bytes, as the records API takes it.
+pub(crate) fn binary(value: &[u8]) -> Value {
+    json!({ "type": "BINARY", "data": STANDARD.encode(value) })
+}
+
 impl EmbeddedLog {
+    /// Appends values as records without a key, to the partitions of a source in turn.
+    ///
+    /// # Errors
+    /// When one is not taken.
+    pub(crate) fn append(
+        weir: &Weir,
+        topic: &str,
+        values: impl Iterator<Item = Value>,
+    ) -> Result<()> {
+        let records: Vec<String> = values
+            .zip((0..SOURCE_PARTITIONS).cycle())
+            .map(|(value, partition)| {
+                json!({ "partition_id": partition, "value": value }).to_string()
+            })
+            .collect();
+        let path = format!("/kafka/v3/clusters/local/topics/{topic}/records");
+        for part in records.chunks(RECORDS_PER_REQUEST) {
+            http_post(&weir.address, &path, &part.join("\n"))?;
+        }
+        Ok(())
+    }
+
     /// What a query gives of the records that are there now, one by one.
-    fn select(weir: &Weir, columns: &str, table: &str) -> Result<Vec<Value>> {
+    ///
+    /// # Errors
+    /// When a record cannot be read.
+    pub(crate) fn select(weir: &Weir, columns: &str, table: &str) -> Result<Vec<Value>> {
         weir.query(&format!(
             "SELECT {columns} FROM {table} \
              /*+ OPTIONS('scan.bounded.mode' = 'latest-offset', 'changelog.mode' = 'append') */"
@@ -209,8 +256,8 @@ impl Place for EmbeddedLog {
         Vec::new()
     }
 
-    fn prepare(&self, _topic: &Topic) -> Result<()> {
-        // The table makes its topic.
+    fn prepare(&self, _topics: &[&Topic]) -> Result<()> {
+        // Tables make their topics.
         Ok(())
     }
 
@@ -228,20 +275,8 @@ impl Place for EmbeddedLog {
     }
 
     fn produce(&self, weir: &Weir, topic: &Topic, lines: &Path) -> Result<()> {
-        let text = fs::read_to_string(lines)?;
-        let records: Vec<String> = text
-            .lines()
-            .zip((0..SOURCE_PARTITIONS).cycle())
-            .map(|(line, partition)| {
-                json!({ "partition_id": partition, "value": { "type": "STRING", "data": line } })
-                    .to_string()
-            })
-            .collect();
-        let path = format!("/kafka/v3/clusters/local/topics/{}/records", topic.table);
-        for part in records.chunks(RECORDS_PER_REQUEST) {
-            http_post(&weir.address, &path, &part.join("\n"))?;
-        }
-        Ok(())
+        let lines = fs::read_to_string(lines)?;
+        Self::append(weir, topic.table, lines.lines().map(text))
     }
 
     fn read(&self, weir: &Weir, topic: &Topic) -> Result<Vec<Change>> {
@@ -259,9 +294,9 @@ impl Place for EmbeddedLog {
         Self::select(weir, columns, ERRORS)?
             .iter()
             .map(|row| {
-                let text = |name: &str| row[name].as_str().map(str::to_owned);
-                text("statement_name")
-                    .zip(text("letter"))
+                let column = |name: &str| row[name].as_str().map(str::to_owned);
+                column("statement_name")
+                    .zip(column("letter"))
                     .with_context(|| row.to_string())
             })
             .collect()

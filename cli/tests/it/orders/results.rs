@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
+use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -27,7 +28,8 @@ pub(crate) struct Expected {
 }
 
 impl Expected {
-    /// Reads and compares what the first so many statements have written.
+    /// Reads and compares what the first so many statements have written. All topics are read at the same time, since Kafka's consumer
+    /// only ends when nothing has come for a while.
     ///
     /// # Errors
     /// The first difference.
@@ -38,11 +40,22 @@ impl Expected {
             Self::account_totals,
             Self::owned_orders,
         ];
-        for (topic, check) in TOPICS.iter().zip(checks).take(statements) {
-            let changes = place.read(weir, topic)?;
-            check(self, &changes).with_context(|| topic.table)?;
-        }
-        Ok(())
+        let checked: Vec<Result<()>> = thread::scope(|scope| {
+            let readers = TOPICS.iter().zip(checks).take(statements);
+            let readers: Vec<_> = readers
+                .map(|(topic, check)| {
+                    scope.spawn(move || {
+                        let changes = place.read(weir, topic)?;
+                        check(self, &changes).with_context(|| topic.table)
+                    })
+                })
+                .collect();
+            readers
+                .into_iter()
+                .map(|reader| reader.join().unwrap_or_else(|_| bail!("a reader panicked")))
+                .collect()
+        });
+        checked.into_iter().collect()
     }
 
     /// The filter: orders over 500, with amount times pieces.
