@@ -4,6 +4,8 @@
 //! component fails there and is left out, with a line that says so, under a plain `cargo test`.
 
 mod demo;
+mod embedded;
 mod harness;
 mod kafka;
+mod orders;
 mod prometheus;

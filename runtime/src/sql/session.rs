@@ -41,9 +41,9 @@ pub(crate) enum ValueKind {
 /// Keys that SET takes.
 ///
 /// # Source
-/// Confluent: documentation of SET (all `sql.*` and `client.*` keys); Flink: `table.*`, `execution.*` and
-/// `parallelism.default`; `weir.cfu-cpu-share` is Weir's own.
-const KEYS: [(&str, ValueKind); 38] = [
+/// Confluent: documentation of SET (all `sql.*` and `client.*` keys); Flink: `table.*`, `execution.*`,
+/// `restart-strategy.*` and `parallelism.default`; `weir.cfu-cpu-share` is Weir's own.
+const KEYS: [(&str, ValueKind); 43] = [
     ("sql.current-catalog", ValueKind::Text),
     ("sql.current-database", ValueKind::Text),
     ("sql.dry-run", ValueKind::Boolean),
@@ -109,6 +109,26 @@ const KEYS: [(&str, ValueKind); 38] = [
         ValueKind::Integer,
     ),
     ("execution.runtime-mode", ValueKind::OneOf(&["streaming"])),
+    (
+        "restart-strategy.exponential-delay.initial-backoff",
+        ValueKind::Duration,
+    ),
+    (
+        "restart-strategy.exponential-delay.max-backoff",
+        ValueKind::Duration,
+    ),
+    (
+        "restart-strategy.exponential-delay.backoff-multiplier",
+        ValueKind::Decimal,
+    ),
+    (
+        "restart-strategy.exponential-delay.reset-backoff-threshold",
+        ValueKind::Duration,
+    ),
+    (
+        "restart-strategy.exponential-delay.jitter-factor",
+        ValueKind::Decimal,
+    ),
     ("table.local-time-zone", ValueKind::TimeZone),
     ("table.exec.state.ttl", ValueKind::Duration),
     ("table.exec.source.idle-timeout", ValueKind::Duration),
@@ -330,6 +350,15 @@ mod tests {
             error.message,
             "unknown property \"sql.state-tll\", did you mean \"sql.state-ttl\"?"
         );
+    }
+
+    #[test]
+    fn the_waiting_times_of_restarts_can_be_set() {
+        let mut session = Session::default();
+        let key = "restart-strategy.exponential-delay.max-backoff";
+        session.set(key, "2 s").unwrap();
+        assert_eq!(session.get(key), Some("2 s"));
+        assert!(session.set(key, "soon").is_err());
     }
 
     #[test]

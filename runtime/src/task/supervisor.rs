@@ -369,6 +369,8 @@ impl Supervisor {
         self.history.begin(epoch + 1)?;
         self.epoch_savepoints.append(&mut self.savepoints);
         self.control.request(epoch, is_last);
+        self.metrics
+            .change_checkpoints(|meter| meter.in_progress = true);
         self.wake_all();
         Ok(Step::Done)
     }
@@ -584,10 +586,13 @@ impl Supervisor {
         let (bytes, now_ms) = (std::mem::take(&mut self.epoch_bytes), self.clock().now_ms());
         let duration = now.saturating_sub(self.triggered_at);
         if self.history.is_kept() {
+            let full_bytes = self.history.newest().state_bytes();
             self.metrics.change_checkpoints(|meter| {
                 meter.completed_total += 1;
                 meter.last_duration_ms = u64::try_from(duration.as_millis()).ok();
                 meter.last_bytes = Some(bytes);
+                meter.last_full_bytes = Some(full_bytes);
+                meter.in_progress = false;
                 meter.last_completed_at_ms = Some(now_ms);
             });
             if let Err(error) = self.history.collect() {

@@ -24,6 +24,7 @@ mod results;
 mod resume;
 mod savepoints;
 mod service;
+mod slow_checkpoints;
 mod snapshot;
 pub mod state;
 #[cfg(test)]
@@ -42,6 +43,7 @@ pub use resume::ResumeFrom;
 pub use savepoints::{CheckpointSummary, Savepoint};
 pub(crate) use service::Components;
 pub use service::{CreateStatement, ListStatements, Statements, Update};
+pub use slow_checkpoints::SlowCheckpoints;
 pub use transfer::{
     ExportedObject, ExportedSavepoint, ExportedStatement, ExportedTable, Import, ImportOptions,
     Manifest, SavepointObject, SavepointSource, SavepointTarget,

@@ -38,6 +38,24 @@ impl KafkaTools {
         Ok(Some(Self { bootstrap, lib }))
     }
 
+    /// The same tools, for another cluster.
+    pub(crate) fn of(&self, bootstrap: String) -> Self {
+        Self {
+            bootstrap,
+            lib: self.lib.clone(),
+        }
+    }
+
+    /// A JVM with the tools' classes.
+    pub(super) fn java(&self) -> Command {
+        let mut command = Command::new("java");
+        command
+            .args(["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
+            .args(["-Dlog4j2.level=ERROR", "-cp"])
+            .arg(format!("{}/*", self.lib));
+        command
+    }
+
     /// A topic's name in this run, since a broker may serve several runs.
     pub(crate) fn topic(name: &str) -> String {
         format!("{name}-{}", std::process::id())
@@ -45,11 +63,8 @@ impl KafkaTools {
 
     /// A tool by its class.
     fn tool(&self, class: &str) -> Command {
-        let mut command = Command::new("java");
+        let mut command = self.java();
         command
-            .args(["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
-            .args(["-Dlog4j2.level=ERROR", "-cp"])
-            .arg(format!("{}/*", self.lib))
             .arg(format!("org.apache.kafka.tools.{class}"))
             .args(["--bootstrap-server", &self.bootstrap]);
         command

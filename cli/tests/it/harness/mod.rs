@@ -3,6 +3,7 @@
 //! Enters: the environment that `cargo xtask test` sets. Leaves: running programs that end with their handles. Invariant: nothing
 //! sleeps and hopes; everything waits for a condition with a bounded number of looks.
 
+mod broker;
 mod kafka_tools;
 mod process;
 mod weir;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+pub(crate) use broker::{Broker, Ending};
 pub(crate) use kafka_tools::KafkaTools;
 pub(crate) use process::{Process, output};
 pub(crate) use weir::Weir;
@@ -64,16 +66,30 @@ pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-/// The body of a GET, as HTTP/1.0 so that the connection ends with the answer.
+/// The body of the answer to a GET.
 ///
 /// # Errors
 /// When there is no answer, or its status is not 200.
 pub(crate) fn http_get(address: &str, path: &str) -> Result<String> {
+    http(address, &format!("GET {path}"), "")
+}
+
+/// The body of the answer to a POST of JSON.
+///
+/// # Errors
+/// As [`http_get`].
+pub(crate) fn http_post(address: &str, path: &str, body: &str) -> Result<String> {
+    http(address, &format!("POST {path}"), body)
+}
+
+/// Method and path, as HTTP/1.0 so that the connection ends with the answer.
+fn http(address: &str, what: &str, body: &str) -> Result<String> {
     let mut stream = TcpStream::connect(address).with_context(|| format!("connect {address}"))?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     write!(
         stream,
-        "GET {path} HTTP/1.0\r\nHost: {address}\r\nAccept: */*\r\n\r\n"
+        "{what} HTTP/1.0\r\nHost: {address}\r\nAccept: */*\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
     )?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
@@ -81,7 +97,7 @@ pub(crate) fn http_get(address: &str, path: &str) -> Result<String> {
     let (head, body) = answer.split_once("\r\n\r\n").context("no end of headers")?;
     let status = head.lines().next().unwrap_or_default();
     if status.split_whitespace().nth(1) != Some("200") {
-        bail!("GET {address}{path}: {status}: {body}");
+        bail!("{what} at {address}: {status}: {body}");
     }
     Ok(body.to_owned())
 }

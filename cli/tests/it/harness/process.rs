@@ -9,6 +9,8 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use super::wait_for;
+
 /// A running program, killed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -41,6 +43,17 @@ impl Process {
     pub(crate) fn log(&self) -> String {
         let bytes = std::fs::read(&self.log).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Asks it to end, as a shutdown of the machine does, and waits until it has.
+    ///
+    /// # Errors
+    /// When it cannot be asked, or does not end within so many seconds.
+    pub(crate) fn terminate(mut self, seconds_max: u64) -> Result<()> {
+        output(Command::new("kill").args(["-TERM", &self.child.id().to_string()]))?;
+        wait_for("the end of a program", seconds_max, || {
+            Ok(self.child.try_wait()?.map(drop))
+        })
     }
 
     /// Checks that it still runs.

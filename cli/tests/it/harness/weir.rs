@@ -6,10 +6,13 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::{Process, free_port, http_get, output, wait_for};
+
+/// How long a start may take: half a second on an idle machine, in an unoptimised build; the rest is for a loaded one.
+const START_SECONDS_MAX: u64 = 30;
 
 /// A running server.
 #[derive(Debug)]
@@ -29,38 +32,72 @@ impl Weir {
     /// Starts a server with its data in a folder and waits until it answers.
     ///
     /// # Errors
-    /// When it ends or does not answer within 30 s.
+    /// When it ends or does not answer within [`START_SECONDS_MAX`].
     pub(crate) fn up(folder: &Path, options: &[&str]) -> Result<Self> {
-        Self::up_to_crash(folder, options, "")
+        let address = format!("127.0.0.1:{}", free_port()?);
+        Self::up_at(&address, folder, options)
     }
 
-    /// As [`Self::up`], with a crash point: the server ends there as if killed.
+    /// As [`Self::up`], at an address.
     ///
     /// # Errors
     /// As [`Self::up`].
-    pub(crate) fn up_to_crash(folder: &Path, options: &[&str], point: &str) -> Result<Self> {
-        let address = format!("127.0.0.1:{}", free_port()?);
-        let mut process = Process::start(
-            Self::program()
-                .args(["up", "--listen", &address, "--data-dir"])
-                .arg(folder.join("data"))
-                .args(options)
-                .env("WEIR_CRASH_POINT", point),
-            &folder.join("weir.log"),
-        )?;
-        wait_for("weir up", 30, || {
-            process.ensure_running()?;
-            Ok(http_get(&address, "/metrics").ok())
+    pub(crate) fn up_at(address: &str, folder: &Path, options: &[&str]) -> Result<Self> {
+        let mut weir = Self::start(address, folder, options, "")?;
+        wait_for("weir up", START_SECONDS_MAX, || {
+            weir.process.ensure_running()?;
+            Ok(http_get(&weir.address, "/metrics").ok())
         })?;
-        Ok(Self { process, address })
+        Ok(weir)
     }
 
-    /// Waits until the server has ended by itself, for at most so long.
-    pub(crate) fn ends_within(&mut self, seconds_max: u64) -> bool {
-        let ended = wait_for("the crash point", seconds_max, || {
-            Ok(self.process.ensure_running().is_err().then_some(()))
-        });
-        ended.is_ok()
+    /// Starts a server that ends at a crash point as if killed, perhaps before it answers.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(crate) fn up_to_crash(folder: &Path, options: &[&str], point: &str) -> Result<Self> {
+        let address = format!("127.0.0.1:{}", free_port()?);
+        Self::start(&address, folder, options, point)
+    }
+
+    /// Starts a server.
+    fn start(address: &str, folder: &Path, options: &[&str], crash_point: &str) -> Result<Self> {
+        let process = Process::start(
+            Self::program()
+                .args(["up", "--listen", address, "--data-dir"])
+                .arg(folder.join("data"))
+                .args(options)
+                .env("WEIR_CRASH_POINT", crash_point),
+            &folder.join("weir.log"),
+        )?;
+        Ok(Self {
+            process,
+            address: address.to_owned(),
+        })
+    }
+
+    /// What the server logged.
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Waits until the server has come to its crash point; false when every statement completed before.
+    ///
+    /// # Errors
+    /// When neither happens in time, or the server ended for another reason.
+    pub(crate) fn crashes(mut self, seconds_max: u64) -> Result<bool> {
+        wait_for("the crash point", seconds_max, || {
+            if self.process.ensure_running().is_err() {
+                let log = self.log();
+                ensure!(log.contains("crash point"), "the server ended:\n{log}");
+                return Ok(Some(true));
+            }
+            // Statements are not listed before the server answers.
+            let is_completed = self.phases().is_ok_and(|phases| {
+                !phases.is_empty() && phases.iter().all(|(_, phase)| phase == "COMPLETED")
+            });
+            Ok(is_completed.then_some(false))
+        })
     }
 
     /// A command of the program, told where the server is.
@@ -80,6 +117,18 @@ impl Weir {
         output(&mut self.command(&["sql", "-e", text]))
     }
 
+    /// Runs a query and returns its rows.
+    ///
+    /// # Errors
+    /// When it fails or prints something else.
+    pub(crate) fn query(&self, text: &str) -> Result<Vec<Value>> {
+        let printed = output(&mut self.command(&["sql", "--format", "json", "-e", text]))?;
+        printed
+            .lines()
+            .map(|line| serde_json::from_str(line).with_context(|| line.to_owned()))
+            .collect()
+    }
+
     /// Runs a listing command, such as `statement list`, and returns its items.
     ///
     /// # Errors
@@ -91,6 +140,15 @@ impl Weir {
             .or_else(|| json["data"].as_array())
             .cloned()
             .with_context(|| format!("no array: {text}"))
+    }
+
+    /// The meter of every statement now.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub(crate) fn meter(&self) -> Result<Value> {
+        let text = http_get(&self.address, "/weir/v1/meter")?;
+        serde_json::from_str(&text).context(text)
     }
 
     /// Name and phase of every statement.

@@ -12,16 +12,6 @@ use super::output::{Mode, Written};
 /// Rows of a difference that are printed; the rest is counted.
 const DIFF_ROWS_MAX: usize = 20;
 
-/// How often a row may be there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Delivery {
-    /// As often as expected.
-    ExactlyOnce,
-    /// Rows may come again. A changelog may then end with a change that a later run of the same records did not make: changes of one
-    /// batch are folded before they are written, and batches differ from run to run.
-    AtLeastOnce,
-}
-
 /// Whether the order of appended rows counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
@@ -78,18 +68,8 @@ pub(crate) fn fold(written: &Written) -> Result<Vec<String>> {
 pub(crate) fn difference(
     expected: &[String],
     written: &Written,
-    delivery: Delivery,
     order: Order,
 ) -> Result<Option<String>> {
-    if delivery == Delivery::AtLeastOnce {
-        // Retractions and tombstones may be repeated or missing, so only what was ever there can be compared.
-        let inserted = written
-            .changes
-            .iter()
-            .filter(|change| !change.is_retraction);
-        let actual: Vec<String> = inserted.filter_map(|change| change.row.clone()).collect();
-        return Ok(difference_of_sets(expected, &actual, written.mode));
-    }
     let actual = fold(written)?;
     if order == Order::Kept && expected != actual {
         let mut text = String::from("the order differs; written were\n");
@@ -120,19 +100,6 @@ fn difference_of_multisets(expected: &[String], actual: &[String]) -> Option<Str
         let sign = if count > 0 { "- " } else { "+ " };
         for _ in 0..count.unsigned_abs() {
             lines.push(format!("{sign}{row}"));
-        }
-    }
-    report(&lines)
-}
-
-/// Compares which rows are there, at least as often as expected; other rows are wrong only where rows are appended.
-fn difference_of_sets(expected: &[String], actual: &[String], mode: Mode) -> Option<String> {
-    let mut lines = Vec::new();
-    for (row, count) in balance(expected, actual) {
-        if count > 0 {
-            lines.push(format!("- {row}"));
-        } else if mode == Mode::Append && count < 0 && !expected.contains(row) {
-            lines.push(format!("+ {row}"));
         }
     }
     report(&lines)

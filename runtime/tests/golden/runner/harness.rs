@@ -278,7 +278,7 @@ fn judge_way(case: &Case, script: &Script, way: Way, seed: u64) -> Result<()> {
         } else {
             Order::Kept
         };
-        let found = difference(&expected, written, way.delivery(), order)
+        let found = difference(&expected, written, order)
             .map_err(|error| format!("table {table}: {error}"))?;
         if let Some(text) = found {
             return Err(format!("table {table}: {text}"));

@@ -12,14 +12,9 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::Result;
 use super::case::Case;
-use super::compare::Delivery;
 use super::input::{Record, Step};
 use super::script::Script;
 use super::world::{End, Running, World};
-
-/// Whether jobs write every row exactly once although they are cancelled and restarted. Set it when exactly-once output holds: the way
-/// with faults then has to give the expected rows and nothing else.
-const FAULTS_ARE_EXACTLY_ONCE: bool = false;
 
 /// Time between checkpoints where they are to be frequent.
 const OFTEN: Duration = Duration::from_millis(2);
@@ -63,14 +58,6 @@ impl Way {
             Self::Checkpoints => "at parallelism 2 with checkpoints",
             Self::Restored => "stopped half-way and restored at parallelism 3",
             Self::Faults => "cancelled at random and restarted",
-        }
-    }
-
-    /// How often rows may be written.
-    pub(crate) fn delivery(self) -> Delivery {
-        match self {
-            Self::Faults if !FAULTS_ARE_EXACTLY_ONCE => Delivery::AtLeastOnce,
-            _ => Delivery::ExactlyOnce,
         }
     }
 

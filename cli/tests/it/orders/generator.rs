@@ -1,7 +1,7 @@
-//! Deterministic orders: about 190 bytes of JSON with nine fields.
+//! Deterministic orders, about 190 bytes of JSON with nine fields, and the accounts that they are for.
 //!
-//! Place in the flow: written to a file for Kafka's console producer, and generated again for what is expected. Invariant: an order
-//! depends on its number alone.
+//! Place in the flow: written to files that become topics, and generated again for what is expected. Invariant: an order depends on its
+//! number alone.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -15,8 +15,11 @@ const FIRST_MS: u64 = 1_704_067_200_000;
 /// How far an order's time lies before its turn at most, milliseconds; less than the declared bound of 5 s, so that none is late.
 const DISORDER_MS_MAX: u64 = 4000;
 
+/// A broken record follows each so many orders: one in a hundred, as in `weir demo`.
+const BROKEN_EVERY: u64 = 100;
+
 /// Distinct devices.
-pub(super) const DEVICES: u64 = 1000;
+const DEVICES: u64 = 1000;
 
 /// Distinct accounts.
 const ACCOUNTS: u64 = 10_000;
@@ -26,7 +29,7 @@ const REGIONS: [&str; 5] = ["emea", "apac", "amer", "latam", "anz"];
 
 /// Generates orders by number, from 0.
 #[derive(Debug, Clone)]
-pub(super) struct Orders {
+pub(crate) struct Orders {
     /// The next number.
     next: u64,
     /// One past the last number.
@@ -35,7 +38,7 @@ pub(super) struct Orders {
 
 /// An order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Order {
+pub(crate) struct Order {
     /// Its number.
     pub(super) id: u64,
     /// Who.
@@ -58,7 +61,7 @@ pub(super) struct Order {
 
 impl Orders {
     /// The first `count` orders.
-    pub(super) fn new(count: u64) -> Self {
+    pub(crate) fn new(count: u64) -> Self {
         Self {
             next: 0,
             end: count,
@@ -66,13 +69,17 @@ impl Orders {
     }
 
     /// Writes one a line.
-    pub(super) fn write_to(self, path: &Path) -> Result<()> {
-        let mut file = BufWriter::new(File::create(path)?);
-        for order in self {
-            writeln!(file, "{}", order.json())?;
-        }
-        file.flush()?;
-        Ok(())
+    pub(crate) fn write_to(self, path: &Path) -> Result<()> {
+        write_lines(path, self.map(|order| order.json()))
+    }
+
+    /// Writes one a line, with broken records between them.
+    pub(crate) fn write_with_broken(self, path: &Path) -> Result<()> {
+        let lines = self.flat_map(|order| {
+            let broken = is_followed_by_broken(order.id).then(|| broken_record(order.id));
+            [Some(order.json()), broken].into_iter().flatten()
+        });
+        write_lines(path, lines)
     }
 }
 
@@ -88,7 +95,7 @@ impl Iterator for Orders {
         let mut random = SplitMix64 { state: id };
         Some(Order {
             id,
-            account: format!("account-{:06}", random.below(ACCOUNTS)),
+            account: account_name(random.below(ACCOUNTS)),
             device: format!("device-{:04}", random.below(DEVICES)),
             amount_cents: random.below(100_000),
             qty: 1 + random.below(9),
@@ -102,7 +109,7 @@ impl Iterator for Orders {
 
 impl Order {
     /// The record's value.
-    pub(super) fn json(&self) -> String {
+    pub(crate) fn json(&self) -> String {
         format!(
             r#"{{"id":{},"account":"{}","device":"{}","amount":{}.{:02},"qty":{},"ts":"{}","region":"{}","url":"{}","tag":"{}"}}"#,
             self.id,
@@ -117,6 +124,55 @@ impl Order {
             self.tag
         )
     }
+}
+
+/// The records of the first so many orders that are broken.
+pub(super) fn broken_records(count: u64) -> impl Iterator<Item = String> {
+    (0..count)
+        .filter(|id| is_followed_by_broken(*id))
+        .map(broken_record)
+}
+
+/// Whether a broken record follows an order.
+fn is_followed_by_broken(id: u64) -> bool {
+    id % BROKEN_EVERY == BROKEN_EVERY - 1
+}
+
+/// A record that ends in the middle, and that no other one equals.
+fn broken_record(id: u64) -> String {
+    format!(r#"{{"id":{id},"account":"acc"#)
+}
+
+/// Writes every account that has owners, a line for each of them.
+pub(crate) fn write_accounts(path: &Path) -> Result<()> {
+    let lines = (0..ACCOUNTS).map(account_name).flat_map(|account| {
+        let owners = owners_of(&account).into_iter();
+        owners.map(move |owner| format!(r#"{{"account":"{account}","owner":"{owner}"}}"#))
+    });
+    write_lines(path, lines)
+}
+
+/// The owners of an account: none, one and two in turn, so that a join drops and repeats orders.
+pub(super) fn owners_of(account: &str) -> Vec<String> {
+    let number = account.bytes().map(usize::from).sum::<usize>();
+    (0..number % 3)
+        .map(|nth| format!("owner-{nth}-of-{account}"))
+        .collect()
+}
+
+/// An account's name.
+fn account_name(number: u64) -> String {
+    format!("account-{number:06}")
+}
+
+/// Writes lines to a file.
+fn write_lines(path: &Path, lines: impl Iterator<Item = String>) -> Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    for line in lines {
+        writeln!(file, "{line}")?;
+    }
+    file.flush()?;
+    Ok(())
 }
 
 /// A time of the first day of 2024 as Flink's JSON format writes a TIMESTAMP(3): no fraction when it is zero, else without

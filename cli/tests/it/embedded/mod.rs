@@ -1,0 +1,8 @@
+//! The program with its embedded log, from the outside.
+//!
+//! Place in the flow: needs no component. Invariant: topics are written through the records API and read with SQL, as users do.
+
+mod damage;
+mod kill;
+mod late;
+mod registry;
