@@ -22,7 +22,7 @@ use crate::checkpoint::store::{
 };
 use crate::connector::sink::{Sink, Transactions};
 use crate::crash;
-use crate::error::{Code, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::fault::{self, Fault};
 use crate::plan::StreamPlan;
 use crate::task::job::{DeliveryGuarantee, JobSpec, StartFrom};
@@ -40,7 +40,7 @@ pub(super) struct History {
     transactions: Option<Transactions>,
     /// Sinks that commit with the checkpoint itself; none when rows are written at least once.
     publishing: PublishingSinks,
-    /// The record of the newest committed epoch, as the start has found it.
+    /// The record of the newest committed epoch, as the start has found it or as this run has committed it.
     record: Option<EpochRecord>,
     /// How many complete checkpoints are kept.
     retained_count: usize,
@@ -201,20 +201,21 @@ impl History {
         Ok(())
     }
 
-    /// What it means that the committed checkpoint is gone: a run that has taken over since may have deleted it after a commit of its
-    /// own, and then this one is fenced.
+    /// What it means that something stored is gone: a run that has taken over since may have deleted it after a commit of its own, and
+    /// then this one is fenced.
     pub(super) fn judged(&self, error: Error) -> Error {
         let Some(transactions) = self
             .transactions
             .as_ref()
-            .filter(|_| error.code == Code::CommittedCheckpoint)
+            .filter(|_| error.kind == Kind::Corrupt)
         else {
             return error;
         };
         match transactions.committer.committed() {
-            Ok(record) if record != self.record => Error::fenced(
-                "another run of the statement has taken over while this one was starting",
-            ),
+            Ok(record) if record != self.record => Error::fenced(format!(
+                "another run of the statement has taken over and committed since: {}",
+                error.message
+            )),
             Ok(_) | Err(_) => error,
         }
     }
@@ -417,7 +418,9 @@ impl History {
             self.commit_transaction(manifest)?;
         }
         crash::point("before-checkpoint");
-        let bytes = store.write_manifest(manifest)?;
+        let bytes = store
+            .write_manifest(manifest)
+            .map_err(|error| self.judged(error))?;
         crash::point("after-checkpoint");
         Ok(bytes)
     }
@@ -430,6 +433,7 @@ impl History {
         if !fault::is_planted(Fault::CommitBeforeCheckpoint) {
             self.commit_transaction(&manifest)?;
         }
+        self.record = Some(record_of(&manifest));
         self.last_epoch = manifest.epoch;
         self.kept.push_back(manifest.name());
         self.newest = manifest;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::process::{Life, Process, lock};
-use super::statement::{Changes, Size, plan};
+use super::statement::{Changes, Size, error_table, plan};
 use crate::checkpoint::store::objects::{self, Object, Objects, PutMode};
 use crate::checkpoint::store::testing::{FaultPlan, FaultyObjects, MemoryObjects, next_random};
 use crate::checkpoint::store::{
@@ -479,7 +479,7 @@ impl World {
             pause: within,
             token: format!("process{number}"),
         };
-        let environment = Environment::over_model(self.clock.clone(), connection);
+        let environment = Environment::over_model(self.clock.clone(), connection, error_table());
         let spec = self.spec(parallelism, objects, components);
         self.deeper(|| process.start(&spec, &environment));
         let life = match process.life() {
