@@ -4,7 +4,13 @@
 //! one partition and a batch has a key once, so that the changes of a key are the same in every run, whatever the parallelism.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
+use crate::checkpoint::store::testing::FaultyObjects;
+use crate::checkpoint::store::{
+    CheckpointStore, CompactionLimits, Components, Location, Options, TransferOptions,
+};
 use crate::connector::kafka::model::{Brokers, Stored};
 use crate::dlq::error_log_columns;
 use crate::plan::{
@@ -12,6 +18,7 @@ use crate::plan::{
     Operator, PLAN_VERSION, ReadColumn, Scan, SinkSpec, SinkTarget, StreamPlan,
 };
 use crate::sql::catalog::{ColumnKind, ObjectName, TableColumn, TableDef};
+use crate::task::job::{Checkpoints, JobConfig, JobSpec, StartFrom};
 use crate::types::TypeKind;
 
 /// The topic that is read.
@@ -25,6 +32,9 @@ const ERRORS: &str = "error_log";
 
 /// Of so many records one does not decode.
 const POISON: u64 = 7;
+
+/// Longest checkpoint. With the interval and ten seconds it is how long a transaction may be open, which sleeps exceed.
+pub(super) const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The changes of every key, in order.
 pub(super) type Changes = BTreeMap<String, Vec<String>>;
@@ -202,7 +212,7 @@ fn node(id: u32, operator: Operator, exchange: Option<Exchange>, names: &[&str])
 }
 
 /// `INSERT INTO output SELECT k, COUNT(*) AS c, SUM(v) AS s FROM input GROUP BY k`.
-pub(super) fn plan() -> StreamPlan {
+fn plan() -> StreamPlan {
     let read = |name: &str| ReadColumn {
         name: name.to_owned(),
         ty: TypeKind::BigInt.nullable(),
@@ -262,5 +272,49 @@ pub(super) fn plan() -> StreamPlan {
             ),
         ],
         time_zone: "UTC".to_owned(),
+    }
+}
+
+/// The job of a process.
+pub(super) fn spec(
+    parallelism: usize,
+    interval: Duration,
+    objects: Arc<FaultyObjects>,
+    components: Components,
+) -> JobSpec {
+    let options = Options {
+        transfer: TransferOptions {
+            // On the calling thread.
+            parallelism: 1,
+            ..TransferOptions::default()
+        },
+        ..Options::default()
+    };
+    let location = Location::parse("s3://simulated/statement").expect("a fixed text");
+    let store = CheckpointStore::over(objects, &location, &options, components);
+    JobSpec {
+        statement_name: "simulated".to_owned(),
+        statement_uid: "uid".to_owned(),
+        plan: plan(),
+        parallelism,
+        checkpoints: Some(Checkpoints {
+            store: Arc::new(store),
+            run: "run".to_owned(),
+            start_from: StartFrom::Committed,
+        }),
+        config: JobConfig {
+            checkpoint_interval: interval,
+            checkpoint_timeout: CHECKPOINT_TIMEOUT,
+            tolerable_failed_checkpoints: 2,
+            // Few, so that merges happen in runs that are as short as these.
+            compaction: CompactionLimits {
+                chain_slices_max: 3,
+                chain_slices_early: 2,
+                ..CompactionLimits::default()
+            },
+            // Some batches, so that queues fill up.
+            exchange_queue_bytes: 1_000,
+            ..JobConfig::default()
+        },
     }
 }
