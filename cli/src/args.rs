@@ -100,7 +100,7 @@ impl Output {
 /// Options of `weir up`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  weir up\n  weir up --listen 127.0.0.1:9090 --data-dir /var/lib/weir\n  weir up --kafka 127.0.0.1:9092 --schema-registry http://127.0.0.1:8081"
+    after_help = "Examples:\n  weir up\n  weir up --listen 127.0.0.1:9090 --data-dir /var/lib/weir\n  weir up --kafka 127.0.0.1:9092 --schema-registry http://127.0.0.1:8081\n  weir up --checkpoint-dir s3://bucket/weir --checkpoint-option s3.region=eu-central-1"
 )]
 pub(crate) struct Up {
     /// Address to listen on. Only loopback addresses are allowed, as there is no access control yet.
@@ -115,6 +115,12 @@ pub(crate) struct Up {
     /// An external Schema Registry, instead of the embedded one.
     #[arg(long, value_name = "URL")]
     pub(crate) schema_registry: Option<String>,
+    /// Where checkpoints and savepoints are kept, instead of the data directory: a path, or a URL of s3, gs, az or abfss.
+    #[arg(long, value_name = "URL")]
+    pub(crate) checkpoint_dir: Option<String>,
+    /// An option of that place, such as s3.endpoint=http://127.0.0.1:9000; may be given more than once.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    pub(crate) checkpoint_option: Vec<(String, String)>,
     /// CFUs that the default compute pool may hold at a time: 50 at first, and kept from then on.
     #[arg(long, value_name = "N")]
     pub(crate) max_cfu: Option<u32>,
@@ -124,6 +130,13 @@ pub(crate) struct Up {
     /// State above which a statement fails for good.
     #[arg(long, value_name = "SIZE", default_value = "1000GB", value_parser = size)]
     pub(crate) state_hard_limit: u64,
+}
+
+/// A key and a value.
+fn pair(text: &str) -> Result<(String, String), String> {
+    text.split_once('=')
+        .map(|(key, value)| (key.trim().to_owned(), value.to_owned()))
+        .ok_or_else(|| "KEY=VALUE is needed, such as s3.region=eu-central-1".to_owned())
 }
 
 /// Bytes of a size such as `500GB`, `64 MiB` or `1000`.

@@ -184,8 +184,12 @@ pub struct Checkpoints {
     pub failed_total: u64,
     /// Duration of the last completed one, milliseconds.
     pub last_duration_ms: Option<u64>,
-    /// Bytes of the last completed one.
+    /// Bytes stored for the last completed one.
     pub last_bytes: Option<u64>,
+    /// Bytes of all state that the last completed one refers to.
+    pub last_full_bytes: Option<u64>,
+    /// Whether one is in progress.
+    pub in_progress: bool,
     /// When the last one completed, epoch milliseconds.
     pub last_completed_at_ms: Option<i64>,
 }

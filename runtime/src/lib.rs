@@ -10,6 +10,7 @@ pub mod connector;
 mod crash;
 pub mod dlq;
 pub mod error;
+mod fault;
 pub mod format;
 pub mod graph;
 pub mod metering;

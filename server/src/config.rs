@@ -33,6 +33,10 @@ pub struct ServerConfig {
     pub schema_registry: Option<String>,
     /// New cap of the default pool; absent keeps the stored one, which is [`DEFAULT_MAX_CFU`] at first.
     pub max_cfu: Option<u32>,
+    /// Where checkpoints are kept, a path or URL (`s3://`, `gs://`, `az://`); absent means below the data directory.
+    pub checkpoint_dir: Option<String>,
+    /// How that place is reached, as keys and values.
+    pub checkpoint_options: Vec<(String, String)>,
     /// Settings of every job.
     pub job: JobConfig,
     /// Limits of each statement's state; Confluent's by default.
@@ -48,6 +52,8 @@ impl ServerConfig {
             kafka: None,
             schema_registry: None,
             max_cfu: None,
+            checkpoint_dir: None,
+            checkpoint_options: Vec::new(),
             job: JobConfig::default(),
             state_limits: StateLimits::default(),
         }

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use weir_model::meter::INTERVAL_SECONDS;
+use weir_runtime::checkpoint::store::{Location, Options};
 use weir_runtime::connector::log::LogStore;
 use weir_runtime::time::{SharedClock, SystemClock};
 
@@ -23,7 +24,7 @@ use crate::environment;
 use crate::error::{Error, Result};
 use crate::http::{self, App};
 use crate::meter::Meter;
-use crate::statement::{Components, Statements};
+use crate::statement::{CheckpointPlace, Components, Statements};
 use crate::store::Store;
 
 /// How often what waits for time to pass is looked at.
@@ -157,6 +158,25 @@ async fn bind(listen: SocketAddr) -> Result<TcpListener> {
     })
 }
 
+/// Where checkpoints are kept. Whether the place answers is found out when the first statement starts.
+fn checkpoint_place(
+    config: &ServerConfig,
+    runtime: &tokio::runtime::Handle,
+) -> Result<CheckpointPlace> {
+    let location = match &config.checkpoint_dir {
+        Some(text) => Location::parse(text),
+        None => Ok(Location::Local(config.data_dir.join("checkpoints"))),
+    };
+    let pairs = config.checkpoint_options.iter();
+    let options = Options::from_pairs(pairs.map(|(key, value)| (key.as_str(), value.as_str())));
+    let unfit = |error: weir_runtime::Error| Error::Start(error.to_string());
+    Ok(CheckpointPlace {
+        location: location.map_err(unfit)?,
+        options: Arc::new(options.map_err(unfit)?),
+        runtime: runtime.clone(),
+    })
+}
+
 /// Opens everything under the data directory. Waits for the disk.
 fn open(
     config: &ServerConfig,
@@ -165,8 +185,7 @@ fn open(
 ) -> Result<Opened> {
     let data_dir = &config.data_dir;
     let lock = lock_data_dir(data_dir)?;
-    let checkpoints = data_dir.join("checkpoints");
-    std::fs::create_dir_all(&checkpoints).map_err(|error| unwritable(&checkpoints, &error))?;
+    let checkpoints = checkpoint_place(config, &runtime)?;
     let imports = data_dir.join("imports");
     forget_imports(&imports);
     let store = Arc::new(Store::open(data_dir)?);
@@ -186,6 +205,7 @@ fn open(
             job: config.job.clone(),
             limits: config.state_limits,
             checkpoints,
+            spill: data_dir.join("spill"),
             imports,
             clock: Arc::clone(clock),
             runtime,

@@ -19,6 +19,8 @@ pub(crate) async fn run(args: Up) -> Result<()> {
         kafka: args.kafka,
         schema_registry: args.schema_registry,
         max_cfu: args.max_cfu,
+        checkpoint_dir: args.checkpoint_dir,
+        checkpoint_options: args.checkpoint_option,
         state_limits: StateLimits {
             soft_bytes: args.state_soft_limit,
             hard_bytes: args.state_hard_limit,

@@ -101,6 +101,10 @@ pub(super) const STATEMENT: &[Column<Statement>] = &[
         |statement| count(checkpoints(statement)?.failed_total),
     ),
     column(
+        &catalogue::STATEMENT_NUMBER_OF_IN_PROGRESS_CHECKPOINTS,
+        |statement| count(u64::from(checkpoints(statement)?.in_progress)),
+    ),
+    column(
         &catalogue::STATEMENT_LAST_CHECKPOINT_DURATION_SECONDS,
         |statement| {
             let duration_ms = checkpoints(statement)?.last_duration_ms?;
@@ -110,6 +114,10 @@ pub(super) const STATEMENT: &[Column<Statement>] = &[
     column(
         &catalogue::STATEMENT_LAST_CHECKPOINT_SIZE_BYTES,
         |statement| checkpoints(statement)?.last_bytes.map(Value::Count),
+    ),
+    column(
+        &catalogue::STATEMENT_LAST_CHECKPOINT_FULL_SIZE_BYTES,
+        |statement| checkpoints(statement)?.last_full_bytes.map(Value::Count),
     ),
     column(
         &catalogue::STATEMENT_LAST_CHECKPOINT_COMPLETED_TIMESTAMP_SECONDS,

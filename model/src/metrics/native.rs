@@ -244,13 +244,31 @@ pub const STATEMENT_LAST_CHECKPOINT_DURATION_SECONDS: Native = gauge(
     "Duration of the last completed checkpoint.",
 );
 
-/// Size of the last completed checkpoint.
+/// Checkpoints that are being taken: one at most.
+pub const STATEMENT_NUMBER_OF_IN_PROGRESS_CHECKPOINTS: Native = gauge(
+    "weir_statement_number_of_in_progress_checkpoints",
+    Some("numberOfInProgressCheckpoints"),
+    Unit::Count,
+    STATEMENT,
+    "Checkpoints that are being taken: one at most.",
+);
+
+/// Bytes of state that the last completed checkpoint refers to, older ones included.
+pub const STATEMENT_LAST_CHECKPOINT_FULL_SIZE_BYTES: Native = gauge(
+    "weir_statement_last_checkpoint_full_size_bytes",
+    Some("lastCheckpointFullSize"),
+    Unit::Bytes,
+    STATEMENT,
+    "Bytes of state that the last completed checkpoint refers to, older ones included.",
+);
+
+/// Bytes stored for the last completed checkpoint: what had changed.
 pub const STATEMENT_LAST_CHECKPOINT_SIZE_BYTES: Native = gauge(
     "weir_statement_last_checkpoint_size_bytes",
     Some("lastCheckpointSize"),
     Unit::Bytes,
     STATEMENT,
-    "Size of the last completed checkpoint.",
+    "Bytes stored for the last completed checkpoint: what had changed.",
 );
 
 /// When the last checkpoint completed, seconds since the epoch.
@@ -586,8 +604,10 @@ pub const ALL: &[Native] = &[
     STATEMENT_STATE_SIZE_BYTES,
     STATEMENT_NUMBER_OF_COMPLETED_CHECKPOINTS,
     STATEMENT_NUMBER_OF_FAILED_CHECKPOINTS,
+    STATEMENT_NUMBER_OF_IN_PROGRESS_CHECKPOINTS,
     STATEMENT_LAST_CHECKPOINT_DURATION_SECONDS,
     STATEMENT_LAST_CHECKPOINT_SIZE_BYTES,
+    STATEMENT_LAST_CHECKPOINT_FULL_SIZE_BYTES,
     STATEMENT_LAST_CHECKPOINT_COMPLETED_TIMESTAMP_SECONDS,
     TABLE_NUM_RECORDS_IN,
     TABLE_NUM_BYTES_IN,

@@ -1,18 +1,15 @@
 //! Checkpoints: the state of a whole statement at one epoch.
 //!
-//! Enters: the states of all subtasks. Leaves: a file that a later start restores, or the decision which file that is. An epoch is
-//! complete when every subtask has joined it.
+//! Enters: the states of all subtasks. Leaves: what a later start restores, or the decision which epoch that is. An epoch is complete
+//! when every subtask has joined it; [`store`] keeps what has changed since the one before.
 
 pub mod commit;
 mod coordinator;
 pub mod entry;
-mod manifest;
 pub mod restore;
-pub mod storage;
 pub mod store;
 
-pub use coordinator::{Coordinator, Decision};
-pub use manifest::{Checkpoint, NodeState};
+pub use coordinator::{Coordinator, Decision, Schedule};
 
 use serde::{Deserialize, Serialize};
 
@@ -20,15 +17,30 @@ use crate::checkpoint::entry::KeyGroupDelta;
 use crate::connector::source::SplitPosition;
 use crate::time::EpochMillis;
 
-/// The state of one subtask at an epoch.
+/// What one subtask gives to an epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SubtaskState {
     /// Splits of a source.
     pub splits: Vec<SplitState>,
     /// The watermark seen; absent before the first.
     pub watermark_ms: Option<EpochMillis>,
-    /// Keyed state.
+    /// What a sink has written and shows once the epoch is complete.
+    pub prepared: Vec<String>,
+    /// What has changed in keyed state since the epoch before, as far as it was not handed out already.
     pub key_groups: Vec<KeyGroupDelta>,
+}
+
+impl SubtaskState {
+    /// Takes out what counts for one epoch only; the rest is the state of a subtask that does nothing any more.
+    #[must_use]
+    pub fn take(&mut self) -> Self {
+        Self {
+            splits: self.splits.clone(),
+            watermark_ms: self.watermark_ms,
+            prepared: std::mem::take(&mut self.prepared),
+            key_groups: std::mem::take(&mut self.key_groups),
+        }
+    }
 }
 
 /// The state of one split of a source.

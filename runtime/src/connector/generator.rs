@@ -1,8 +1,9 @@
 //! What `datagen` and `faker` share: pacing, row numbers and columns of generated values.
 //!
-//! Place in the flow: both connectors give it one [`Column`] per read column. Invariant: row `n` is generated exactly once over all
-//! subtasks: subtask i makes the rows n with n % parallelism = i, and a restored reader goes on at its next row.
+//! Place in the flow: both connectors give it one [`Column`] per read column. Invariant: row `n` is generated exactly once, whatever
+//! the parallelism before and after a restart: it is of lane n % [`LANES`], and lane l belongs to subtask l % parallelism.
 
+use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -16,6 +17,9 @@ use crate::time::SharedClock;
 
 /// Shortest pause between two batches, so that a slow table does not wake its slot for every row (guess, unmeasured).
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// Lanes that rows are dealt out to. More subtasks than that have nothing to do; Confluent Cloud gives a statement 50 at most.
+const LANES: u64 = 64;
 
 /// Generates the values of one column.
 pub(super) trait Column: Send + Debug {
@@ -100,14 +104,12 @@ pub(super) struct Generator {
     columns: Vec<Box<dyn Column>>,
     /// How many rows, and how fast.
     pacing: Pacing,
-    /// Which rows this subtask makes.
-    subtask: u64,
-    /// Subtasks.
-    parallelism: u64,
-    /// Rows that this subtask has made.
+    /// Which subtask it is, for the name of its split.
+    subtask: usize,
+    /// The next row of each lane of this subtask, ascending.
+    lanes: VecDeque<u64>,
+    /// Rows made since the start.
     made: u64,
-    /// Rows that this subtask had made when it started.
-    made_at_start: u64,
     /// Monotonic time of the start.
     started: Duration,
     /// Whether no more rows are wanted.
@@ -126,20 +128,24 @@ impl Generator {
         table: &str,
         context: &ReaderContext,
     ) -> Self {
-        let partition = i32::try_from(context.subtask_index).unwrap_or(i32::MAX);
-        let restored = context
-            .restored
-            .iter()
-            .flatten()
-            .find(|position| position.partition == partition);
-        let made = restored.map_or(0, |position| u64::try_from(position.offset).unwrap_or(0));
+        let restored = |lane: u64| {
+            let position = context.restored.iter().flatten().find(|position| {
+                u64::try_from(position.offset).is_ok_and(|next| next % LANES == lane)
+            });
+            position.and_then(|position| u64::try_from(position.offset).ok())
+        };
+        let lanes = (0..LANES).skip(context.subtask_index);
+        let mut lanes: Vec<u64> = lanes
+            .step_by(context.parallelism)
+            .map(|lane| restored(lane).unwrap_or(lane))
+            .collect();
+        lanes.sort_unstable();
         Self {
             columns,
             pacing,
-            subtask: context.subtask_index as u64,
-            parallelism: context.parallelism as u64,
-            made,
-            made_at_start: made,
+            subtask: context.subtask_index,
+            lanes: lanes.into(),
+            made: 0,
             started: context.clock.monotonic(),
             is_drained: false,
             clock: context.clock.clone(),
@@ -147,25 +153,47 @@ impl Generator {
         }
     }
 
-    /// Rows that this subtask makes in all.
-    fn total(&self) -> Option<u64> {
-        let rows = self.pacing.number_of_rows?;
-        Some(rows / self.parallelism + u64::from(self.subtask < rows % self.parallelism))
+    /// The rows that this subtask makes next, ascending.
+    fn take_rows(&mut self, count: u64) -> Vec<u64> {
+        let end = self.pacing.number_of_rows.unwrap_or(u64::MAX);
+        let mut rows = Vec::new();
+        for _ in 0..count {
+            let Some(row) = self.lanes.pop_front_if(|row| *row < end) else {
+                break;
+            };
+            rows.push(row);
+            let next = row + LANES;
+            // Lanes differ only after a restart, so this looks at the last one only.
+            let behind = self
+                .lanes
+                .iter()
+                .rev()
+                .take_while(|lane| **lane > next)
+                .count();
+            self.lanes.insert(self.lanes.len() - behind, next);
+        }
+        rows
+    }
+
+    /// Rows that this subtask has still to make, if there is an end.
+    fn left(&self) -> Option<u64> {
+        let end = self.pacing.number_of_rows?;
+        let of_lane = |next: &u64| end.saturating_sub(*next).div_ceil(LANES);
+        Some(self.lanes.iter().map(of_lane).sum())
     }
 
     /// Rows that this subtask may have made by now.
     fn allowed(&self, now: Duration) -> u64 {
         let elapsed_us = now.saturating_sub(self.started).as_micros();
-        let rows = elapsed_us * u128::from(self.pacing.rows_per_second)
-            / (1_000_000 * u128::from(self.parallelism));
-        self.made_at_start + u64::try_from(rows).unwrap_or(u64::MAX) + 1
+        let rows = elapsed_us * u128::from(self.pacing.rows_per_second) * self.lanes.len() as u128
+            / (1_000_000 * u128::from(LANES));
+        u64::try_from(rows).unwrap_or(u64::MAX).saturating_add(1)
     }
 
     /// When the next row is allowed, in monotonic time, at least [`PAUSE`] away.
     fn next_at(&self, now: Duration) -> Duration {
-        let rows = u128::from(self.made - self.made_at_start);
-        let us = rows * 1_000_000 * u128::from(self.parallelism)
-            / u128::from(self.pacing.rows_per_second);
+        let us = u128::from(self.made) * 1_000_000 * u128::from(LANES)
+            / (u128::from(self.pacing.rows_per_second) * self.lanes.len().max(1) as u128);
         let due = self.started + Duration::from_micros(u64::try_from(us).unwrap_or(u64::MAX));
         due.max(now + PAUSE)
     }
@@ -173,26 +201,22 @@ impl Generator {
 
 impl SourceReader for Generator {
     fn poll(&mut self, rows_max: usize) -> Result<Poll> {
-        let total = self.total();
-        if self.is_drained || total.is_some_and(|total| self.made >= total) {
+        if self.is_drained || self.lanes.is_empty() || self.left() == Some(0) {
             return Ok(Poll::EndOfInput);
         }
         let now = self.clock.monotonic();
-        let until = self.allowed(now).min(total.unwrap_or(u64::MAX));
-        if until <= self.made {
+        let allowed = self.allowed(now).saturating_sub(self.made);
+        if allowed == 0 {
             return Ok(Poll::Later(self.next_at(now)));
         }
-        let count = (until - self.made).min(rows_max as u64);
-        let rows: Vec<u64> = (self.made..self.made + count)
-            .map(|row| row * self.parallelism + self.subtask)
-            .collect();
+        let rows = self.take_rows(allowed.min(rows_max as u64));
         let now_ms = self.clock.now_ms();
         let columns = self
             .columns
             .iter_mut()
             .map(|column| column.generate(&rows, now_ms))
             .collect::<Result<_>>()?;
-        self.made += count;
+        self.made += rows.len() as u64;
         Ok(Poll::Rows {
             split: 0,
             batch: Batch::inserts(columns, rows.len()),
@@ -203,19 +227,18 @@ impl SourceReader for Generator {
         vec![SplitInfo {
             topic: self.table.clone(),
             partition: i32::try_from(self.subtask).unwrap_or(i32::MAX),
-            pending_records: Some(
-                self.total()
-                    .map_or(0, |total| total.saturating_sub(self.made)),
-            ),
+            pending_records: Some(self.left().unwrap_or(0)),
         }]
     }
 
+    /// One per lane; the offset is the next row.
     fn positions(&self) -> Vec<SplitPosition> {
-        vec![SplitPosition {
+        let position = |next: &u64| SplitPosition {
             topic: self.table.clone(),
-            partition: i32::try_from(self.subtask).unwrap_or(i32::MAX),
-            offset: i64::try_from(self.made).unwrap_or(i64::MAX),
-        }]
+            partition: i32::try_from(next % LANES).unwrap_or(i32::MAX),
+            offset: i64::try_from(*next).unwrap_or(i64::MAX),
+        };
+        self.lanes.iter().map(position).collect()
     }
 
     fn drain(&mut self) -> Result<()> {
@@ -227,6 +250,53 @@ impl SourceReader for Generator {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Rows that `parallelism` readers make in batches of `rows_max` until each has polled `polls` times, and their positions.
+    fn run(
+        parallelism: usize,
+        restored: Option<&[SplitPosition]>,
+        (polls, rows_max): (usize, usize),
+    ) -> (Vec<u64>, Vec<SplitPosition>) {
+        let pacing = Pacing {
+            rows_per_second: u64::MAX / 1_000_000,
+            number_of_rows: Some(10_000),
+        };
+        let (mut rows, mut positions) = (Vec::new(), Vec::new());
+        for subtask_index in 0..parallelism {
+            let context = ReaderContext {
+                subtask_index,
+                parallelism,
+                restored: restored.map(<[SplitPosition]>::to_vec),
+                waker: crate::task::Waker::default(),
+                clock: crate::time::SystemClock::shared(),
+            };
+            let mut generator = Generator::new(Vec::new(), pacing, "t", &context);
+            for _ in 0..polls + subtask_index {
+                rows.extend(generator.take_rows(rows_max as u64));
+            }
+            positions.extend(generator.positions());
+        }
+        (rows, positions)
+    }
+
+    #[test]
+    fn every_row_is_made_once_at_changing_parallelism() {
+        let (mut rows, mut positions) = run(2, None, (3, 700));
+        for (parallelism, polls) in [(3, 2), (1, 1), (70, 1), (5, 1000)] {
+            let (more, after) = run(parallelism, Some(&positions), (polls, 701));
+            rows.extend(more);
+            positions = after;
+        }
+        rows.sort_unstable();
+        assert_eq!(rows, (0..10_000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn one_subtask_makes_rows_in_order() {
+        let (rows, _) = run(1, None, (3, 1000));
+        assert!(rows.is_sorted());
+        assert_eq!(rows.len(), 3000);
+    }
 
     #[test]
     fn uniform_covers_its_range_and_nothing_else() {

@@ -25,6 +25,8 @@ pub struct WriterContext {
     pub statement_uid: String,
     /// The statement's transactions; absent when rows are written at least once.
     pub transactions: Option<Transactions>,
+    /// Whether what is flushed waits for [`Sink::publish`]; else a flush shows it.
+    pub publishes: bool,
     /// To be woken when the writer is ready again or a flush has ended.
     pub waker: Waker,
     /// Time.
@@ -45,6 +47,11 @@ pub trait Sink: Send + Sync + Debug {
     /// The system whose transactions make this sink exactly-once, and how to open them; absent for sinks that have none.
     fn transactional(&self) -> Option<TransactionalSystem> {
         None
+    }
+
+    /// Whether what writers prepare is shown by [`Self::publish`]: then the checkpoint is the commit.
+    fn publishes(&self) -> bool {
+        false
     }
 
     /// Makes visible what writers have prepared ([`SinkWriter::prepared`]), after the checkpoint that holds it is durable. Called

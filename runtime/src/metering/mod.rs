@@ -20,6 +20,11 @@ impl Counter {
         self.0.fetch_add(amount as u64, Ordering::Relaxed);
     }
 
+    /// Adds what another one has counted.
+    fn add_all(&self, other: &Self) {
+        self.0.fetch_add(other.get(), Ordering::Relaxed);
+    }
+
     /// Replaces the value.
     pub fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
@@ -150,12 +155,84 @@ impl JobMetrics {
             operators: self.operators.iter().map(read_operator).collect(),
             tables: read_tables(&self.operators),
             splits,
-            checkpoints: self
+            checkpoints: self.checkpoints(),
+        }
+    }
+}
+
+impl JobMetrics {
+    /// Checkpoints so far.
+    pub fn checkpoints(&self) -> meter::Checkpoints {
+        self.checkpoints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Changes what is said of checkpoints.
+    pub fn change_checkpoints(&self, change: impl FnOnce(&mut meter::Checkpoints)) {
+        change(
+            &mut self
                 .checkpoints
                 .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+    }
+
+    /// Rows that operators and tables have taken in, which grows whenever sources move.
+    pub fn records_moved(&self) -> u64 {
+        let subtasks = self
+            .operators
+            .iter()
+            .flat_map(|operator| &operator.subtasks);
+        subtasks
+            .map(|subtask| subtask.table.records.get() + subtask.records_in.get())
+            .sum()
+    }
+
+    /// Takes over the counters of slots that these go on for, so that nothing that was counted gets lost.
+    pub fn go_on_from(&self, before: &Self) {
+        for (operator, before) in self.operators.iter().zip(&before.operators) {
+            for subtask in &before.subtasks {
+                if let Some(first) = operator.subtasks.first() {
+                    first.go_on_from(subtask);
+                }
+            }
         }
+        for (index, before) in before.slots.iter().enumerate() {
+            if let Some(slot) = self.slots.get(index).or_else(|| self.slots.first()) {
+                for (counter, before) in [
+                    (&slot.cpu_ns, &before.cpu_ns),
+                    (&slot.busy_ns, &before.busy_ns),
+                    (&slot.idle_ns, &before.idle_ns),
+                    (&slot.backpressured_ns, &before.backpressured_ns),
+                ] {
+                    counter.add_all(before);
+                }
+            }
+        }
+    }
+}
+
+impl SubtaskMetrics {
+    /// Takes over the counters of another subtask; gauges are its own.
+    fn go_on_from(&self, before: &Self) {
+        for (counter, before) in [
+            (&self.records_in, &before.records_in),
+            (&self.records_out, &before.records_out),
+            (&self.late_records, &before.late_records),
+            (&self.busy_ns, &before.busy_ns),
+            (&self.table.records, &before.table.records),
+            (&self.table.bytes, &before.table.bytes),
+            (&self.table.dead_letters, &before.table.dead_letters),
+        ] {
+            counter.add_all(before);
+        }
+        for (errors, before) in self.table.errors.iter().zip(&before.table.errors) {
+            errors.add_all(before);
+        }
+        let lateness_ms = before.table.max_lateness_ms.get();
+        self.table.max_lateness_ms.raise(lateness_ms);
     }
 }
 

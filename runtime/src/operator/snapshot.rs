@@ -35,7 +35,14 @@ pub fn write_frozen(operator: &mut dyn Operator, limit: usize) -> Result<bool> {
     outcome
 }
 
-/// Takes the complete snapshot: the key groups that have changed.
+/// Memory of what was written of the snapshot and not taken, in bytes.
+pub fn written_bytes(operator: &mut dyn Operator) -> usize {
+    let mut bytes = 0;
+    operator.visit_state(&mut |table| bytes += table.snapshot_bytes());
+    bytes
+}
+
+/// Takes what was written of the snapshot: the key groups that have changed.
 pub fn take(operator: &mut dyn Operator) -> Vec<KeyGroupDelta> {
     let mut deltas = Deltas::default();
     operator.visit_state(&mut |table| table.take_snapshot(&mut deltas));
@@ -50,19 +57,6 @@ pub fn take_now(operator: &mut dyn Operator) -> Result<Vec<KeyGroupDelta>> {
     freeze(operator);
     while !write_frozen(operator, usize::MAX)? {}
     Ok(take(operator))
-}
-
-/// The whole state by key group, whatever has changed.
-///
-/// # Errors
-/// `Unavailable` when spilled state cannot be read.
-pub fn whole(operator: &mut dyn Operator) -> Result<Vec<KeyGroupDelta>> {
-    let mut deltas = Deltas::default();
-    export(operator, &mut |key_group, entry| {
-        deltas.push(key_group, entry);
-        Ok(())
-    })?;
-    Ok(deltas.into_groups())
 }
 
 /// Takes over an entry of a checkpoint or of another subtask.

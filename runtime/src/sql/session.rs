@@ -43,7 +43,7 @@ pub(crate) enum ValueKind {
 /// # Source
 /// Confluent: documentation of SET (all `sql.*` and `client.*` keys); Flink: `table.*`, `execution.*`,
 /// `restart-strategy.*` and `parallelism.default`; `weir.cfu-cpu-share` is Weir's own.
-const KEYS: [(&str, ValueKind); 40] = [
+const KEYS: [(&str, ValueKind); 43] = [
     ("sql.current-catalog", ValueKind::Text),
     ("sql.current-database", ValueKind::Text),
     ("sql.dry-run", ValueKind::Boolean),
@@ -97,11 +97,17 @@ const KEYS: [(&str, ValueKind); 40] = [
     ("client.statement-name", ValueKind::Text),
     ("parallelism.default", ValueKind::Count),
     ("execution.checkpointing.interval", ValueKind::Duration),
+    ("execution.checkpointing.min-pause", ValueKind::Duration),
     (
         "execution.checkpointing.mode",
         ValueKind::OneOf(&["EXACTLY_ONCE", "AT_LEAST_ONCE"]),
     ),
+    ("execution.checkpointing.num-retained", ValueKind::Count),
     ("execution.checkpointing.timeout", ValueKind::Duration),
+    (
+        "execution.checkpointing.tolerable-failed-checkpoints",
+        ValueKind::Integer,
+    ),
     ("execution.runtime-mode", ValueKind::OneOf(&["streaming"])),
     (
         "restart-strategy.exponential-delay.initial-backoff",

@@ -166,7 +166,12 @@ impl Common {
         next.append_to(&mut self.running);
     }
 
-    /// Takes the snapshot, which is complete.
+    /// Memory of the snapshot, in bytes.
+    pub(super) fn snapshot_bytes(&self) -> usize {
+        self.running.memory_bytes()
+    }
+
+    /// Takes what was written of the snapshot.
     pub(super) fn take(&mut self, out: &mut Deltas) {
         self.running.append_to(out);
     }

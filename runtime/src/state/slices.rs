@@ -162,6 +162,10 @@ impl<V: Values> StateTable for Slices<V> {
         Ok(true)
     }
 
+    fn snapshot_bytes(&self) -> usize {
+        self.common.snapshot_bytes()
+    }
+
     fn take_snapshot(&mut self, out: &mut Deltas) {
         self.common.take(out);
     }

@@ -26,7 +26,10 @@ pub trait StateTable: Debug {
     /// `Internal` only.
     fn write_frozen(&mut self, limit: usize) -> Result<bool>;
 
-    /// Takes the complete snapshot.
+    /// Memory of what was written of the snapshot and not taken, in bytes.
+    fn snapshot_bytes(&self) -> usize;
+
+    /// Takes what was written of the snapshot; the rest follows what was taken.
     fn take_snapshot(&mut self, out: &mut Deltas);
 
     /// Takes over an entry of a checkpoint; entries of a key group come in the order in which they were written.
@@ -208,6 +211,10 @@ impl<V: Values> StateTable for KeyedTable<V> {
 
     fn write_frozen(&mut self, limit: usize) -> Result<bool> {
         Ok(self.keyed.write_frozen(&mut self.common, limit) == 0)
+    }
+
+    fn snapshot_bytes(&self) -> usize {
+        self.common.snapshot_bytes()
     }
 
     fn take_snapshot(&mut self, out: &mut Deltas) {

@@ -3,10 +3,13 @@
 //! Place in the flow: one [`Control`] per job, shared by its slots and its coordinator. Invariant: requests only grow (an epoch,
 //! then a stop), so a slot that looks late misses nothing.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::SyncSender;
 
 use crate::checkpoint::SubtaskState;
-use crate::error::Error;
+use crate::checkpoint::entry::KeyGroupDelta;
+use crate::connector::source::SplitPosition;
+use crate::error::{Error, Result};
 
 /// Requests of the coordinator to all slots of a job.
 #[derive(Debug)]
@@ -19,7 +22,16 @@ pub(super) struct Control {
     drain: AtomicBool,
     /// Whether slots must end at once.
     cancel: AtomicBool,
+    /// Bytes of snapshots that were handed out and are not stored yet.
+    snapshot_bytes: AtomicUsize,
 }
+
+/// Bytes of snapshots that wait for the store; slots hand out no more above it, so that a slow store does not fill memory (guess,
+/// unmeasured).
+pub(super) const SNAPSHOT_BYTES_MAX: usize = 256 << 20;
+
+/// Bytes of a snapshot that are handed out at once: a good size for an object of a store (guess, unmeasured).
+pub(super) const SNAPSHOT_PART_BYTES: usize = 32 << 20;
 
 impl Control {
     /// No requests; the first epoch is the one after `restored_epoch`.
@@ -29,7 +41,23 @@ impl Control {
             last_epoch: AtomicU64::new(u64::MAX),
             drain: AtomicBool::new(false),
             cancel: AtomicBool::new(false),
+            snapshot_bytes: AtomicUsize::new(0),
         }
+    }
+
+    /// Whether a subtask may hand out more of its snapshot.
+    pub(super) fn takes_snapshots(&self) -> bool {
+        self.snapshot_bytes.load(Ordering::Acquire) < SNAPSHOT_BYTES_MAX
+    }
+
+    /// A part of a snapshot is on its way.
+    pub(super) fn add_snapshot_bytes(&self, bytes: usize) {
+        self.snapshot_bytes.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    /// Parts of snapshots are stored.
+    pub(super) fn remove_snapshot_bytes(&self, bytes: usize) {
+        self.snapshot_bytes.fetch_sub(bytes, Ordering::AcqRel);
     }
 
     /// The newest epoch asked for.
@@ -71,9 +99,18 @@ impl Control {
     }
 }
 
-/// What a slot tells the coordinator.
+/// What a slot tells the supervisor, or the job's owner asks it for.
 #[derive(Debug)]
 pub(super) enum Report {
+    /// A part of a subtask's snapshot; the rest follows.
+    Snapshot {
+        /// Vertex in the job graph.
+        vertex: usize,
+        /// Which subtask of it.
+        subtask: usize,
+        /// What has changed.
+        key_groups: Vec<KeyGroupDelta>,
+    },
     /// A subtask has taken part in an epoch.
     Acknowledged {
         /// The epoch.
@@ -85,22 +122,52 @@ pub(super) enum Report {
         /// Its state.
         state: SubtaskState,
     },
-    /// A slot thread has ended.
+    /// A slot has ended.
     SlotEnded {
         /// Which.
         subtask: usize,
         /// Final states of its subtasks by vertex, or why it failed.
-        outcome: Result<Vec<SubtaskState>, Error>,
+        outcome: Result<Vec<SubtaskState>>,
     },
+    /// Merged slices of the newest checkpoint, for the next one.
+    Compacted(Result<Vec<crate::checkpoint::store::Replacement>>),
     /// A request of the job's owner.
     Command(Command),
 }
 
 /// What a job's owner asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Command {
     /// A last checkpoint, then the end.
     Stop,
     /// The end, at once.
     Cancel,
+    /// A checkpoint that is kept for good.
+    Savepoint {
+        /// Its name.
+        name: String,
+        /// Where the answer goes.
+        reply: Reply<Savepoint>,
+    },
+    /// Another number of slots.
+    Rescale {
+        /// How many.
+        parallelism: usize,
+        /// Where the answer goes.
+        reply: Reply<()>,
+    },
+}
+
+/// Where an answer goes; nobody may be waiting for it any more.
+pub(super) type Reply<T> = SyncSender<Result<T, Error>>;
+
+/// A completed savepoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Savepoint {
+    /// Its name in the checkpoint store.
+    pub name: String,
+    /// Its epoch.
+    pub epoch: u64,
+    /// Next offsets of every split.
+    pub positions: Vec<SplitPosition>,
 }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use weir_model::meter::Direction;
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::entry::Entry;
+use crate::checkpoint::store::{CheckpointStore, Manifest, Node};
 use crate::connector::results::{Results, ResultsSink};
 use crate::connector::sink::{
     Sink, SinkInput, SinkWriter, TransactionOwner, TransactionalSystem, Transactions, WriterContext,
@@ -16,7 +17,7 @@ use crate::connector::sink::{
 use crate::connector::source::{ReaderContext, Source, SplitPosition};
 use crate::dlq::{ErrorHandling, Mode, Origin};
 use crate::error::{Error, Result};
-use crate::graph::key_group::{KEY_GROUPS_DEFAULT, range_of};
+use crate::graph::key_group::{KEY_GROUPS_DEFAULT, subtask_of};
 use crate::graph::{JobGraph, Vertex};
 use crate::metering::{OperatorMetrics, SubtaskMetrics};
 use crate::operator::calc::Calc;
@@ -36,6 +37,7 @@ use crate::state::{FjallSpace, KeyCodec, StateConfig};
 use crate::task::dead_letters::DeadLetters;
 use crate::task::exchange::Queue;
 use crate::task::gate::Gate;
+use crate::task::history::{PublishingSinks, damaged_committed};
 use crate::task::job::DeliveryGuarantee;
 use crate::task::record_decoder::RecordDecoder;
 use crate::task::record_writer::RecordWriter;
@@ -66,6 +68,43 @@ pub(super) struct Deployment {
     pub(super) results: Option<Arc<Results>>,
 }
 
+/// Which deployment of a job it is.
+#[derive(Debug, Default)]
+pub(super) struct Generation {
+    /// Deployments before it.
+    pub(super) number: u32,
+    /// The results of a foreground statement that is deployed again.
+    pub(super) results: Option<Arc<Results>>,
+}
+
+/// What a job goes on from.
+#[derive(Debug, Default)]
+pub(super) struct Restored {
+    /// Positions, watermarks and the places of keyed state; nothing for a job that starts from nothing.
+    pub(super) manifest: Manifest,
+    /// The newest epoch that has a name; the first of the job comes after it.
+    pub(super) last_epoch: u64,
+    /// Whether rows are seen once, so that no other checkpoint would do.
+    pub(super) is_exactly_once: bool,
+    /// Where keyed state comes from.
+    pub(super) state: StateOrigin,
+}
+
+/// Where keyed state comes from.
+#[derive(Debug, Default)]
+pub(super) enum StateOrigin {
+    /// There is none.
+    #[default]
+    Nothing,
+    /// The checkpoint store.
+    Store(Arc<CheckpointStore>),
+    /// The operators of the slots before, by node id; nothing is read back.
+    Operators(HashMap<u32, Vec<Box<dyn crate::operator::Operator>>>),
+}
+
+/// Entries of state that are taken over between two looks at the memory they take (guess, unmeasured).
+const LOAD_ENTRIES: usize = 8192;
+
 /// Deploys a job.
 #[derive(Debug)]
 pub(super) struct Deployer<'a> {
@@ -73,8 +112,8 @@ pub(super) struct Deployer<'a> {
     spec: &'a JobSpec,
     /// The outside.
     environment: &'a Environment,
-    /// The restored checkpoint.
-    restored: Option<Checkpoint>,
+    /// What the job goes on from.
+    restored: Restored,
     /// One per slot.
     wakers: &'a [Waker],
     /// The graph.
@@ -127,6 +166,7 @@ impl<'a> Deployer<'a> {
         spec: &'a JobSpec,
         environment: &'a Environment,
         wakers: &'a [Waker],
+        generation: &Generation,
     ) -> Result<Self> {
         let graph = JobGraph::from_plan(&spec.plan)?;
         let types = graph
@@ -137,7 +177,7 @@ impl<'a> Deployer<'a> {
         let mut deployer = Self {
             spec,
             environment,
-            restored: None,
+            restored: Restored::default(),
             wakers,
             graph,
             types,
@@ -148,10 +188,10 @@ impl<'a> Deployer<'a> {
             spill_spaces: spec.config.spill_dir.as_ref().map_or_else(Vec::new, |dir| {
                 let spaces = 0..spec.parallelism;
                 spaces
-                    .map(|slot| FjallSpace::new(dir.join(slot.to_string())))
+                    .map(|slot| FjallSpace::new(dir.join(format!("{}-{slot}", generation.number))))
                     .collect()
             }),
-            results: None,
+            results: generation.results.clone(),
         };
         for index in 0..deployer.graph.vertices.len() {
             let vertex = deployer.graph.vertices[index].clone();
@@ -171,9 +211,9 @@ impl<'a> Deployer<'a> {
     ///
     /// # Errors
     /// `Invalid` when sinks are in several systems, since no commit spans them; what the system returns.
-    pub(super) fn open_transactions(&mut self) -> Result<Option<Transactions>> {
+    pub(super) fn open_transactions(&self) -> Result<Option<Transactions>> {
         let is_exactly_once = self.spec.config.delivery == DeliveryGuarantee::ExactlyOnce;
-        if self.spec.checkpoint_dir.is_none() || !is_exactly_once {
+        if self.spec.checkpoints.is_none() || !is_exactly_once {
             return Ok(None);
         }
         let mut systems: Vec<TransactionalSystem> = Vec::new();
@@ -204,15 +244,30 @@ impl<'a> Deployer<'a> {
             timeout: config.checkpoint_interval + config.checkpoint_timeout + COMMIT_MARGIN,
             clock: self.environment.clock.clone(),
         })?;
-        self.transactions = Some(opened.clone());
         Ok(Some(opened))
     }
 
-    /// Makes every subtask, going on from a checkpoint.
+    /// The sinks that show what they have prepared once a checkpoint is durable.
+    pub(super) fn publishing_sinks(&self) -> PublishingSinks {
+        let sinks = self.graph.vertices.iter().zip(&self.endpoints);
+        sinks
+            .filter_map(|(vertex, endpoint)| match endpoint {
+                Endpoint::Sink(sink) if sink.publishes() => Some((vertex.node.id.0, sink.clone())),
+                Endpoint::Sink(_) | Endpoint::Source(_) | Endpoint::None => None,
+            })
+            .collect()
+    }
+
+    /// Makes every subtask, writing in the statement's transactions if it has any.
     ///
     /// # Errors
     /// Whatever keeps the job from starting.
-    pub(super) fn deploy(mut self, restored: Option<Checkpoint>) -> Result<Deployment> {
+    pub(super) fn deploy(
+        mut self,
+        transactions: Option<Transactions>,
+        restored: Restored,
+    ) -> Result<Deployment> {
+        self.transactions = transactions;
         self.restored = restored;
         self.connect();
         let mut slots: Vec<SlotSubtasks> = (0..self.spec.parallelism).map(|_| Vec::new()).collect();
@@ -222,13 +277,22 @@ impl<'a> Deployer<'a> {
             let name = node_name(&vertex.node);
             let endpoint = self.endpoints[index].clone();
             let metrics: Vec<Arc<SubtaskMetrics>> = slots.iter().map(|_| Arc::default()).collect();
+            let mut transforms = self
+                .transforms(index, &vertex)
+                .map_err(|error| error.context(&format!("operator {name}")))?
+                .into_iter();
             for (subtask, slot) in slots.iter_mut().enumerate() {
                 let place = Place {
                     vertex: index,
                     subtask,
                 };
                 let made = self
-                    .subtask(place, &vertex, &endpoint, metrics[subtask].clone())
+                    .subtask(
+                        (place, transforms.next()),
+                        &vertex,
+                        &endpoint,
+                        metrics[subtask].clone(),
+                    )
                     .map_err(|error| {
                         error.context(&format!("operator {name}, subtask {subtask}"))
                     })?;
@@ -286,8 +350,8 @@ impl<'a> Deployer<'a> {
                 target: SinkTarget::Results,
                 ..
             }) => {
-                let results = Results::new(self.spec.config.results_rows_max);
-                self.results = Some(results.clone());
+                let make = || Results::new(self.spec.config.results_rows_max);
+                let results = self.results.get_or_insert_with(make).clone();
                 Endpoint::Sink(Arc::new(ResultsSink::new(results)))
             }
             _ => Endpoint::None,
@@ -297,12 +361,12 @@ impl<'a> Deployer<'a> {
     /// One subtask of a vertex.
     fn subtask(
         &self,
-        place: Place,
+        (place, transform): (Place, Option<Box<dyn crate::operator::Operator>>),
         vertex: &Vertex,
         endpoint: &Endpoint,
         metrics: Arc<SubtaskMetrics>,
     ) -> Result<Box<dyn Subtask>> {
-        let epoch = self.epoch();
+        let epoch = self.restored.last_epoch;
         match (&vertex.node.operator, endpoint) {
             (Operator::TableSourceScan(scan), Endpoint::Source(source)) => Ok(Box::new(
                 SourceTask::new(self.source(place, scan, &**source, metrics)?, epoch)?,
@@ -339,9 +403,10 @@ impl<'a> Deployer<'a> {
                     epoch,
                 )))
             }
-            (operator, _) => {
-                let mut operator = self.operator(place, operator, vertex)?;
-                let watermark_ms = self.restore(place, &mut *operator)?;
+            _ => {
+                let operator =
+                    transform.ok_or_else(|| Error::internal("an operator was not made"))?;
+                let watermark_ms = self.node(place).and_then(|node| node.watermark_ms);
                 let parts = TransformParts {
                     gate: self.gate(place, vertex),
                     operator,
@@ -359,11 +424,10 @@ impl<'a> Deployer<'a> {
         }
     }
 
-    /// The restored epoch.
-    fn epoch(&self) -> u64 {
-        self.restored
-            .as_ref()
-            .map_or(0, |checkpoint| checkpoint.epoch)
+    /// What is restored of a vertex.
+    fn node(&self, place: Place) -> Option<&Node> {
+        let id = self.graph.vertices[place.vertex].node.id.0;
+        self.restored.manifest.nodes.get(&id)
     }
 
     /// The parts of a table's source subtask.
@@ -379,10 +443,7 @@ impl<'a> Deployer<'a> {
         let decoder = (!is_generator)
             .then(|| RecordDecoder::new(scan, self.environment.registry.as_ref()))
             .transpose()?;
-        let restored = self
-            .restored
-            .as_ref()
-            .and_then(|checkpoint| checkpoint.nodes.get(&vertex.node.id.0));
+        let restored = self.node(place);
         Ok(SourceParts {
             table: dotted(&scan.table.name),
             projections: scan.projections.as_deref(),
@@ -458,7 +519,7 @@ impl<'a> Deployer<'a> {
     /// Opens a writer whose first records belong to the epoch after the restored one.
     fn open_writer(&self, place: Place, sink: &dyn Sink) -> Result<Box<dyn SinkWriter>> {
         let mut writer = sink.writer(self.writer_context(place, sink))?;
-        writer.begin_epoch(self.epoch() + 1)?;
+        writer.begin_epoch(self.restored.last_epoch + 1)?;
         Ok(writer)
     }
 
@@ -585,45 +646,71 @@ impl<'a> Deployer<'a> {
         self.spec.config.state_memory_bytes / count.max(1)
     }
 
-    /// Gives an operator the key groups that its subtask owns; the watermark it had seen.
-    fn restore(
-        &self,
-        place: Place,
-        operator: &mut dyn crate::operator::Operator,
-    ) -> Result<Option<i64>> {
-        let id = self.graph.vertices[place.vertex].node.id.0;
-        let Some(state) = self
-            .restored
-            .as_ref()
-            .and_then(|checkpoint| checkpoint.nodes.get(&id))
-        else {
-            return Ok(None);
-        };
-        let owned = self.owned(place);
-        for key_group in state
-            .key_groups
-            .iter()
-            .filter(|state| owned.contains(&state.key_group))
-        {
-            snapshot::load_all(operator, key_group)?;
-            if !self.spill_spaces.is_empty() {
-                snapshot::make_room(operator, 0, self.table_memory_bytes())?;
-            }
+    /// The operators of a vertex between source and sink, one per subtask, with the state that each owns.
+    fn transforms(
+        &mut self,
+        index: usize,
+        vertex: &Vertex,
+    ) -> Result<Vec<Box<dyn crate::operator::Operator>>> {
+        if matches!(
+            vertex.node.operator,
+            Operator::TableSourceScan(_) | Operator::Values { .. } | Operator::Sink(_)
+        ) {
+            return Ok(Vec::new());
         }
-        Ok(state.watermark_ms)
-    }
-
-    /// The key groups that a subtask owns. Rows of a single exchange all go to subtask 0, whatever their key.
-    fn owned(&self, place: Place) -> std::ops::Range<u32> {
-        let inputs = &self.graph.vertices[place.vertex].node.inputs;
-        let is_single = inputs
+        let places = (0..self.spec.parallelism).map(|subtask| Place {
+            vertex: index,
+            subtask,
+        });
+        let mut operators: Vec<Box<dyn crate::operator::Operator>> = places
+            .map(|place| self.operator(place, &vertex.node.operator, vertex))
+            .collect::<Result<_>>()?;
+        let id = vertex.node.id.0;
+        let mut entries = vec![0_usize; operators.len()];
+        // Rows of a single exchange all go to subtask 0, whatever their key.
+        let is_single = vertex
+            .node
+            .inputs
             .iter()
             .any(|input| input.exchange == Exchange::Single);
-        match (is_single, place.subtask) {
-            (true, 0) => 0..KEY_GROUPS_DEFAULT,
-            (true, _) => 0..0,
-            (false, subtask) => range_of(subtask, self.spec.parallelism, KEY_GROUPS_DEFAULT),
+        let table_bytes = self.table_memory_bytes();
+        let mut load = |key_group: u32, entry: Entry<'_>| -> Result<()> {
+            let owner = if is_single {
+                0
+            } else {
+                subtask_of(key_group, operators.len(), KEY_GROUPS_DEFAULT)
+            };
+            let operator = &mut *operators[owner];
+            snapshot::load(operator, key_group, &entry)?;
+            entries[owner] += 1;
+            if entries[owner].is_multiple_of(LOAD_ENTRIES) {
+                snapshot::make_room(operator, LOAD_ENTRIES, table_bytes)?;
+            }
+            Ok(())
+        };
+        match &mut self.restored.state {
+            StateOrigin::Nothing => {}
+            StateOrigin::Store(store) => {
+                let manifest = &self.restored.manifest;
+                store
+                    .load(manifest, id, 0..KEY_GROUPS_DEFAULT, &mut load)
+                    .map_err(|error| {
+                        if self.restored.is_exactly_once {
+                            damaged_committed(manifest.epoch, error)
+                        } else {
+                            error
+                        }
+                    })?;
+            }
+            StateOrigin::Operators(before) => {
+                for mut operator in before.remove(&id).unwrap_or_default() {
+                    snapshot::export(&mut *operator, &mut |key_group, entry| {
+                        load(key_group, *entry)
+                    })?;
+                }
+            }
         }
+        Ok(operators)
     }
 
     /// The input of a subtask.
@@ -687,14 +774,8 @@ impl<'a> Deployer<'a> {
 
     /// What a reader is opened with.
     fn reader_context(&self, place: Place) -> ReaderContext {
-        let id = self.graph.vertices[place.vertex].node.id.0;
-        let state = self
-            .restored
-            .as_ref()
-            .and_then(|checkpoint| checkpoint.nodes.get(&id));
-        let positions = |state: &crate::checkpoint::NodeState| -> Vec<SplitPosition> {
-            state
-                .splits
+        let positions = |node: &Node| -> Vec<SplitPosition> {
+            node.splits
                 .iter()
                 .map(|split| split.position.clone())
                 .collect()
@@ -702,7 +783,7 @@ impl<'a> Deployer<'a> {
         ReaderContext {
             subtask_index: place.subtask,
             parallelism: self.spec.parallelism,
-            restored: state.map(positions),
+            restored: self.node(place).map(positions),
             waker: self.wakers[place.subtask].clone(),
             clock: self.environment.clock.clone(),
         }
@@ -715,6 +796,7 @@ impl<'a> Deployer<'a> {
             parallelism: self.spec.parallelism,
             statement_uid: self.spec.statement_uid.clone(),
             transactions: sink.transactional().and_then(|_| self.transactions.clone()),
+            publishes: self.restored.is_exactly_once && sink.publishes(),
             waker: self.wakers[place.subtask].clone(),
             clock: self.environment.clock.clone(),
         }

@@ -9,6 +9,8 @@ use crate::connector::blackhole::BlackholeSink;
 use crate::connector::datagen::DatagenSource;
 use crate::connector::faker::FakerSource;
 use crate::connector::filesystem::{FilesystemSink, FilesystemSource};
+#[cfg(test)]
+use crate::connector::kafka::model::Connection;
 use crate::connector::kafka::{KafkaOptions, KafkaSink, KafkaSource};
 use crate::connector::log::{LogSink, LogSource, LogStore};
 use crate::connector::options::ScanOptions;
@@ -38,6 +40,9 @@ pub struct Environment {
     pub registry: Option<Arc<dyn SchemaRegistry>>,
     /// Error tables by name.
     pub error_tables: ErrorTables,
+    /// A model that all Kafka tables live in.
+    #[cfg(test)]
+    pub(crate) model: Option<Arc<Connection>>,
 }
 
 impl std::fmt::Debug for Environment {
@@ -57,6 +62,19 @@ enum Topic<'a> {
 }
 
 impl Environment {
+    /// An environment with nothing but a model of Kafka.
+    #[cfg(test)]
+    pub(crate) fn over_model(clock: SharedClock, model: Arc<Connection>) -> Self {
+        Self {
+            clock,
+            log: None,
+            kafka: None,
+            registry: None,
+            error_tables: Arc::new(|name| Err(Error::unknown(format!("no error table {name}")))),
+            model: Some(model),
+        }
+    }
+
     /// Where the records of a topic-like table are; absent for other connectors.
     fn topic(&self, table: &TableDef, connector: &str) -> Result<Option<Topic<'_>>> {
         match (connector, &self.kafka, &self.log) {
@@ -70,6 +88,31 @@ impl Environment {
             ))),
             _ => Ok(None),
         }
+    }
+
+    /// The source of a topic in Kafka.
+    fn kafka_source(&self, options: KafkaOptions, table: &TableDef) -> Result<Arc<dyn Source>> {
+        let topic = topic_of(table);
+        #[cfg(test)]
+        if let Some(model) = &self.model {
+            return Ok(model.source(topic));
+        }
+        let scan = ScanOptions::parse(table)?;
+        Ok(Arc::new(KafkaSource::new(options, topic, scan)?))
+    }
+
+    /// The sink into a topic in Kafka.
+    #[cfg_attr(
+        not(test),
+        expect(clippy::unused_self, reason = "tests have a model of Kafka")
+    )]
+    fn kafka_sink(&self, options: KafkaOptions, table: &TableDef) -> Result<Arc<dyn Sink>> {
+        let topic = topic_of(table);
+        #[cfg(test)]
+        if let Some(model) = &self.model {
+            return model.sink(options, topic);
+        }
+        Ok(Arc::new(KafkaSink::new(options, topic)?))
     }
 
     /// The source of a table.
@@ -86,13 +129,7 @@ impl Environment {
                     &ScanOptions::parse(table)?,
                 )?));
             }
-            Some(Topic::Kafka(options)) => {
-                return Ok(Arc::new(KafkaSource::new(
-                    options,
-                    topic_of(table),
-                    ScanOptions::parse(table)?,
-                )?));
-            }
+            Some(Topic::Kafka(options)) => return self.kafka_source(options, table),
             None => {}
         }
         match connector {
@@ -121,9 +158,7 @@ impl Environment {
             Some(Topic::Log(log)) => {
                 return Ok(Arc::new(LogSink::new(log, topic_of(table))?));
             }
-            Some(Topic::Kafka(options)) => {
-                return Ok(Arc::new(KafkaSink::new(options, topic_of(table))?));
-            }
+            Some(Topic::Kafka(options)) => return self.kafka_sink(options, table),
             None => {}
         }
         match connector {

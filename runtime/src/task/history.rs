@@ -1,38 +1,61 @@
 //! What a statement has stored and committed, and the next step of both.
 //!
-//! Place in the flow: a starting job asks it what to restore; the job's coordinator completes epochs through it. Invariant: an epoch is
-//! committed only when its checkpoint is durable and was read back, and the checkpoint before it goes only after that.
+//! Place in the flow: a starting job asks it what to restore; the supervisor completes epochs through it, one phase after the other.
+//! Invariant: an epoch is committed only when its checkpoint is durable and was read back, and the checkpoint before it goes only
+//! after that.
 //!
 //! # Source
 //! Design section 3, "Exactly-once"; decision 0005.
 
-use std::path::PathBuf;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::checkpoint::SubtaskState;
 use crate::checkpoint::commit::EpochRecord;
+use crate::checkpoint::entry::KeyGroupDelta;
 use crate::checkpoint::restore::{self, Facts, WAYS_OUT};
-use crate::checkpoint::{Checkpoint, storage};
-use crate::connector::sink::Transactions;
+use crate::checkpoint::store::{
+    CheckpointName, CheckpointStore, Manifest, Owner, Replacement, SegmentWriter, Written,
+};
+use crate::connector::sink::{Sink, Transactions};
 use crate::crash;
 use crate::error::{Error, Kind, Result};
-use crate::task::job::{JobSpec, StartFrom};
+use crate::fault::{self, Fault};
+use crate::plan::StreamPlan;
+use crate::task::job::{DeliveryGuarantee, JobSpec, StartFrom};
 use crate::time::SharedClock;
+
+/// Sinks that show what they have prepared, by node id.
+pub(super) type PublishingSinks = Vec<(u32, Arc<dyn Sink>)>;
 
 /// The checkpoints and commits of one job.
 #[derive(Debug)]
 pub(super) struct History {
     /// Where checkpoints are kept; absent when none are.
-    dir: Option<PathBuf>,
-    /// The statement's life.
-    run: String,
-    /// xxh3-64 of the stored plan.
-    plan_hash: u64,
+    store: Option<Arc<CheckpointStore>>,
     /// The statement's transactions; absent when rows are written at least once.
     transactions: Option<Transactions>,
+    /// Sinks that commit with the checkpoint itself; none when rows are written at least once.
+    publishing: PublishingSinks,
+    /// How many complete checkpoints are kept.
+    retained_count: usize,
     /// Time.
     clock: SharedClock,
+    /// The newest complete checkpoint, or the state before the first one: what the next one adds to.
+    newest: Manifest,
+    /// The newest epoch that has a name in the store; new ones come after it.
+    last_epoch: u64,
+    /// Complete checkpoints of this run, oldest first.
+    kept: VecDeque<CheckpointName>,
+    /// What has not been stored yet, with its subtask.
+    unstored: VecDeque<(u32, SegmentWriter)>,
+    /// What was stored since the newest checkpoint.
+    written: Vec<Written>,
+    /// Merged slices for the next checkpoint.
+    replacements: Vec<Replacement>,
 }
 
 impl History {
@@ -43,25 +66,43 @@ impl History {
     pub(super) fn open(
         spec: &JobSpec,
         transactions: Option<Transactions>,
+        publishing: PublishingSinks,
         clock: &SharedClock,
     ) -> Result<Self> {
-        let plan =
-            serde_json::to_vec(&spec.plan).map_err(|error| Error::internal(error.to_string()))?;
         if let Some(transactions) = &transactions {
             transactions.committer.fence()?;
         }
+        let checkpoints = spec.checkpoints.as_ref();
+        let is_exactly_once =
+            checkpoints.is_some() && spec.config.delivery == DeliveryGuarantee::ExactlyOnce;
         Ok(Self {
-            dir: spec.checkpoint_dir.clone(),
-            run: spec.run.clone(),
-            plan_hash: xxh3_64(&plan),
+            store: checkpoints.map(|checkpoints| checkpoints.store.clone()),
             transactions,
+            publishing: if is_exactly_once {
+                publishing
+            } else {
+                Vec::new()
+            },
+            retained_count: spec.config.retained_checkpoints.max(1),
             clock: clock.clone(),
+            newest: Manifest {
+                statement_uid: spec.statement_uid.clone(),
+                statement_name: spec.statement_name.clone(),
+                run: checkpoints.map_or_else(String::new, |checkpoints| checkpoints.run.clone()),
+                plan_hash: plan_hash(&spec.plan)?,
+                ..Manifest::default()
+            },
+            last_epoch: 0,
+            kept: VecDeque::new(),
+            unstored: VecDeque::new(),
+            written: Vec::new(),
+            replacements: Vec::new(),
         })
     }
 
     /// Whether checkpoints are kept.
     pub(super) fn is_kept(&self) -> bool {
-        self.dir.is_some()
+        self.store.is_some()
     }
 
     /// Whether rows are committed epoch by epoch.
@@ -69,60 +110,186 @@ impl History {
         self.transactions.is_some()
     }
 
-    /// The checkpoint that the job goes on from; what is newer is forgotten.
+    /// Whether what was written belongs to one checkpoint and no other.
+    pub(super) fn is_exactly_once(&self) -> bool {
+        self.transactions.is_some() || !self.publishing.is_empty()
+    }
+
+    /// The statement's transactions.
+    pub(super) fn transactions(&self) -> Option<Transactions> {
+        self.transactions.clone()
+    }
+
+    /// The newest complete checkpoint, or the state before the first one.
+    pub(super) fn newest(&self) -> &Manifest {
+        &self.newest
+    }
+
+    /// The newest epoch that has a name; the job's first one comes after it.
+    pub(super) fn last_epoch(&self) -> u64 {
+        self.last_epoch
+    }
+
+    /// The store.
+    pub(super) fn store(&self) -> Option<&Arc<CheckpointStore>> {
+        self.store.as_ref()
+    }
+
+    /// Finds the checkpoint that the job goes on from, which is [`Self::newest`] from then on, and forgets what was stored after it.
     ///
     /// # Errors
     /// `Corrupt` (`WEIR-2005`) when the committed one is missing or damaged; `Invalid` for one of another plan; `Unavailable`.
-    pub(super) fn restore(&self, start_from: StartFrom) -> Result<Option<Checkpoint>> {
-        let Some(dir) = &self.dir else {
-            return Ok(None);
+    pub(super) fn restore(&mut self, spec: &JobSpec) -> Result<()> {
+        let Some(store) = self.store.clone() else {
+            return Ok(());
         };
-        let Some(transactions) = &self.transactions else {
-            return storage::newest(dir, self.plan_hash);
-        };
-        if start_from == StartFrom::AcceptDuplicates {
-            return storage::newest(dir, self.plan_hash);
-        }
-        let listed = storage::list(dir)?;
-        let mut note = storage::committed_note(dir)?.filter(|note| note.run == self.run);
-        if start_from == StartFrom::Savepoint && note.is_none() {
-            let oldest = listed.last().map(|(epoch, _)| self.record(*epoch));
-            if let Some(oldest) = &oldest {
-                storage::note_committed(dir, oldest)?;
+        let start_from = spec
+            .checkpoints
+            .as_ref()
+            .map(|checkpoints| checkpoints.start_from.clone())
+            .unwrap_or_default();
+        let stored = self.stored(&store)?;
+        self.last_epoch = stored.first().map_or(0, |(epoch, _)| *epoch);
+        let own = match &start_from {
+            StartFrom::Checkpoint(epoch) => {
+                let newer = |(found, _): &&(u64, Duration)| found <= epoch;
+                self.readable(&store, &mut stored.iter().filter(newer))?
             }
-            note = oldest;
-        }
-        let now_ms = self.clock.now_ms();
-        let age = |written_ms: i64| {
-            Duration::from_millis(now_ms.saturating_sub(written_ms).max(0).unsigned_abs())
+            StartFrom::Committed | StartFrom::Savepoint(_) => self.committed(&store, &stored)?,
         };
-        let stored: Vec<(u64, Duration)> = listed
+        match (own, start_from) {
+            (Some(manifest), _) => {
+                manifest.ensure_owner(self.owner())?;
+                self.last_epoch = self.last_epoch.max(manifest.epoch);
+                self.keep_before(&store, &stored, manifest.epoch);
+                self.kept.push_back(manifest.name());
+                self.newest = manifest;
+                self.publish_again(&store)?;
+                self.collect()?;
+            }
+            (None, StartFrom::Savepoint(name)) => {
+                let savepoint = store.read_savepoint(&name)?;
+                savepoint.ensure_owner(self.owner())?;
+                self.last_epoch = self.last_epoch.max(savepoint.epoch);
+                self.newest.epoch = savepoint.epoch;
+                self.newest.nodes = savepoint.nodes;
+            }
+            (None, StartFrom::Checkpoint(epoch)) => {
+                let known: Vec<String> =
+                    stored.iter().map(|(epoch, _)| epoch.to_string()).collect();
+                return Err(Error::validation(format!(
+                    "there is no checkpoint of epoch {epoch} or before; there are: {}",
+                    known.join(", ")
+                )));
+            }
+            (None, StartFrom::Committed) => {}
+        }
+        Ok(())
+    }
+
+    /// Keeps the checkpoints before the restored one that would be kept had the job not ended, as far as they can be read.
+    fn keep_before(&mut self, store: &CheckpointStore, stored: &[(u64, Duration)], epoch: u64) {
+        let older = stored.iter().filter(|(found, _)| *found < epoch);
+        for (older, _) in older.take(self.retained_count - 1) {
+            let name = self.name(*older);
+            match store.read_manifest(&name) {
+                Ok(_) => self.kept.push_front(name),
+                Err(error) => tracing::warn!(%error, "an older checkpoint is not kept"),
+            }
+        }
+    }
+
+    /// Epochs of the run with their ages, newest first.
+    fn stored(&self, store: &CheckpointStore) -> Result<Vec<(u64, Duration)>> {
+        let now_ms = self.clock.now_ms();
+        let age = |modified_ms: i64| {
+            Duration::from_millis(now_ms.saturating_sub(modified_ms).max(0).unsigned_abs())
+        };
+        let listed = store.list()?;
+        let mut stored: Vec<(u64, Duration)> = listed
             .iter()
-            .map(|(epoch, written_ms)| (*epoch, age(*written_ms)))
+            .filter(|listed| listed.name.run == self.newest.run)
+            .map(|listed| (listed.name.epoch, age(listed.modified_ms)))
             .collect();
-        let record = transactions.committer.committed()?;
-        let epoch = restore::committed_epoch(&Facts {
-            run: &self.run,
-            record: record.as_ref(),
-            note: note.as_ref(),
-            stored: &stored,
-            retention: transactions.committer.record_retention(),
-        })?;
-        storage::forget_after(dir, epoch.unwrap_or(0))?;
+        stored.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
+        Ok(stored)
+    }
+
+    /// The checkpoint of the newest committed epoch of the run.
+    fn committed(
+        &self,
+        store: &CheckpointStore,
+        stored: &[(u64, Duration)],
+    ) -> Result<Option<Manifest>> {
+        let epoch = match &self.transactions {
+            _ if fault::is_planted(Fault::RestoreNewest) => {
+                return self.readable(store, &mut stored.iter());
+            }
+            Some(transactions) => {
+                let note = note_of(store)?;
+                let record = transactions.committer.committed()?;
+                restore::committed_epoch(&Facts {
+                    run: &self.newest.run,
+                    record: record.as_ref(),
+                    note: note.as_ref(),
+                    stored,
+                    retention: transactions.committer.record_retention(),
+                })?
+            }
+            // Files are shown because their checkpoint is there: it is the commit.
+            None if !self.publishing.is_empty() => stored.first().map(|(epoch, _)| *epoch),
+            None => return self.readable(store, &mut stored.iter()),
+        };
         let Some(epoch) = epoch else {
             return Ok(None);
         };
-        let checkpoint = storage::read(dir, epoch, self.plan_hash);
-        checkpoint.map(Some).map_err(|error| {
-            if error.kind == Kind::Corrupt {
-                Error::committed_checkpoint(format!(
-                    "epoch {epoch} is committed and its checkpoint is damaged ({}); {WAYS_OUT}",
-                    error.message
-                ))
-            } else {
-                error
+        // What it refers to is compared with its checksums while it is loaded.
+        let manifest = store.read_manifest(&self.name(epoch));
+        manifest
+            .map(Some)
+            .map_err(|error| damaged_committed(epoch, error))
+    }
+
+    /// The newest of some checkpoints that can be read whole; damaged ones are named in the log and passed over, which is right under
+    /// at-least-once delivery.
+    ///
+    /// # Errors
+    /// `Corrupt` when there are some and none can be read; `Unavailable`.
+    fn readable(
+        &self,
+        store: &CheckpointStore,
+        stored: &mut dyn Iterator<Item = &(u64, Duration)>,
+    ) -> Result<Option<Manifest>> {
+        let mut damaged = None;
+        for (epoch, _) in stored {
+            let manifest = store.read_manifest(&self.name(*epoch));
+            let verified = manifest.and_then(|manifest| {
+                store.verify(&manifest)?;
+                Ok(manifest)
+            });
+            match verified {
+                Ok(manifest) => return Ok(Some(manifest)),
+                Err(error) if error.kind == Kind::Corrupt => {
+                    tracing::warn!(%error, "a damaged checkpoint is passed over");
+                    damaged = Some(error);
+                }
+                Err(error) => return Err(error),
             }
-        })
+        }
+        damaged.map_or(Ok(None), Err)
+    }
+
+    /// The name of an epoch's checkpoint.
+    fn name(&self, epoch: u64) -> CheckpointName {
+        CheckpointName::new(self.newest.run.clone(), epoch)
+    }
+
+    /// Whose checkpoints are restored.
+    fn owner(&self) -> Owner<'_> {
+        Owner {
+            statement_uid: &self.newest.statement_uid,
+            plan_hash: self.newest.plan_hash,
+        }
     }
 
     /// Opens the transaction that an epoch writes in.
@@ -136,41 +303,226 @@ impl History {
         }
     }
 
-    /// Stores the checkpoint of an epoch, commits what was written in it, and notes that; the bytes stored.
+    /// Takes over what a subtask of a node has changed; [`Self::store_segment`] stores it.
+    pub(super) fn take(&mut self, node: u32, subtask: usize, key_groups: Vec<KeyGroupDelta>) {
+        let mut writer = SegmentWriter::default();
+        for delta in key_groups {
+            writer.push(node, delta);
+        }
+        if self.is_kept() && !writer.is_empty() {
+            let subtask = u32::try_from(subtask).unwrap_or(u32::MAX);
+            self.unstored.push_back((subtask, writer));
+        }
+    }
+
+    /// Whether something waits for [`Self::store_segment`].
+    pub(super) fn has_unstored(&self) -> bool {
+        !self.unstored.is_empty()
+    }
+
+    /// Stores the oldest of what was taken over, as a part of an epoch; the bytes stored. What cannot be stored stays for another try.
     ///
     /// # Errors
-    /// `Unavailable` when it cannot be stored; what the committer returns.
-    pub(super) fn complete(&self, mut checkpoint: Checkpoint) -> Result<u64> {
-        let Some(dir) = &self.dir else {
+    /// `Unavailable`.
+    pub(super) fn store_segment(&mut self, epoch: u64) -> Result<usize> {
+        let name = self.name(epoch);
+        let (Some(store), Some((subtask, writer))) = (&self.store, self.unstored.front()) else {
             return Ok(0);
         };
-        checkpoint.plan_hash = self.plan_hash;
-        let epoch = checkpoint.epoch;
-        crash::point("before-checkpoint");
-        let bytes = storage::store(dir, &checkpoint)?;
-        if storage::read(dir, epoch, self.plan_hash)? != checkpoint {
-            return Err(Error::storage(format!(
-                "checkpoint {} is not what was written",
-                storage::name_of(epoch)
-            )));
-        }
-        crash::point("after-checkpoint");
-        let record = self.record(epoch);
-        if let Some(transactions) = &self.transactions {
-            transactions.committer.commit(epoch, &record)?;
-            crash::point("after-commit");
-        }
-        storage::note_committed(dir, &record)?;
-        crash::point("after-note");
+        // Deltas are shared by the copies.
+        let written = store.write_segment(&name, *subtask, writer.clone())?;
+        let bytes = writer.len();
+        self.written.extend(written);
+        self.unstored.pop_front();
         Ok(bytes)
     }
 
-    /// The record of an epoch.
-    fn record(&self, epoch: u64) -> EpochRecord {
-        EpochRecord {
-            run: self.run.clone(),
+    /// The checkpoint of an epoch: that before it, and what was stored since. States are by node and subtask.
+    ///
+    /// # Errors
+    /// `Internal` when merged state does not fit, which is a bug.
+    pub(super) fn manifest(
+        &mut self,
+        epoch: u64,
+        states: BTreeMap<(u32, usize), SubtaskState>,
+    ) -> Result<Manifest> {
+        let mut manifest = Manifest {
             epoch,
-            checkpoint: storage::name_of(epoch),
+            created_at_ms: self.clock.now_ms(),
+            ..self.newest.clone()
+        };
+        for replacement in std::mem::take(&mut self.replacements) {
+            manifest.splice(&replacement)?;
         }
+        manifest.append(std::mem::take(&mut self.written));
+        for node in manifest.nodes.values_mut() {
+            (node.splits, node.prepared) = (Vec::new(), Vec::new());
+        }
+        let mut seen = None;
+        for ((id, _), state) in states {
+            let node = manifest.nodes.entry(id).or_default();
+            node.splits.extend(state.splits);
+            node.prepared.extend(state.prepared);
+            // A subtask without a watermark holds the operator's back.
+            node.watermark_ms = match (seen == Some(id), node.watermark_ms, state.watermark_ms) {
+                (true, Some(known), Some(new)) => Some(known.min(new)),
+                (true, ..) => None,
+                (false, _, new) => new,
+            };
+            seen = Some(id);
+        }
+        Ok(manifest)
+    }
+
+    /// Makes a checkpoint durable and reads it back; the bytes of its manifest. May be tried again.
+    ///
+    /// # Errors
+    /// As [`CheckpointStore::write_manifest`].
+    pub(super) fn store_manifest(&self, manifest: &Manifest) -> Result<u64> {
+        let Some(store) = &self.store else {
+            return Ok(0);
+        };
+        if fault::is_planted(Fault::CommitBeforeCheckpoint) {
+            self.commit_transaction(manifest)?;
+        }
+        crash::point("before-checkpoint");
+        let bytes = store.write_manifest(manifest)?;
+        crash::point("after-checkpoint");
+        Ok(bytes)
+    }
+
+    /// Commits what was written in an epoch whose checkpoint is durable.
+    ///
+    /// # Errors
+    /// What the committer returns.
+    pub(super) fn commit(&mut self, manifest: Manifest) -> Result<()> {
+        if !fault::is_planted(Fault::CommitBeforeCheckpoint) {
+            self.commit_transaction(&manifest)?;
+        }
+        self.last_epoch = manifest.epoch;
+        self.kept.push_back(manifest.name());
+        self.newest = manifest;
+        Ok(())
+    }
+
+    /// Commits the transaction of an epoch.
+    fn commit_transaction(&self, manifest: &Manifest) -> Result<()> {
+        if let Some(transactions) = &self.transactions {
+            let record = record_of(manifest);
+            transactions.committer.commit(manifest.epoch, &record)?;
+            crash::point("after-commit");
+        }
+        Ok(())
+    }
+
+    /// Notes that the newest epoch is committed.
+    ///
+    /// # Errors
+    /// As [`CheckpointStore::note_committed`].
+    pub(super) fn note(&self) -> Result<()> {
+        if let Some(store) = &self.store {
+            store.note_committed(&record_of(&self.newest))?;
+            crash::point("after-note");
+        }
+        Ok(())
+    }
+
+    /// Shows what a crash may have kept from being shown. What is noted was shown, and may have been taken away since.
+    fn publish_again(&self, store: &CheckpointStore) -> Result<()> {
+        if self.publishing.is_empty() || note_of(store)? == Some(record_of(&self.newest)) {
+            return Ok(());
+        }
+        self.publish()
+    }
+
+    /// Shows what sinks had prepared in the newest epoch. Doing it again changes nothing.
+    ///
+    /// # Errors
+    /// What the sinks return.
+    pub(super) fn publish(&self) -> Result<()> {
+        for (id, sink) in &self.publishing {
+            if let Some(node) = self.newest.nodes.get(id) {
+                sink.publish(&node.prepared)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes checkpoints that are not kept any more.
+    ///
+    /// # Errors
+    /// As [`CheckpointStore::collect`].
+    pub(super) fn collect(&mut self) -> Result<()> {
+        while self.kept.len() > self.retained_count {
+            self.kept.pop_front();
+        }
+        let Some(store) = &self.store else {
+            return Ok(());
+        };
+        let in_progress = self.name(self.last_epoch + 1);
+        store
+            .collect(self.kept.make_contiguous(), &in_progress)
+            .map(drop)
+    }
+
+    /// Whether merged slices wait for the next checkpoint.
+    pub(super) fn has_replacements(&self) -> bool {
+        !self.replacements.is_empty()
+    }
+
+    /// Merged slices, for the next checkpoint.
+    pub(super) fn take_replacements(&mut self, replacements: Vec<Replacement>) {
+        self.replacements = replacements;
+    }
+
+    /// Keeps the newest epoch for good.
+    ///
+    /// # Errors
+    /// As [`CheckpointStore::write_savepoint`].
+    pub(super) fn write_savepoint(&self, name: &str) -> Result<()> {
+        let store = self.store.as_ref().ok_or_else(|| {
+            Error::validation("a statement without checkpoints has no savepoints")
+        })?;
+        store.write_savepoint(name, &self.newest).map(drop)
+    }
+}
+
+/// The epoch noted as committed. A damaged note is no note.
+fn note_of(store: &CheckpointStore) -> Result<Option<EpochRecord>> {
+    match store.committed_note() {
+        Err(error) if error.kind == Kind::Corrupt => {
+            tracing::warn!(%error, "the note of the committed epoch is damaged");
+            Ok(None)
+        }
+        note => note,
+    }
+}
+
+/// xxh3-64 of a plan as it is stored: state belongs to one plan.
+///
+/// # Errors
+/// `Internal` when the plan cannot be written as JSON.
+pub fn plan_hash(plan: &StreamPlan) -> Result<u64> {
+    let plan = serde_json::to_vec(plan).map_err(|error| Error::internal(error.to_string()))?;
+    Ok(xxh3_64(&plan))
+}
+
+/// The error of a committed epoch whose checkpoint cannot be read: `WEIR-2005` when it is damaged.
+pub(super) fn damaged_committed(epoch: u64, error: Error) -> Error {
+    if error.kind != Kind::Corrupt {
+        return error;
+    }
+    Error::committed_checkpoint(format!(
+        "epoch {epoch} is committed and its checkpoint is damaged ({}); {WAYS_OUT}",
+        error.message
+    ))
+}
+
+/// The record that is committed with a checkpoint.
+fn record_of(manifest: &Manifest) -> EpochRecord {
+    EpochRecord {
+        run: manifest.run.clone(),
+        epoch: manifest.epoch,
+        checkpoint: manifest.name().to_string(),
     }
 }

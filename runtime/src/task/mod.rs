@@ -14,17 +14,23 @@ mod job;
 mod layout;
 mod record_decoder;
 mod record_writer;
+mod runner;
 mod schemas;
+#[cfg(test)]
+mod simulation;
 mod sink;
 mod slot;
 mod source;
 mod subtask;
+mod supervisor;
 mod values;
 mod waker;
 mod watermark;
 
+pub use control::Savepoint;
 pub use environment::{Environment, ErrorTables};
-pub use job::{DeliveryGuarantee, Job, JobConfig, JobEvent, JobSpec, StartFrom};
+pub use history::plan_hash;
+pub use job::{Checkpoints, DeliveryGuarantee, Job, JobConfig, JobEvent, JobSpec, StartFrom};
 pub use schemas::{TableSchema, table_schemas};
 pub use waker::{Waker, WakerSet};
 pub use watermark::IdleTimeout;

@@ -132,8 +132,9 @@ impl SinkTask {
         match flush {
             Flush::Epoch(epoch) => {
                 self.epoch = epoch;
+                let state = self.state()?;
                 self.writer.sink().begin_epoch(epoch + 1)?;
-                Ok(Progress::Acknowledge(epoch, self.state()?))
+                Ok(Progress::Acknowledge(epoch, state))
             }
             Flush::End => {
                 self.is_finished = true;
@@ -177,6 +178,7 @@ impl Subtask for SinkTask {
     fn state(&mut self) -> Result<SubtaskState> {
         Ok(SubtaskState {
             watermark_ms: self.watermark_ms,
+            prepared: self.writer.sink().prepared()?,
             ..SubtaskState::default()
         })
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::checkpoint::SubtaskState;
+use crate::checkpoint::entry::KeyGroupDelta;
 use crate::error::Result;
 use crate::metering::SlotMetrics;
 use crate::task::Waker;
@@ -27,13 +28,15 @@ pub(super) struct Slot {
     /// What the coordinator asks for.
     pub(super) control: Arc<Control>,
     /// Where acknowledgements go.
-    pub(super) reports: std::sync::mpsc::SyncSender<Report>,
+    pub(super) reports: std::sync::mpsc::Sender<Report>,
     /// Wakes this slot.
     pub(super) waker: Waker,
     /// Time.
     pub(super) clock: SharedClock,
     /// Counters.
     pub(super) metrics: Arc<SlotMetrics>,
+    /// CPU time, in nanoseconds, of slots that this one goes on for.
+    pub(super) cpu_before_ns: u64,
     /// CPU time per wall time that may be used; 1.0 is a core.
     pub(super) cpu_share: f64,
 }
@@ -52,7 +55,7 @@ pub(super) enum Next {
 }
 
 impl Slot {
-    /// Runs until every subtask has finished or the job is cancelled; the final states by vertex.
+    /// Runs until every subtask has finished; the final states by vertex. Ended by a request there are none.
     ///
     /// # Errors
     /// The first error of a subtask, with its name.
@@ -66,7 +69,9 @@ impl Slot {
         while !self.control.is_cancelled() {
             let next = self.step()?;
             let cpu = self.clock.thread_cpu();
-            self.metrics.cpu_ns.set(nanos(cpu));
+            self.metrics
+                .cpu_ns
+                .set(self.cpu_before_ns.saturating_add(nanos(cpu)));
             let after = self.clock.monotonic();
             self.metrics.busy_ns.add(span(now, after));
             now = after;
@@ -94,10 +99,23 @@ impl Slot {
                 }
             }
         }
-        self.subtasks
-            .iter_mut()
-            .map(|(_, subtask)| subtask.state())
-            .collect()
+        if self.control.is_cancelled() {
+            return Ok(Vec::new());
+        }
+        self.states()
+    }
+
+    /// The final states by vertex.
+    ///
+    /// # Errors
+    /// The first error of a subtask.
+    pub(super) fn states(&mut self) -> Result<Vec<SubtaskState>> {
+        let states = self.subtasks.iter_mut().map(|(_, subtask)| {
+            let state = subtask.state()?;
+            self.control.add_snapshot_bytes(bytes_of(&state.key_groups));
+            Ok(state)
+        });
+        states.collect()
     }
 
     /// Steps every subtask once, downstream first.
@@ -115,27 +133,45 @@ impl Slot {
                 error.context(&format!("operator {name}, subtask {}", self.index))
             })?;
             is_finished &= matches!(progress, Progress::Finished);
-            if matches!(progress, Progress::Ready | Progress::Acknowledge(..)) {
+            if !matches!(
+                progress,
+                Progress::Blocked | Progress::Idle(_) | Progress::Finished
+            ) {
                 is_ready = true;
                 let busy = span(started, self.clock.monotonic());
                 subtask.metrics().busy_ns.add(busy);
             }
-            match progress {
+            let report = match progress {
                 Progress::Acknowledge(epoch, state) => {
-                    let report = Report::Acknowledged {
+                    self.control.add_snapshot_bytes(bytes_of(&state.key_groups));
+                    Some(Report::Acknowledged {
                         epoch,
                         vertex,
                         subtask: self.index,
                         state,
-                    };
-                    if self.reports.send(report).is_err() {
-                        // The coordinator is gone, so the job is over.
-                        self.control.request_cancel();
-                    }
+                    })
                 }
-                Progress::Blocked => is_blocked = true,
-                Progress::Idle(until) => deadline = earlier(deadline, until),
-                Progress::Ready | Progress::Finished => {}
+                Progress::Snapshot(key_groups) => {
+                    self.control.add_snapshot_bytes(bytes_of(&key_groups));
+                    Some(Report::Snapshot {
+                        vertex,
+                        subtask: self.index,
+                        key_groups,
+                    })
+                }
+                Progress::Blocked => {
+                    is_blocked = true;
+                    None
+                }
+                Progress::Idle(until) => {
+                    deadline = earlier(deadline, until);
+                    None
+                }
+                Progress::Ready | Progress::Finished => None,
+            };
+            if report.is_some_and(|report| self.reports.send(report).is_err()) {
+                // The supervisor is gone, so the job is over.
+                self.control.request_cancel();
             }
         }
         Ok(match (is_finished, is_ready, is_blocked) {
@@ -145,6 +181,11 @@ impl Slot {
             (_, _, false) => Next::WaitForInput(deadline),
         })
     }
+}
+
+/// Bytes of deltas.
+pub(super) fn bytes_of(key_groups: &[KeyGroupDelta]) -> usize {
+    key_groups.iter().map(|delta| delta.entries.len()).sum()
 }
 
 /// The earlier of two optional times.

@@ -11,12 +11,13 @@ use arrow::array::{ArrayRef, UInt32Array};
 
 use crate::batch::{Batch, StreamElement};
 use crate::checkpoint::SubtaskState;
+use crate::checkpoint::entry::KeyGroupDelta;
 use crate::error::Result;
 use crate::graph::key_group::{KEY_GROUPS_DEFAULT, key_group, subtask_of};
 use crate::metering::SubtaskMetrics;
 use crate::operator::{Collector, Operator, OperatorContext, snapshot};
 use crate::state::KeyCodec;
-use crate::task::control::Control;
+use crate::task::control::{Control, SNAPSHOT_PART_BYTES};
 use crate::task::exchange::Queue;
 use crate::task::gate::{Event, Gate};
 use crate::time::{Clock, EpochMillis, SharedClock};
@@ -26,6 +27,8 @@ use crate::time::{Clock, EpochMillis, SharedClock};
 pub(super) enum Progress {
     /// Something was done; there may be more.
     Ready,
+    /// A part of the snapshot is written; the slot reports it.
+    Snapshot(Vec<KeyGroupDelta>),
     /// A checkpoint was joined; the slot reports the state.
     Acknowledge(u64, SubtaskState),
     /// An output, writer or flush must move first; it wakes the slot.
@@ -44,11 +47,16 @@ pub(super) trait Subtask: Send + Debug {
     /// Whatever fails the job.
     fn step(&mut self, control: &Control) -> Result<Progress>;
 
-    /// The state at this moment, for subtasks that have finished.
+    /// The state at this moment, for subtasks that have finished; of keyed state what has changed since it was asked last.
     ///
     /// # Errors
     /// `Internal` only.
     fn state(&mut self) -> Result<SubtaskState>;
+
+    /// The operator with its state, for whoever goes on with it.
+    fn into_operator(self: Box<Self>) -> Option<Box<dyn Operator>> {
+        None
+    }
 
     /// Counters.
     fn metrics(&self) -> &SubtaskMetrics;
@@ -179,6 +187,8 @@ pub(super) struct Transform {
     emitting: Option<Emitting>,
     /// The newest epoch joined.
     epoch: u64,
+    /// The snapshot of that epoch, while it is written.
+    snapshot: Option<Snapshot>,
     /// Whether the end was sent.
     is_finished: bool,
     /// Time.
@@ -198,6 +208,17 @@ enum Emitting {
         then: StreamElement,
     },
 }
+
+/// A snapshot that is being written.
+#[derive(Debug, Clone, Copy)]
+struct Snapshot {
+    /// The watermark seen before the barrier.
+    watermark_ms: Option<EpochMillis>,
+}
+
+/// Keys of each table that are written to the snapshot between two batches: with batches of some thousand rows, a snapshot takes a
+/// small share of a busy slot (measured in `benches/results`).
+const SNAPSHOT_KEYS: usize = 2048;
 
 /// How the state of an operator is kept small.
 #[derive(Debug, Clone, Copy)]
@@ -268,6 +289,7 @@ impl Transform {
             watermark_ms,
             emitting: None,
             epoch,
+            snapshot: None,
             is_finished: false,
             clock,
             metrics,
@@ -317,6 +339,40 @@ impl Transform {
         self.emit_pending(Emitting::Due { then })
     }
 
+    /// Writes a bit of the snapshot, and hands out what is written when it is complete or enough for a part of its own.
+    fn write_snapshot(&mut self, snapshot: Snapshot) -> Result<Option<Progress>> {
+        if snapshot::write_frozen(&mut *self.operator, SNAPSHOT_KEYS)? {
+            return Ok(Some(Progress::Acknowledge(
+                self.epoch,
+                SubtaskState {
+                    watermark_ms: snapshot.watermark_ms,
+                    key_groups: snapshot::take(&mut *self.operator),
+                    ..SubtaskState::default()
+                },
+            )));
+        }
+        self.snapshot = Some(snapshot);
+        if snapshot::written_bytes(&mut *self.operator) < SNAPSHOT_PART_BYTES {
+            return Ok(None);
+        }
+        let key_groups = snapshot::take(&mut *self.operator);
+        Ok(Some(Progress::Snapshot(key_groups)))
+    }
+
+    /// Does the next piece of the operator's own work.
+    fn work(&mut self) -> Result<Progress> {
+        if !self.output.has_room() {
+            return Ok(Progress::Blocked);
+        }
+        if let Some(emitting) = self.emitting.take() {
+            return self.emit_pending(emitting);
+        }
+        match self.gate.poll() {
+            Some(event) => self.react(event),
+            None => Ok(Progress::Idle(None)),
+        }
+    }
+
     /// Reacts to an event of the gate.
     fn react(&mut self, event: Event) -> Result<Progress> {
         match event {
@@ -338,9 +394,11 @@ impl Transform {
             }
             Event::Barrier(epoch) => {
                 self.epoch = epoch;
-                let state = self.state()?;
+                snapshot::freeze(&mut *self.operator);
+                self.snapshot = Some(Snapshot {
+                    watermark_ms: self.watermark_ms,
+                });
                 self.output.broadcast(&StreamElement::Barrier(epoch));
-                return Ok(Progress::Acknowledge(epoch, state));
             }
             Event::Idle => self.output.broadcast(&StreamElement::Idle),
             Event::Active => self.output.broadcast(&StreamElement::Active),
@@ -379,30 +437,43 @@ pub(super) fn acknowledge_finished(
 
 impl Subtask for Transform {
     fn step(&mut self, control: &Control) -> Result<Progress> {
-        if self.is_finished {
+        if control.takes_snapshots()
+            && let Some(snapshot) = self.snapshot.take()
+        {
+            if let Some(progress) = self.write_snapshot(snapshot)? {
+                return Ok(progress);
+            }
+            if self.is_finished {
+                return Ok(Progress::Ready);
+            }
+            // The rest of the snapshot is work to do.
+            return match self.work()? {
+                Progress::Blocked | Progress::Idle(_) => Ok(Progress::Ready),
+                progress => Ok(progress),
+            };
+        }
+        if self.is_finished && self.snapshot.is_none() {
             let mut epoch = self.epoch;
             let progress = acknowledge_finished(self, &mut epoch, control);
             self.epoch = epoch;
             return progress;
         }
-        if !self.output.has_room() {
+        if self.is_finished {
             return Ok(Progress::Blocked);
         }
-        if let Some(emitting) = self.emitting.take() {
-            return self.emit_pending(emitting);
-        }
-        match self.gate.poll() {
-            Some(event) => self.react(event),
-            None => Ok(Progress::Idle(None)),
-        }
+        self.work()
     }
 
     fn state(&mut self) -> Result<SubtaskState> {
         Ok(SubtaskState {
-            splits: Vec::new(),
             watermark_ms: self.watermark_ms,
-            key_groups: snapshot::whole(&mut *self.operator)?,
+            key_groups: snapshot::take_now(&mut *self.operator)?,
+            ..SubtaskState::default()
         })
+    }
+
+    fn into_operator(self: Box<Self>) -> Option<Box<dyn Operator>> {
+        Some(self.operator)
     }
 
     fn metrics(&self) -> &SubtaskMetrics {

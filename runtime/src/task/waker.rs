@@ -36,6 +36,17 @@ impl Waker {
         }
     }
 
+    /// Consumes a wake-up without waiting; whether there was one. For a simulator, which steps the slot itself.
+    #[cfg(test)]
+    pub(crate) fn take(&self) -> bool {
+        let mut woken = self
+            .shared
+            .woken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *woken)
+    }
+
     /// Waits for a wake-up, for at most `limit` if one is given, and consumes it. Only the slot itself calls this.
     pub fn park(&self, limit: Option<Duration>) {
         let woken = self

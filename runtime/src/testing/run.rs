@@ -145,6 +145,7 @@ impl Run {
         for (index, topic) in topics.iter().enumerate() {
             let waker = Waker::default();
             let writer = harness.sink(topic)?.writer(WriterContext {
+                publishes: false,
                 subtask_index: index,
                 parallelism: topics.len(),
                 statement_uid: owner.uid.clone(),

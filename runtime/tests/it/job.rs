@@ -1,19 +1,21 @@
 //! Whole jobs over generated rows: exchanges, checkpoints, stop and resume, end of input.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
+use weir_runtime::checkpoint::store::CheckpointStore;
+use weir_runtime::connector::source::SplitPosition;
 use weir_runtime::plan::{
     AggregateCall, AggregateFunction, ChangelogMode, Column, Exchange, Input, Node, NodeId,
     Operator, PLAN_VERSION, ReadColumn, Scan, SinkSpec, SinkTarget, StreamPlan,
 };
 use weir_runtime::sql::catalog::{ColumnKind, ObjectName, TableColumn, TableDef};
-use weir_runtime::task::{Environment, Job, JobConfig, JobEvent, JobSpec, StartFrom};
+use weir_runtime::task::{Checkpoints, Environment, Job, JobConfig, JobEvent, JobSpec, StartFrom};
 use weir_runtime::time::SystemClock;
 use weir_runtime::types::TypeKind;
 
@@ -103,7 +105,7 @@ fn node(
 }
 
 /// `SELECT c, COUNT(*) FROM (SELECT k, COUNT(*) AS c FROM numbers GROUP BY k) GROUP BY c`: two exchanges.
-fn plan(rows: u64, rows_per_second: u64) -> StreamPlan {
+pub(crate) fn plan(rows: u64, rows_per_second: u64) -> StreamPlan {
     let read = |name: &str| ReadColumn {
         name: name.into(),
         ty: TypeKind::BigInt.nullable(),
@@ -173,6 +175,26 @@ pub(crate) fn start(
     queue_bytes: usize,
     checkpoint_dir: Option<PathBuf>,
 ) -> (Job, Receiver<JobEvent>) {
+    let checkpoints = checkpoint_dir.map(|dir| checkpoints(&dir, "run", StartFrom::Committed));
+    start_from(plan, parallelism, queue_bytes, checkpoints)
+}
+
+/// Checkpoints in a directory.
+pub(crate) fn checkpoints(dir: &Path, run: &str, start_from: StartFrom) -> Checkpoints {
+    Checkpoints {
+        store: Arc::new(CheckpointStore::open_local(dir).unwrap()),
+        run: run.into(),
+        start_from,
+    }
+}
+
+/// As [`start`], going on from any checkpoint.
+pub(crate) fn start_from(
+    plan: StreamPlan,
+    parallelism: usize,
+    queue_bytes: usize,
+    checkpoints: Option<Checkpoints>,
+) -> (Job, Receiver<JobEvent>) {
     let environment = Environment {
         clock: SystemClock::shared(),
         log: None,
@@ -191,9 +213,7 @@ pub(crate) fn start(
         statement_uid: "uid".into(),
         plan,
         parallelism,
-        run: "run".into(),
-        checkpoint_dir,
-        start_from: StartFrom::Committed,
+        checkpoints,
         config,
     };
     let (sender, events) = sync_channel(1);
@@ -246,8 +266,13 @@ pub(crate) fn fold(
     }
 }
 
+/// Rows that a generated table has made up to these positions: its lanes are rows 64 apart.
+pub(crate) fn rows_of(positions: &[SplitPosition]) -> i64 {
+    positions.iter().map(|position| position.offset / 64).sum()
+}
+
 /// What the query gives, computed from what the first aggregation counted.
-fn check(folded: HashMap<Vec<i64>, i64>, rows: i64) {
+pub(crate) fn check(folded: HashMap<Vec<i64>, i64>, rows: i64) {
     let left: Vec<_> = folded
         .into_iter()
         .filter(|(_, count)| *count != 0)
@@ -308,7 +333,7 @@ fn a_stopped_job_goes_on_from_its_last_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
     let rows = 30_000;
     let mut folded = HashMap::new();
-    let (job, events) = start(plan(rows, 30_000), 2, 4 << 20, Some(dir.path().to_owned()));
+    let (job, events) = start(plan(rows, 10_000), 2, 4 << 20, Some(dir.path().to_owned()));
     let mut waited = Duration::ZERO;
     while job.meter().checkpoints.completed_total < 2 {
         std::thread::park_timeout(Duration::from_millis(10));
@@ -319,13 +344,13 @@ fn a_stopped_job_goes_on_from_its_last_checkpoint() {
     let JobEvent::Stopped { positions } = fold(&job, &events, &mut folded) else {
         panic!("the job was stopped")
     };
-    let read: i64 = positions.iter().map(|position| position.offset).sum();
+    let read = rows_of(&positions);
     assert!(
         (1..rows.cast_signed()).contains(&read),
         "{read} rows were read before the stop"
     );
 
-    let (job, events) = start(plan(rows, 30_000), 2, 4 << 20, Some(dir.path().to_owned()));
+    let (job, events) = start(plan(rows, 10_000), 2, 4 << 20, Some(dir.path().to_owned()));
     assert_eq!(fold(&job, &events, &mut folded), JobEvent::Finished);
     check(folded, rows.cast_signed());
 }

@@ -178,6 +178,7 @@ fn writer(
 ) -> weir_runtime::Result<(Box<dyn SinkWriter>, Waker)> {
     let waker = Waker::default();
     let writer = KafkaSink::new(options.clone(), topic)?.writer(WriterContext {
+        publishes: false,
         subtask_index: 0,
         parallelism: 1,
         statement_uid: "test".to_owned(),

@@ -12,3 +12,4 @@ mod job;
 mod join;
 mod kafka;
 mod s3;
+mod savepoint;

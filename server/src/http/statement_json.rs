@@ -86,18 +86,29 @@ fn status_json(record: &Record) -> Value {
 fn warnings_json(record: &Record) -> Value {
     let limit = &record.state_limit;
     let severity = match limit.state {
-        StateLimit::Ok => return json!([]),
-        StateLimit::ApproachingSoftLimit => "MODERATE",
+        StateLimit::Ok => None,
+        StateLimit::ApproachingSoftLimit => Some("MODERATE"),
         StateLimit::ExceedingSoftLimit
         | StateLimit::ApproachingHardLimit
-        | StateLimit::ExceedingHardLimit => "CRITICAL",
+        | StateLimit::ExceedingHardLimit => Some("CRITICAL"),
     };
-    json!([{
-        "severity": severity,
-        "created_at": rfc3339(limit.changed_at_ms.unwrap_or(record.updated_at_ms)),
-        "reason": format!("STATE_{}", limit.state.as_str()),
-        "message": limit.detail,
-    }])
+    let limit = severity.map(|severity| {
+        json!({
+            "severity": severity,
+            "created_at": rfc3339(limit.changed_at_ms.unwrap_or(record.updated_at_ms)),
+            "reason": format!("STATE_{}", limit.state.as_str()),
+            "message": limit.detail,
+        })
+    });
+    let slow = record.slow_checkpoints.as_ref().map(|slow| {
+        json!({
+            "severity": "MODERATE",
+            "created_at": rfc3339(slow.since_ms),
+            "reason": "SLOW_CHECKPOINTS",
+            "message": slow.message,
+        })
+    });
+    limit.into_iter().chain(slow).collect()
 }
 
 /// The shape of a statement.
@@ -182,6 +193,13 @@ mod tests {
         assert_eq!(warning["reason"], "STATE_APPROACHING_SOFT_LIMIT");
         assert_eq!(warning["message"], told["detail"]);
         assert!(warning["created_at"].is_string());
+        record.slow_checkpoints = Some(crate::statement::SlowCheckpoints {
+            since_ms: 1000,
+            message: "slow".to_owned(),
+        });
+        let warnings = &status_json(&record)["warnings"];
+        assert_eq!(warnings[1]["reason"], "SLOW_CHECKPOINTS");
+        assert_eq!(warnings[1]["created_at"], "1970-01-01T00:00:01.000000Z");
     }
 
     #[test]

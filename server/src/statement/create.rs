@@ -81,6 +81,7 @@ impl Statements {
             stop_savepoint: None,
             state_limit: StateLimitStatus::default(),
             is_soft_limit_waived: false,
+            slow_checkpoints: None,
         })
     }
 

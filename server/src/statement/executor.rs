@@ -16,7 +16,7 @@ use weir_runtime::task::{Environment, JobConfig};
 use weir_runtime::time::SharedClock;
 
 use super::carry_over::{self, CarryOverFact};
-use super::engine::{Checkpoints, Ended, Running, StartSpec};
+use super::engine::{CheckpointPlace, Checkpoints, Ended, Running, StartSpec};
 use super::entry::{Entry, JobState, Surroundings};
 use super::limits::StateLimits;
 use super::record::{Kind, Record, Scaling, Wanted};
@@ -45,8 +45,10 @@ pub(super) struct Core {
     pub(super) job: JobConfig,
     /// Limits of each statement's state.
     pub(super) limits: StateLimits,
-    /// Directory of checkpoints, one directory per statement in it.
-    pub(super) checkpoints: PathBuf,
+    /// Where checkpoints are kept.
+    pub(super) checkpoints: CheckpointPlace,
+    /// Directory of state that does not fit into memory, one directory per statement in it.
+    pub(super) spill: PathBuf,
     /// Directory of imports that are not finished.
     pub(super) imports: PathBuf,
     /// Time.
@@ -378,7 +380,7 @@ impl Core {
             checkpoints: (record.kind == Kind::Background).then(|| self.checkpoints_of(record)),
             restore: record.origin.restore.clone(),
             config: JobConfig {
-                spill_dir: Some(self.checkpoints.with_file_name("spill").join(&record.uid)),
+                spill_dir: Some(self.spill.join(&record.uid)),
                 ..properties::job_config(&session_of(record), &self.job)
             },
         })
@@ -386,7 +388,7 @@ impl Core {
 
     /// Checkpoints of a statement.
     pub(super) fn checkpoints_of(&self, record: &Record) -> Checkpoints {
-        Checkpoints::new(self.checkpoints.join(&record.uid), &record.origin.run)
+        Checkpoints::new(self.checkpoints.clone(), &record.uid, &record.origin.run)
     }
 
     /// A job that has no chance to start has ended.

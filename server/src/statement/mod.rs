@@ -24,12 +24,14 @@ mod results;
 mod resume;
 mod savepoints;
 mod service;
+mod slow_checkpoints;
 mod snapshot;
 pub mod state;
 #[cfg(test)]
 pub(crate) mod testing;
 mod transfer;
 
+pub(crate) use engine::CheckpointPlace;
 pub use exceptions::StatementException;
 pub use failure::ExceptionClass;
 pub use limits::{LimitAction, StateLimit, StateLimitStatus, StateLimits};
@@ -41,6 +43,7 @@ pub use resume::ResumeFrom;
 pub use savepoints::{CheckpointSummary, Savepoint};
 pub(crate) use service::Components;
 pub use service::{CreateStatement, ListStatements, Statements, Update};
+pub use slow_checkpoints::SlowCheckpoints;
 pub use transfer::{
     ExportedObject, ExportedSavepoint, ExportedStatement, ExportedTable, Import, ImportOptions,
     Manifest, SavepointObject, SavepointSource, SavepointTarget,

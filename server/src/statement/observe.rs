@@ -3,12 +3,15 @@
 //! Place in the flow: called by housekeeping; what is seen is decided over by `state` right after. Invariant: a changed status of the
 //! limits is stored before anything follows from it.
 
+use weir_model::meter;
+
 use super::entry::Entry;
-use super::executor::{Core, State};
+use super::executor::{Core, State, session_of};
 use super::health::state_bytes;
 use super::limits::StateLimit;
 use super::record::{Record, RestoreFrom};
 use super::service::Statements;
+use super::{properties, slow_checkpoints};
 
 impl Statements {
     /// Takes in the meters of everything that runs.
@@ -32,10 +35,11 @@ impl Core {
         };
         let meter = job.meter();
         entry.commits.observe(&meter, self.clock.monotonic());
-        let seen = self.seen(entry, state_bytes(&meter));
+        let seen = self.seen(entry, &meter);
         let before = &entry.record;
         let is_news = seen.state_limit.state != before.state_limit.state
             || seen.origin != before.origin
+            || seen.slow_checkpoints != before.slow_checkpoints
             || seen.is_soft_limit_waived != before.is_soft_limit_waived;
         if !is_news {
             // Bytes alone are no change that clients are told of.
@@ -43,32 +47,34 @@ impl Core {
             return;
         }
         let has_settled = seen.origin.restore != before.origin.restore;
-        let what = match seen.state_limit.state {
+        let is_slower = before.slow_checkpoints.is_none();
+        let what = match (seen.state_limit.state, &seen.slow_checkpoints) {
             _ if has_settled => "its first checkpoint has completed".to_owned(),
-            StateLimit::Ok => "its state is within limits".to_owned(),
+            (_, Some(slow)) if is_slower => slow.message.clone(),
+            (StateLimit::Ok, None) if !is_slower => "its checkpoints are fast enough".to_owned(),
+            (StateLimit::Ok, _) => "its state is within limits".to_owned(),
             _ => seen.state_limit.detail.clone(),
         };
-        let checkpoints = self.checkpoints_of(&seen);
         if let Err(error) = self.change(state, seq, seen, &what) {
             tracing::error!(%error, seq, "what was seen of a statement could not be stored");
             return;
-        }
-        if has_settled {
-            self.runtime.spawn_blocking(move || {
-                if let Err(error) = checkpoints.forget_other_runs() {
-                    tracing::warn!(%error, "checkpoints of an earlier run are left behind");
-                }
-            });
         }
         self.reconcile(state, seq);
     }
 
     /// The record of a statement with what was seen of its job.
-    fn seen(&self, entry: &Entry, state_bytes: u64) -> Record {
+    fn seen(&self, entry: &Entry, meter: &meter::Job) -> Record {
         let mut record = entry.record.clone();
         record.state_limit =
             self.limits
-                .status(&record.state_limit, state_bytes, self.clock.now_ms());
+                .status(&record.state_limit, state_bytes(meter), self.clock.now_ms());
+        let config = properties::job_config(&session_of(&record), &self.job);
+        record.slow_checkpoints = slow_checkpoints::look(
+            record.slow_checkpoints.as_ref(),
+            &meter.checkpoints,
+            config.checkpoint_interval,
+            self.clock.now_ms(),
+        );
         if entry.commits.has_completed() {
             // The job has a checkpoint of its own: a restart goes on there.
             record.origin.restore = RestoreFrom::Latest;

@@ -164,6 +164,18 @@ pub(super) fn job_config(session: &Session, server: &JobConfig) -> JobConfig {
     if let Some(timeout) = timeout.and_then(parse_duration) {
         config.checkpoint_timeout = timeout;
     }
+    let pause = session.get("execution.checkpointing.min-pause");
+    if let Some(pause) = pause.and_then(parse_duration) {
+        config.checkpoint_min_pause = pause;
+    }
+    let retained = session.get("execution.checkpointing.num-retained");
+    if let Some(retained) = retained.and_then(|count| count.trim().parse().ok()) {
+        config.retained_checkpoints = retained;
+    }
+    let failures = session.get("execution.checkpointing.tolerable-failed-checkpoints");
+    if let Some(failures) = failures.and_then(|count| count.trim().parse().ok()) {
+        config.tolerable_failed_checkpoints = failures;
+    }
     if let Some(mode) = session.get("execution.checkpointing.mode") {
         config.delivery = if mode.eq_ignore_ascii_case("AT_LEAST_ONCE") {
             DeliveryGuarantee::AtLeastOnce

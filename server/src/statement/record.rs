@@ -7,6 +7,7 @@ use weir_model::statement::Phase;
 use weir_runtime::plan::Column;
 
 use super::limits::StateLimitStatus;
+use super::slow_checkpoints::SlowCheckpoints;
 
 /// How a statement runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,6 +196,9 @@ pub struct Record {
     /// Whether its user resumed it above the soft limit.
     #[serde(default)]
     pub is_soft_limit_waived: bool,
+    /// The warning that its checkpoints are slow.
+    #[serde(default)]
+    pub slow_checkpoints: Option<SlowCheckpoints>,
 }
 
 impl Record {

@@ -5,7 +5,6 @@
 
 use weir_model::statement::Phase;
 
-use super::engine::Rescaled;
 use super::entry::{Entry, JobState};
 use super::executor::State;
 use super::record::{Kind, Record};
@@ -36,9 +35,7 @@ impl Statements {
             return record_of(&self.core.lock(), seq);
         };
         match job.rescale(parallelism) {
-            // The end of the job comes as an event, and `state` starts it again.
-            Ok(Rescaled::ByRestart) => record_of(&self.core.lock(), seq),
-            Ok(Rescaled::Live) => self.rescaled(seq, parallelism),
+            Ok(()) => self.rescaled(seq, parallelism),
             Err(error) => {
                 self.forget_rescale(seq)?;
                 Err(error.into())

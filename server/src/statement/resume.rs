@@ -106,7 +106,7 @@ pub(super) fn choose(
         ResumeFrom::Savepoint(name) => {
             let savepoint =
                 savepoint.ok_or_else(|| Error::NotFound(format!("Savepoint {name} not found")))?;
-            new_run(record, RestoreFrom::Savepoint(savepoint.location));
+            new_run(record, RestoreFrom::Savepoint(savepoint.name));
             record.origin.offsets = savepoint.initial_offsets;
         }
         ResumeFrom::Checkpoint {
@@ -260,10 +260,7 @@ mod tests {
         let from = ResumeFrom::Savepoint("s".to_owned());
         choose(&mut saved, &from, Some(savepoint())).unwrap();
         assert_ne!(saved.origin.run, "first");
-        assert_eq!(
-            saved.origin.restore,
-            RestoreFrom::Savepoint("/s".to_owned())
-        );
+        assert_eq!(saved.origin.restore, RestoreFrom::Savepoint("s".to_owned()));
         assert_eq!(saved.origin.offsets, savepoint().initial_offsets);
 
         let mut anew = stopped();

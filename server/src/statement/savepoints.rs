@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use weir_model::statement::Phase;
 
-use super::engine::{Checkpoints, SavepointInfo};
+use super::engine::SavepointInfo;
 use super::entry::Entry;
 use super::executor::{Core, State};
 use super::record::{InitialOffsets, Kind, Record};
@@ -139,15 +139,19 @@ impl Statements {
     pub fn delete_savepoint(&self, name: &str, savepoint: &str) -> Result<()> {
         let record = self.get(name)?;
         let found = self.core.store.savepoint(&record.uid, savepoint)?;
-        let restores = super::RestoreFrom::Savepoint(found.location.clone());
+        let restores = super::RestoreFrom::Savepoint(found.name.clone());
         if record.origin.restore == restores {
             return Err(Error::Conflict(format!(
                 "statement {name} starts from savepoint {savepoint} and has no checkpoint of its own yet"
             )));
         }
         self.core.store.remove_savepoint(&record.uid, savepoint)?;
-        if let Err(error) = Checkpoints::remove_savepoint(&found.location) {
-            tracing::warn!(location = found.location, %error, "the bytes of a savepoint are left behind");
+        if let Err(error) = self
+            .core
+            .checkpoints_of(&record)
+            .remove_savepoint(&found.name)
+        {
+            tracing::warn!(savepoint = found.name, %error, "the bytes of a savepoint are left behind");
         }
         Ok(())
     }

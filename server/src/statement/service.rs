@@ -16,6 +16,7 @@ use weir_runtime::plan::StreamPlan;
 use weir_runtime::task::{Environment, JobConfig};
 use weir_runtime::time::SharedClock;
 
+use super::engine::CheckpointPlace;
 use super::entry::{Entry, JobState};
 use super::executor::{Core, SETTLE_MAX, State};
 use super::limits::StateLimits;
@@ -58,8 +59,10 @@ pub(crate) struct Components {
     pub(crate) job: JobConfig,
     /// Limits of each statement's state.
     pub(crate) limits: StateLimits,
-    /// Directory of checkpoints.
-    pub(crate) checkpoints: PathBuf,
+    /// Where checkpoints are kept.
+    pub(crate) checkpoints: CheckpointPlace,
+    /// Directory of state that does not fit into memory.
+    pub(crate) spill: PathBuf,
     /// Directory of imports that are not finished.
     pub(crate) imports: PathBuf,
     /// Time.
@@ -163,6 +166,7 @@ impl Statements {
             job: components.job,
             limits: components.limits,
             checkpoints: components.checkpoints,
+            spill: components.spill,
             imports: components.imports,
             clock: components.clock,
             runtime: components.runtime,

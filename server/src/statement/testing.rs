@@ -38,5 +38,6 @@ pub(crate) fn record(name: &str) -> Record {
         stop_savepoint: None,
         state_limit: super::StateLimitStatus::default(),
         is_soft_limit_waived: false,
+        slow_checkpoints: None,
     }
 }

@@ -212,6 +212,7 @@ impl Stage {
         };
         let waker = Waker::default();
         let context = WriterContext {
+            publishes: false,
             subtask_index: 0,
             parallelism: 1,
             statement_uid: "demo-feeder".to_owned(),

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -87,11 +88,21 @@ pub struct CheckpointStore {
 impl CheckpointStore {
     /// Opens the place of a statement's checkpoints and finds out whether it can be written, read and deleted.
     ///
+    /// # Errors
+    /// As [`Self::connect`], and `Unavailable`, naming the place and the reason, when it does not answer or refuses.
+    pub fn open(location: &Location, options: &Options, runtime: &Handle) -> Result<Self> {
+        let store = Self::connect(location, options, runtime)?;
+        store.probe()?;
+        Ok(store)
+    }
+
+    /// Opens the place of a statement's checkpoints without a try.
+    ///
     /// Calls block on the runtime, so they must not be made from its threads, and it must have threads of its own.
     ///
     /// # Errors
-    /// `Invalid` for settings that cannot work; `Unavailable`, naming the place and the reason, when it does not answer or refuses.
-    pub fn open(location: &Location, options: &Options, runtime: &Handle) -> Result<Self> {
+    /// `Invalid` for settings that cannot work.
+    pub fn connect(location: &Location, options: &Options, runtime: &Handle) -> Result<Self> {
         let components = Components::system();
         let objects: Arc<dyn Objects> = match location {
             Location::Local(path) => {
@@ -101,7 +112,19 @@ impl CheckpointStore {
                 Arc::new(RemoteObjects::new(bucket, options, runtime.clone())?)
             }
         };
-        let store = Self::over(objects, location, options, components);
+        Ok(Self::over(objects, location, options, components))
+    }
+
+    /// Opens a local directory, which needs no runtime.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_local(path: &Path) -> Result<Self> {
+        let components = Components::system();
+        let objects = LocalObjects::new(path.to_owned(), components.token.clone());
+        let location = Location::Local(path.to_owned());
+        let options = Options::default();
+        let store = Self::over(Arc::new(objects), &location, &options, components);
         store.probe()?;
         Ok(store)
     }
@@ -466,6 +489,8 @@ impl CheckpointStore {
         let listed: Vec<CheckpointName> =
             self.list()?.into_iter().map(|listed| listed.name).collect();
         let doomed = collect::doomed_manifests(&listed, keep, in_progress)?;
+        // Before the names that are protected: another thread may be writing merged segments.
+        let segments = self.objects.list(name::SEGMENTS)?;
         let mut referenced: BTreeSet<Arc<str>> = self.unspliced().clone();
         for name in listed.iter().filter(|name| !doomed.contains(name)) {
             referenced.extend(self.read_manifest(name)?.segments());
@@ -479,7 +504,6 @@ impl CheckpointStore {
             self.objects.delete(&name.to_string())?;
             collected.manifest_count += 1;
         }
-        let segments = self.objects.list(name::SEGMENTS)?;
         let names = segments.iter().map(|object| object.name.as_str());
         let doomed: BTreeSet<&str> = collect::doomed_segments(names, &referenced, in_progress)
             .into_iter()

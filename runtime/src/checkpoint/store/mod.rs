@@ -27,6 +27,7 @@ mod segment;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod transfer;
 
 pub use checkpoints::{CheckpointStore, Collected, Components, Listed};
 pub use compact::{ChainFacts, CompactionLimits, Merge, Replacement, chain_facts, plan_compaction};

@@ -48,7 +48,7 @@ pub(super) fn pause_after(options: &RetryOptions, attempt: u32, random: u64) -> 
 ///
 /// # Source
 /// Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
-pub(super) fn next_random(state: &AtomicU64) -> u64 {
+pub fn next_random(state: &AtomicU64) -> u64 {
     const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut z = state.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -13,7 +13,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::checkpoint::store::objects::{Fault, Object, Objects, PutMode};
-use crate::checkpoint::store::retry::{Pause, next_random};
+use crate::checkpoint::store::retry::Pause;
+pub use crate::checkpoint::store::retry::next_random;
 use crate::time::EpochMillis;
 
 /// Locks, also after a panic of another test's thread.

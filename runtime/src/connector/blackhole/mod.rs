@@ -78,6 +78,7 @@ mod tests {
         for subtask_index in 0..2 {
             let mut writer = sink
                 .writer(WriterContext {
+                    publishes: false,
                     subtask_index,
                     parallelism: 2,
                     statement_uid: "s".into(),

@@ -1,7 +1,8 @@
 //! Writing encoded records to files, one a line.
 //!
 //! Place in the flow: `task` hands encoded records to one writer per subtask and flushes it with every checkpoint. Invariant: a
-//! file has its final name only when it is complete and on disk, so a reader of the directory never sees half a record.
+//! file has its final name only when it is complete and on disk, so a reader of the directory never sees half a record; under
+//! exactly-once it gets that name only when the checkpoint that names it is durable, so rows are seen once.
 //!
 //! # Source
 //! Flink 2.x connector `filesystem`: hidden in-progress files, `sink.rolling-policy.file-size` (128 MB).
@@ -84,7 +85,13 @@ impl Sink for FilesystemSink {
             .map_err(|error| storage("create directory", &self.directory, &error))?;
         let uid = context.statement_uid.replace('/', "_");
         let prefix = format!("part-{uid}-{}-", context.subtask_index);
-        let next = clean(&self.directory, &prefix)?;
+        // The first writer also removes what subtasks have left that there are no more; those after it have not begun.
+        let left_by = match context.subtask_index {
+            0 => &format!("part-{uid}-"),
+            _ => &prefix,
+        };
+        clean(&self.directory, left_by)?;
+        let next = next_number(&self.directory, &prefix)?;
         let mut writer = FilesystemWriter {
             directory: self.directory.clone(),
             prefix,
@@ -92,6 +99,8 @@ impl Sink for FilesystemSink {
             next,
             open: None,
             complete: Vec::new(),
+            publishes: context.publishes,
+            prepared: Vec::new(),
             lines: Vec::new(),
         };
         // Opened now, so that a directory that refuses fails the statement before it runs.
@@ -102,33 +111,70 @@ impl Sink for FilesystemSink {
     fn input(&self) -> SinkInput {
         SinkInput::Records
     }
-}
 
-/// Removes what an earlier attempt of the same subtask left in progress, and finds the first number that is not taken.
-///
-/// The rows of such files come again, since no checkpoint covers them.
-fn clean(directory: &Path, prefix: &str) -> Result<u64> {
-    let fails = |error| storage("list directory", directory, &error);
-    let mut next = 0;
-    for entry in std::fs::read_dir(directory).map_err(fails)? {
-        let entry = entry.map_err(fails)?;
-        let name = entry.file_name();
-        let Some(name) = name.to_str() else {
-            continue;
-        };
-        let left = name
-            .strip_prefix('.')
-            .and_then(|name| name.strip_suffix(IN_PROGRESS))
-            .and_then(|name| number_of(name, prefix));
-        if left.is_some() {
-            std::fs::remove_file(entry.path())
-                .map_err(|error| storage("remove", &entry.path(), &error))?;
+    fn publishes(&self) -> bool {
+        true
+    }
+
+    fn publish(&self, prepared: &[String]) -> Result<()> {
+        for name in prepared {
+            let (hidden, path) = (
+                self.directory.join(format!(".{name}{IN_PROGRESS}")),
+                self.directory.join(name),
+            );
+            match std::fs::rename(&hidden, &path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound && path.exists() => {}
+                renamed => renamed.map_err(|error| storage("rename to", &path, &error))?,
+            }
         }
-        if let Some(number) = number_of(name, prefix) {
-            next = next.max(number + 1);
+        if prepared.is_empty() {
+            Ok(())
+        } else {
+            sync(&self.directory)
         }
     }
-    Ok(next)
+}
+
+/// Makes the names of a directory durable.
+fn sync(directory: &Path) -> Result<()> {
+    File::open(directory)
+        .and_then(|opened| opened.sync_all())
+        .map_err(|error| storage("sync directory", directory, &error))
+}
+
+/// Removes what earlier attempts of a statement left in progress: no checkpoint covers the rows of such files, so they come again.
+fn clean(directory: &Path, prefix: &str) -> Result<()> {
+    for (name, path) in entries(directory)? {
+        let hidden = name
+            .strip_prefix('.')
+            .and_then(|name| name.strip_suffix(IN_PROGRESS));
+        if hidden.is_some_and(|name| name.starts_with(prefix)) {
+            std::fs::remove_file(&path).map_err(|error| storage("remove", &path, &error))?;
+        }
+    }
+    Ok(())
+}
+
+/// The first number that no file of a subtask has.
+fn next_number(directory: &Path, prefix: &str) -> Result<u64> {
+    let entries = entries(directory)?;
+    let numbers = entries
+        .iter()
+        .filter_map(|(name, _)| number_of(name, prefix));
+    Ok(numbers.max().map_or(0, |number| number + 1))
+}
+
+/// Names and paths of a directory.
+fn entries(directory: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let fails = |error| storage("list directory", directory, &error);
+    let mut entries = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(fails)? {
+        let entry = entry.map_err(fails)?;
+        if let Some(name) = entry.file_name().to_str() {
+            entries.push((name.to_owned(), entry.path()));
+        }
+    }
+    Ok(entries)
 }
 
 /// The number of a file of this prefix.
@@ -151,6 +197,10 @@ struct FilesystemWriter {
     open: Option<OpenFile>,
     /// Numbers of files that are on disk but not renamed, since no flush has covered them.
     complete: Vec<u64>,
+    /// Whether a flush leaves renaming to [`Sink::publish`].
+    publishes: bool,
+    /// Files that a flush has covered and that wait for it.
+    prepared: Vec<String>,
     /// Lines of the batch at hand; empty between batches.
     lines: Vec<u8>,
 }
@@ -258,14 +308,21 @@ impl SinkWriter for FilesystemWriter {
             return Ok(true);
         }
         for number in std::mem::take(&mut self.complete) {
-            let path = self.directory.join(format!("{}{number}", self.prefix));
+            let name = format!("{}{number}", self.prefix);
+            if self.publishes {
+                self.prepared.push(name);
+                continue;
+            }
+            let path = self.directory.join(name);
             std::fs::rename(self.hidden_path(number), &path)
                 .map_err(|error| storage("rename to", &path, &error))?;
         }
-        File::open(&self.directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(|error| storage("sync directory", &self.directory, &error))?;
+        sync(&self.directory)?;
         Ok(true)
+    }
+
+    fn prepared(&mut self) -> Result<Vec<String>> {
+        Ok(std::mem::take(&mut self.prepared))
     }
 }
 

@@ -75,6 +75,7 @@ fn texts(lines: &[(String, i64)]) -> Vec<&str> {
 /// A writer of a directory.
 fn writer(sink: &FilesystemSink) -> Box<dyn SinkWriter> {
     let context = WriterContext {
+        publishes: false,
         subtask_index: 3,
         parallelism: 4,
         statement_uid: "uid".into(),
@@ -215,6 +216,7 @@ fn bad_paths_are_errors() {
     // Below a file no directory can be made, whoever runs the test.
     let below = FilesystemSink::new(&table(&dir.path().join("file/sub"), &[])).unwrap();
     let context = WriterContext {
+        publishes: false,
         subtask_index: 0,
         parallelism: 1,
         statement_uid: "uid".into(),
@@ -293,4 +295,47 @@ fn what_a_line_cannot_hold_is_refused() {
     assert!(writer.write_records(&update).is_err());
     writer.flush().unwrap();
     assert!(names(dir.path()).iter().all(|name| name.starts_with('.')));
+}
+
+#[test]
+fn under_exactly_once_files_are_shown_by_their_checkpoint_and_only_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let sink = FilesystemSink::new(&table(dir.path(), &[])).unwrap();
+    let open = |subtask_index: usize| {
+        let context = WriterContext {
+            publishes: true,
+            subtask_index,
+            parallelism: 2,
+            statement_uid: "uid".into(),
+            transactions: None,
+            waker: Waker::default(),
+            clock: SystemClock::shared(),
+        };
+        sink.writer(context).unwrap()
+    };
+    let mut writers = [open(0), open(1)];
+    let mut prepared = Vec::new();
+    for writer in &mut writers {
+        writer.write_records(&records(&["a"])).unwrap();
+        assert!(writer.flush().unwrap());
+        prepared.extend(writer.prepared().unwrap());
+        assert!(writer.prepared().unwrap().is_empty(), "given once");
+    }
+    assert_eq!(prepared, ["part-uid-0-0", "part-uid-1-0"]);
+    assert!(names(dir.path()).iter().all(|name| name.starts_with('.')));
+    sink.publish(&prepared[..1]).unwrap();
+    // The process dies here: publishing again goes on where it ended.
+    sink.publish(&prepared).unwrap();
+    assert_eq!(names(dir.path()), prepared);
+
+    // What no checkpoint names goes with the next start, also that of a subtask that is not there any more.
+    for writer in &mut writers {
+        writer.write_records(&records(&["b"])).unwrap();
+        assert!(writer.flush().unwrap());
+    }
+    drop(writers);
+    drop(open(0));
+    assert_eq!(names(dir.path()), prepared);
+    let lost = sink.publish(&["part-uid-0-7".to_owned()]).unwrap_err();
+    assert!(lost.message.contains("part-uid-0-7"), "{lost}");
 }

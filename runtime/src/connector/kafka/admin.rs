@@ -105,11 +105,11 @@ pub fn list_topics(options: &KafkaOptions) -> Result<Vec<String>> {
 
 /// What the brokers of a cluster allow; absent is what they do not tell, as hosted clusters may.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct BrokerLimits {
+pub(crate) struct BrokerLimits {
     /// Longest transaction time-out that they accept.
-    pub(super) transaction_timeout_max: Option<Duration>,
+    pub(crate) transaction_timeout_max: Option<Duration>,
     /// How long offsets of a group without members are kept.
-    pub(super) offsets_retention: Option<Duration>,
+    pub(crate) offsets_retention: Option<Duration>,
 }
 
 /// Asks one broker for its limits, of which all of a cluster should have the same. Never fails: a refusal leaves them unknown. The topic

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rdkafka::producer::Producer as _;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::client;
-use super::ffi::{Event, Producer};
+use super::cluster::Producer;
+use super::ffi::Event;
 use crate::error::{Error, Kind};
 use crate::task::Waker;
 
@@ -151,7 +151,7 @@ impl Tally {
 #[derive(Debug)]
 pub(super) struct Channel {
     /// The producer.
-    producer: Arc<Producer>,
+    producer: Arc<dyn Producer>,
     /// Tallies of open writers, by the mark of their records.
     tallies: Mutex<BTreeMap<usize, Arc<Tally>>>,
     /// The next mark; none is used twice, so that late reports of a closed writer go nowhere.
@@ -162,9 +162,9 @@ pub(super) struct Channel {
 
 impl Channel {
     /// A channel without writers.
-    pub(super) fn new(producer: Producer) -> Arc<Self> {
+    pub(super) fn new(producer: Arc<dyn Producer>) -> Arc<Self> {
         Arc::new(Self {
-            producer: Arc::new(producer),
+            producer,
             tallies: Mutex::new(BTreeMap::new()),
             next_mark: AtomicUsize::new(1),
             trouble: Mutex::new(None),
@@ -172,7 +172,7 @@ impl Channel {
     }
 
     /// The producer.
-    pub(super) fn producer(&self) -> &Arc<Producer> {
+    pub(super) fn producer(&self) -> &Arc<dyn Producer> {
         &self.producer
     }
 
@@ -266,8 +266,6 @@ impl Channel {
     /// Why the producer is of no more use, or else why its open transaction has failed.
     fn cause(&self) -> Option<(Code, String)> {
         self.producer
-            .client()
-            .client()
             .fatal_error()
             .or_else(|| lock(&self.trouble).clone())
     }

@@ -7,8 +7,12 @@
 pub mod admin;
 mod channel;
 mod client;
+mod cluster;
 mod fetched;
 mod ffi;
+#[cfg(test)]
+pub(crate) mod model;
+mod native;
 mod options;
 mod port;
 mod service;

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::channel::{Channel, Tally};
-use super::ffi::{Accepted, Extras, OFFER_MAX, Outgoing, Outlet};
+use super::cluster::Outlet;
+use super::ffi::{Accepted, Extras, OFFER_MAX, Outgoing};
 use crate::connector::sink::EncodedBatch;
 use crate::error::{Error, Result};
 
 /// A record's place: its partition, then its row. Sorted, the records of a partition stand together and keep their order.
-pub(super) type Route = (i32, usize);
+pub(crate) type Route = (i32, usize);
 
 /// Who serves the events of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub(super) enum Served {
 #[derive(Debug)]
 pub(super) struct Port {
     /// The topic in the channel's producer.
-    outlet: Outlet,
+    outlet: Box<dyn Outlet>,
     /// What the writer's records are marked with.
     mark: usize,
     /// The writer's tally.
@@ -51,7 +52,8 @@ impl Port {
         served: Served,
     ) -> Result<Self> {
         let mark = channel.add(Arc::clone(tally));
-        let outlet = Outlet::new(Arc::clone(channel.producer()), topic, mark)
+        let outlet = Arc::clone(channel.producer())
+            .outlet(topic, mark)
             .inspect_err(|_| channel.remove(mark))?;
         Ok(Self {
             outlet,
@@ -107,18 +109,15 @@ impl Port {
         // Counted before librdkafka has them, since they may be acknowledged before the call returns.
         self.tally.add(offered);
         let accepted = if plain {
-            let rows = routes
-                .iter()
-                .take_while(|route| route.0 == partition)
-                .map(|(_, row)| outgoing(records, *row));
-            self.outlet.produce(partition, rows)?
+            let count = routes.partition_point(|route| route.0 == partition);
+            let routes = &routes[..count.min(OFFER_MAX)];
+            self.outlet.produce(partition, records, routes)?
         } else {
             let extras = extras(records, row).map_err(|error| {
                 self.tally.take(1);
                 error.context(self.tally.place())
             })?;
-            let record = outgoing(records, row);
-            let refused = self.outlet.produce_with(partition, record, extras).err();
+            let refused = self.outlet.produce_with(routes[0], records, extras).err();
             Accepted {
                 count: usize::from(refused.is_none()),
                 refused,
@@ -136,7 +135,7 @@ impl Drop for Port {
 }
 
 /// A record of a batch.
-fn outgoing(records: &EncodedBatch, row: usize) -> Outgoing<'_> {
+pub(super) fn outgoing(records: &EncodedBatch, row: usize) -> Outgoing<'_> {
     Outgoing {
         key: records.keys[row].map(|key| key.of(&records.buffer)),
         value: records.values[row].map(|value| value.of(&records.buffer)),

@@ -6,18 +6,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::channel::Channel;
-use crate::error::{Error, Result};
+use super::cluster::Cluster;
+use crate::error::Result;
 use crate::task::Waker;
 
 /// Producers of a statement: while the transaction of one is committed, the other one writes the next epoch.
 pub(super) const PRODUCERS: usize = 2;
-
-/// The thread's name, as far as the operating system shows it.
-const THREAD_NAME: &str = "weir-kafka-acks";
 
 /// How long librdkafka's threads have to hear that what lingers shall be sent. The wish is seen after a thread switch; the time is
 /// lost for every flush, which happens once for every checkpoint. A guess, unmeasured.
@@ -35,7 +33,7 @@ const PUSH_PAUSE_MAX: Duration = Duration::from_millis(100);
 pub(super) struct Service {
     /// What the thread shares.
     shared: Arc<Shared>,
-    /// The thread; absent only while it is being ended.
+    /// The thread; absent while it is being ended, and where a simulator makes the rounds.
     thread: Option<JoinHandle<()>>,
 }
 
@@ -53,26 +51,26 @@ struct Shared {
 }
 
 impl Service {
-    /// Starts the thread. The producers must have been made with the same waker.
+    /// Has the cluster's thread serve producers, which must have been made with the same waker.
     ///
     /// # Errors
     /// `Unavailable` when the operating system makes no thread.
-    pub(super) fn start(channels: [Arc<Channel>; PRODUCERS], waker: Waker) -> Result<Arc<Self>> {
+    pub(super) fn start(
+        cluster: &dyn Cluster,
+        channels: [Arc<Channel>; PRODUCERS],
+        waker: Waker,
+    ) -> Result<Arc<Self>> {
         let shared = Arc::new(Shared {
             channels,
             push: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             waker,
         });
-        let served = Arc::clone(&shared);
-        let thread = thread::Builder::new()
-            .name(THREAD_NAME.to_owned())
-            .spawn(move || served.run())
-            .map_err(|error| Error::unavailable(format!("no thread for kafka: {error}")))?;
-        Ok(Arc::new(Self {
-            shared,
-            thread: Some(thread),
-        }))
+        let thread = cluster.attend(Rounds {
+            shared: Arc::clone(&shared),
+            pause: PUSH_PAUSE,
+        })?;
+        Ok(Arc::new(Self { shared, thread }))
     }
 
     /// The channels: of even epochs, of odd epochs.
@@ -99,26 +97,49 @@ impl Drop for Service {
     }
 }
 
-impl Shared {
-    /// Serves until the service ends. Parks without a tick unless a writer waits for records that linger.
-    fn run(&self) {
-        let mut pause = PUSH_PAUSE;
-        while !self.stop.load(SeqCst) {
-            if self.push.swap(false, SeqCst) {
-                pause = PUSH_PAUSE;
-            }
-            let mut lingering = false;
-            for channel in &self.channels {
-                channel.serve();
-                if channel.is_waited_for() {
-                    channel.producer().push(PUSH_PATIENCE);
-                    channel.serve();
-                }
-                channel.wake_served();
-                lingering |= channel.is_waited_for();
-            }
-            self.waker.park(lingering.then_some(pause));
-            pause = (pause * 2).min(PUSH_PAUSE_MAX);
+/// The rounds that serve the producers of a statement.
+#[derive(Debug)]
+pub(crate) struct Rounds {
+    /// What they work on.
+    shared: Arc<Shared>,
+    /// Pause before the wish to push is repeated.
+    pause: Duration,
+}
+
+/// What to wait for between two rounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wait {
+    /// The next round comes after this time at the latest; absent waits for the waker alone.
+    pub(crate) limit: Option<Duration>,
+}
+
+impl Rounds {
+    /// Wakes whoever makes the rounds.
+    pub(crate) fn waker(&self) -> &Waker {
+        &self.shared.waker
+    }
+
+    /// Serves once. Absent when the service has ended; else there is nothing to do before the wait is over.
+    pub(crate) fn round(&mut self) -> Option<Wait> {
+        let shared = &self.shared;
+        if shared.stop.load(SeqCst) {
+            return None;
         }
+        if shared.push.swap(false, SeqCst) {
+            self.pause = PUSH_PAUSE;
+        }
+        let mut lingering = false;
+        for channel in &shared.channels {
+            channel.serve();
+            if channel.is_waited_for() {
+                channel.producer().push(PUSH_PATIENCE);
+                channel.serve();
+            }
+            channel.wake_served();
+            lingering |= channel.is_waited_for();
+        }
+        let limit = lingering.then_some(self.pause);
+        self.pause = (self.pause * 2).min(PUSH_PAUSE_MAX);
+        Some(Wait { limit })
     }
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::channel::{Channel, Tally};
-use super::client;
-use super::ffi::Producer;
-use super::options::{KafkaOptions, Role};
+use super::cluster::Cluster;
+use super::native::Native;
+use super::options::KafkaOptions;
 use super::port::{Port, Route, Served};
 use super::service::Service;
 use super::transaction::KafkaTransactions;
@@ -23,8 +23,10 @@ use crate::error::{Error, Result};
 /// A topic to write.
 #[derive(Debug, Clone)]
 pub struct KafkaSink {
-    /// The cluster.
+    /// The cluster's name and settings.
     options: KafkaOptions,
+    /// The cluster.
+    cluster: Arc<dyn Cluster>,
     /// The topic.
     topic: String,
 }
@@ -35,9 +37,23 @@ impl KafkaSink {
     /// # Errors
     /// `Invalid` for a connect time-out that is not a duration.
     pub fn new(options: KafkaOptions, topic: impl Into<String>) -> Result<Self> {
+        let cluster = Arc::new(Native::new(options.clone()));
+        Self::over(cluster, options, topic)
+    }
+
+    /// As [`Self::new`], over any cluster.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(super) fn over(
+        cluster: Arc<dyn Cluster>,
+        options: KafkaOptions,
+        topic: impl Into<String>,
+    ) -> Result<Self> {
         options.connect_timeout()?;
         Ok(Self {
             options,
+            cluster,
             topic: topic.into(),
         })
     }
@@ -45,8 +61,7 @@ impl KafkaSink {
     /// How a writer's records leave: through a producer of its own, or through those of the statement.
     fn lane(&self, context: &WriterContext, tally: &Arc<Tally>) -> Result<Lane> {
         let Some(transactions) = &context.transactions else {
-            let handle = client::create(&self.options, Role::Producer)?;
-            let channel = Channel::new(Producer::new(handle, context.waker.clone())?);
+            let channel = Channel::new(self.cluster.producer(context.waker.clone())?);
             let port = Port::open(&channel, &self.topic, tally, Served::BySlot)?;
             return Ok(Lane::Own(port));
         };
@@ -73,10 +88,7 @@ impl KafkaSink {
 
 impl Sink for KafkaSink {
     fn writer(&self, context: WriterContext) -> Result<Box<dyn SinkWriter>> {
-        // A producer would create a missing topic when it asks for it, so another client asks.
-        let control = client::control(&self.options)?;
-        let partitions = client::connect(&control, &self.options, &self.topic, &context.clock)?;
-        drop(control);
+        let partitions = self.cluster.partitions(&self.topic, &context.clock)?;
         let place = format!("topic \"{}\" at {}", self.topic, self.options.bootstrap);
         let tally = Tally::new(place, context.waker.clone());
         Ok(Box::new(Writer {
@@ -97,11 +109,16 @@ impl Sink for KafkaSink {
     /// The transactions of the cluster. The epoch record lives beside partition 0 of the topic of the sink whose `open` is called,
     /// so the deployer calls that of the first sink of the plan, at every start. Its producer properties are those of all sinks.
     fn transactional(&self) -> Option<TransactionalSystem> {
-        let (options, topic) = (self.options.clone(), self.topic.clone());
+        let sink = self.clone();
         Some(TransactionalSystem {
             identity: self.options.identity(),
             open: Arc::new(move |owner| {
-                let transactions = Arc::new(KafkaTransactions::open(&options, &topic, owner)?);
+                let transactions = Arc::new(KafkaTransactions::open(
+                    &sink.cluster,
+                    &sink.options,
+                    &sink.topic,
+                    owner,
+                )?);
                 Ok(Transactions {
                     committer: Arc::clone(&transactions) as _,
                     handle: transactions,

@@ -10,33 +10,23 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::producer::{BaseProducer, Producer as _};
-use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::types::RDKafkaErrorCode as Code;
-use rdkafka::{Offset, TopicPartitionList};
 
-use super::admin::{self, BrokerLimits};
+use super::admin::BrokerLimits;
 use super::channel::{Channel, lock};
-use super::client::{self, Context, REQUEST_TIMEOUT};
-use super::ffi::{self, Producer, Refusal};
-use super::options::{KafkaOptions, Role};
+use super::client::REQUEST_TIMEOUT;
+use super::cluster::{Cluster, Session, TransactionIds};
+use super::ffi::Refusal;
+use super::options::KafkaOptions;
 use super::service::{PRODUCERS, Service};
-use super::verdict::{Verdict, error_of, judge, refusal_of};
+use super::verdict::{Verdict, error_of, judge};
 use crate::checkpoint::commit::{Committer, EpochRecord};
 use crate::connector::sink::TransactionOwner;
 use crate::error::{Error, Kind, Result};
 use crate::task::Waker;
 use crate::time::SharedClock;
-
-/// The partition beside which the epoch record lives.
-const RECORD_PARTITION: i32 = 0;
-
-/// Shortest and longest transaction time-out of librdkafka.
-const TIMEOUT_MS: std::ops::RangeInclusive<u128> = 1_000..=i32::MAX as u128;
 
 /// How often fencing is tried when a twin that starts at the same time fences back. A guess, unmeasured.
 const FENCE_ATTEMPTS: u32 = 8;
@@ -59,10 +49,10 @@ const RETENTION_DEFAULT: Duration = Duration::from_hours(7 * 24);
 
 /// The transactions of one statement on one cluster, shared by its coordinator and its writers.
 pub struct KafkaTransactions {
-    /// The cluster.
+    /// The cluster's name and settings.
     options: KafkaOptions,
-    /// The topic beside which the epoch record lives.
-    topic: String,
+    /// The cluster.
+    cluster: Arc<dyn Cluster>,
     /// `_weir_{statement}_{uid}`: the group, and what transactional ids begin with.
     group: String,
     /// How long a transaction may stay open.
@@ -71,8 +61,8 @@ pub struct KafkaTransactions {
     limits: BrokerLimits,
     /// Time.
     clock: SharedClock,
-    /// Reads the epoch record.
-    control: BaseConsumer<Context>,
+    /// Makes producers and reads the epoch record.
+    session: Box<dyn Session>,
     /// The producers and what is open on them.
     state: Mutex<State>,
 }
@@ -92,7 +82,6 @@ impl fmt::Debug for KafkaTransactions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KafkaTransactions")
             .field("group", &self.group)
-            .field("topic", &self.topic)
             .finish_non_exhaustive()
     }
 }
@@ -103,29 +92,33 @@ impl KafkaTransactions {
     /// # Errors
     /// `Invalid` when the topic does not exist or the brokers accept no transaction that long; `Unavailable` when none answers.
     pub(super) fn open(
+        cluster: &Arc<dyn Cluster>,
         options: &KafkaOptions,
         topic: &str,
         owner: &TransactionOwner,
     ) -> Result<Self> {
         let group = format!("_weir_{}_{}", owner.statement_name, owner.statement_uid);
-        let control: BaseConsumer<Context> =
-            client::create_with(options, Role::Record, &[("group.id", &group)])?;
-        client::connect(&control, options, topic, &owner.clock)?;
-        let limits = admin::broker_limits(options, topic);
+        let ids = TransactionIds {
+            group: group.clone(),
+            topic: topic.to_owned(),
+            timeout: owner.timeout,
+        };
+        let session = cluster.open(ids, &owner.clock)?;
+        let limits = session.limits();
         if let Some(max) = limits.transaction_timeout_max
             && owner.timeout > max
         {
             return Err(timeout_too_long(options, owner.timeout, Some(max)));
         }
-        let service = producers(options, topic, &group, owner.timeout)?;
+        let service = service(&**cluster, &*session)?;
         Ok(Self {
             options: options.clone(),
-            topic: topic.to_owned(),
+            cluster: Arc::clone(cluster),
             group,
             timeout: owner.timeout,
             limits,
             clock: Arc::clone(&owner.clock),
-            control,
+            session,
             state: Mutex::new(State {
                 service,
                 used: false,
@@ -166,7 +159,7 @@ impl KafkaTransactions {
         let mut state = lock(&self.state);
         state.open = [None; PRODUCERS];
         if state.used {
-            state.service = producers(&self.options, &self.topic, &self.group, self.timeout)?;
+            state.service = service(&*self.cluster, &*self.session)?;
         }
         state.used = true;
         Ok(Arc::clone(&state.service))
@@ -179,15 +172,14 @@ impl KafkaTransactions {
     fn take_over(&self) -> Result<()> {
         let service = self.fresh()?;
         for channel in service.channels() {
-            self.insist(|limit| client_of(channel).init_transactions(limit))
+            self.insist(|limit| channel.producer().init_transactions(limit))
                 .map_err(|refusal| self.init_error(&refusal))?;
         }
-        let first = client_of(&service.channels()[0]);
+        let first = service.channels()[0].producer();
         let doing = "making sure that no twin has taken over";
         let failed = |refusal: Refusal| error_of(&refusal, &self.place(doing));
-        let probe = self.record_offset(0, "")?;
         self.insist(|_| first.begin_transaction()).map_err(failed)?;
-        self.insist(|limit| self.send_record(first, &probe, limit))
+        self.insist(|limit| first.send_record(0, "", limit))
             .map_err(failed)?;
         self.insist(|limit| first.abort_transaction(limit))
             .map_err(failed)
@@ -205,46 +197,9 @@ impl KafkaTransactions {
         error_of(refusal, &self.place("shutting out earlier runs"))
     }
 
-    /// A list of one group offset, with metadata.
-    fn record_offset(&self, epoch: u64, text: &str) -> Result<TopicPartitionList> {
-        let mut list = TopicPartitionList::with_capacity(1);
-        // The number is for people who list the group; only the metadata counts.
-        let offset = Offset::Offset(i64::try_from(epoch).unwrap_or(i64::MAX));
-        list.add_partition_offset(&self.topic, RECORD_PARTITION, offset)
-            .map_err(|error| Error::internal(error.to_string()))?;
-        if let Some(mut entry) = list.find_partition(&self.topic, RECORD_PARTITION) {
-            entry.set_metadata(text);
-        }
-        Ok(list)
-    }
-
-    /// Adds the record to the open transaction of a producer.
-    fn send_record(
-        &self,
-        producer: &BaseProducer<Context>,
-        record: &TopicPartitionList,
-        limit: Duration,
-    ) -> rdkafka::error::KafkaResult<()> {
-        let group = self.control.group_metadata().ok_or_else(|| {
-            rdkafka::error::KafkaError::ClientCreation("the control consumer has no group".into())
-        })?;
-        producer.send_offsets_to_transaction(record, &group, limit)
-    }
-
-    /// Makes a call of the crate, see [`Self::insist_on`].
-    fn insist(
-        &self,
-        mut call: impl FnMut(Duration) -> rdkafka::error::KafkaResult<()>,
-    ) -> Result<(), Refusal> {
-        self.insist_on(|limit| call(limit).map_err(|error| refusal_of(&error)))
-    }
-
     /// Makes a call again while it is refused only for now, for the connect time-out, which outlasts the restart of a broker. The
     /// call is told how long it may take.
-    fn insist_on(
-        &self,
-        mut call: impl FnMut(Duration) -> Result<(), Refusal>,
-    ) -> Result<(), Refusal> {
+    fn insist(&self, mut call: impl FnMut(Duration) -> Result<(), Refusal>) -> Result<(), Refusal> {
         let limit = self.options.connect_timeout().unwrap_or(REQUEST_TIMEOUT);
         let end = self.clock.monotonic() + limit;
         let mut pause = RETRY_PAUSE;
@@ -259,7 +214,7 @@ impl KafkaTransactions {
                 return Err(refusal);
             }
             tracing::debug!(group = self.group, ?refusal, "asking kafka again");
-            thread::park_timeout(pause.min(left));
+            self.cluster.pause(pause.min(left));
             pause = (pause * 2).min(RETRY_PAUSE_MAX);
         }
     }
@@ -287,10 +242,7 @@ impl KafkaTransactions {
         match judge(refusal) {
             Verdict::Retry | Verdict::Fail => {}
             Verdict::Abort => {
-                let aborted = client_of(channel)
-                    .abort_transaction(REQUEST_TIMEOUT)
-                    .map_err(|error| refusal_of(&error));
-                if let Err(refusal) = aborted {
+                if let Err(refusal) = channel.producer().abort_transaction(REQUEST_TIMEOUT) {
                     let after = error_of(&refusal, &self.place("aborting"));
                     if after.kind == Kind::Conflict {
                         return self.explained(after);
@@ -322,7 +274,7 @@ impl Committer for KafkaTransactions {
             match self.take_over() {
                 Err(error) if error.kind == Kind::Conflict => {
                     tracing::info!(%error, "a twin starts at the same time, trying again");
-                    thread::park_timeout(part_of(pause));
+                    self.cluster.pause_part_of(pause);
                     pause *= 2;
                 }
                 outcome => return outcome,
@@ -333,26 +285,7 @@ impl Committer for KafkaTransactions {
 
     fn committed(&self) -> Result<Option<EpochRecord>> {
         let place = self.place("reading the epoch record");
-        let ask = || {
-            let mut list = TopicPartitionList::with_capacity(1);
-            list.add_partition(&self.topic, RECORD_PARTITION);
-            self.control
-                .committed_offsets(list, REQUEST_TIMEOUT)
-                .and_then(|list| {
-                    list.elements()
-                        .iter()
-                        .try_for_each(TopicPartitionListElem::error)?;
-                    Ok(list)
-                })
-                .map_err(|error| client::broker_error(&error, &place))
-        };
-        let (options, topic) = (&self.options, &self.topic);
-        let list = client::patiently(&self.control, options, topic, &self.clock, ask)?;
-        let known = list
-            .elements()
-            .first()
-            .is_some_and(|element| matches!(element.offset(), Offset::Offset(_)));
-        let Some(text) = ffi::first_metadata(&list).filter(|_| known) else {
+        let Some(text) = self.session.committed(&place, &self.clock)? else {
             return Ok(None);
         };
         let text = String::from_utf8_lossy(&text);
@@ -370,11 +303,12 @@ impl Committer for KafkaTransactions {
                 self.group
             )));
         }
-        client_of(&state.service.channels()[index])
+        state.service.channels()[index]
+            .producer()
             .begin_transaction()
-            .map_err(|error| {
+            .map_err(|refusal| {
                 let doing = self.place(&format!("beginning epoch {epoch}"));
-                self.explained(error_of(&refusal_of(&error), &doing))
+                self.explained(error_of(&refusal, &doing))
             })?;
         state.open[index] = Some(epoch);
         Ok(())
@@ -382,10 +316,10 @@ impl Committer for KafkaTransactions {
 
     fn commit(&self, epoch: u64, record: &EpochRecord) -> Result<()> {
         let channel = self.oldest(epoch)?;
-        let offset = self.record_offset(epoch, &record.to_text()?)?;
+        let text = record.to_text()?;
         let producer = channel.producer();
-        self.insist(|limit| self.send_record(producer.client(), &offset, limit))
-            .and_then(|()| self.insist_on(|limit| producer.commit(limit)))
+        self.insist(|limit| producer.send_record(epoch, &text, limit))
+            .and_then(|()| self.insist(|limit| producer.commit_transaction(limit)))
             .map_err(|refusal| self.give_up(&channel, &refusal, epoch))?;
         lock(&self.state).open[index_of(epoch)] = None;
         Ok(())
@@ -401,43 +335,11 @@ fn index_of(epoch: u64) -> usize {
     usize::from(!epoch.is_multiple_of(PRODUCERS as u64))
 }
 
-/// The safe client of a channel.
-fn client_of(channel: &Channel) -> &BaseProducer<Context> {
-    channel.producer().client()
-}
-
-/// Makes both producers and connects them: librdkafka looks for a coordinator at once when it knows a broker, and every 500 ms when
-/// it does not.
-fn producers(
-    options: &KafkaOptions,
-    topic: &str,
-    group: &str,
-    timeout: Duration,
-) -> Result<Arc<Service>> {
+/// New producers, and what serves them.
+fn service(cluster: &dyn Cluster, session: &dyn Session) -> Result<Arc<Service>> {
     let waker = Waker::default();
-    let timeout_ms = timeout
-        .as_millis()
-        .clamp(*TIMEOUT_MS.start(), *TIMEOUT_MS.end())
-        .to_string();
-    let channel = |index: usize| {
-        let id = format!("{group}_{index}");
-        let forced = [
-            ("transactional.id", id.as_str()),
-            ("transaction.timeout.ms", &timeout_ms),
-        ];
-        let handle: BaseProducer<Context> = client::create_with(options, Role::Producer, &forced)?;
-        Producer::new(handle, waker.clone()).map(Channel::new)
-    };
-    let channels = [channel(0)?, channel(1)?];
-    for channel in &channels {
-        // Whatever this says, initialising waits for a broker and says it better.
-        drop(
-            client_of(channel)
-                .client()
-                .fetch_metadata(Some(topic), REQUEST_TIMEOUT),
-        );
-    }
-    Service::start(channels, waker)
+    let channels = session.producers(&waker)?.map(Channel::new);
+    Service::start(cluster, channels, waker)
 }
 
 /// The error for a time-out above the brokers' maximum.
@@ -451,16 +353,6 @@ fn timeout_too_long(options: &KafkaOptions, timeout: Duration, max: Option<Durat
         options.bootstrap,
         timeout.as_millis(),
     ))
-}
-
-/// A random part of a pause, so that twins do not wait alike.
-fn part_of(pause: Duration) -> Duration {
-    let random = u32::from_le_bytes(
-        uuid::Uuid::new_v4().into_bytes()[..4]
-            .try_into()
-            .unwrap_or_default(),
-    );
-    pause.mul_f64(f64::from(random) / f64::from(u32::MAX))
 }
 
 #[cfg(test)]
@@ -483,12 +375,5 @@ mod tests {
         }
         let unknown = timeout_too_long(&options, long, None);
         assert!(unknown.message.contains("7200000"), "{unknown}");
-    }
-
-    #[test]
-    fn twins_do_not_wait_alike() {
-        let pauses: Vec<_> = (0..20).map(|_| part_of(FENCE_PAUSE)).collect();
-        assert!(pauses.iter().all(|pause| *pause <= FENCE_PAUSE));
-        assert!(pauses.iter().any(|pause| *pause != pauses[0]));
     }
 }

@@ -430,6 +430,12 @@ impl LogStore {
     }
 }
 
+/// Attempts at the lock: a process that is just ending, or a child between fork and exec, holds it for a moment (guess, unmeasured).
+const LOCK_ATTEMPTS: u32 = 50;
+
+/// Pause between them.
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
+
 /// Takes the directory for this process.
 fn lock_dir(dir: &Path) -> Result<File> {
     let path = dir.join(LOCK_FILE);
@@ -439,6 +445,12 @@ fn lock_dir(dir: &Path) -> Result<File> {
         .write(true)
         .open(&path)
         .map_err(|error| storage("write log directory", dir, &error))?;
+    for _ in 0..LOCK_ATTEMPTS {
+        if !matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            break;
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::storage(format!(

@@ -184,6 +184,7 @@ mod tests {
             .with_output(output.clone());
         let mut writer = sink
             .writer(WriterContext {
+                publishes: false,
                 subtask_index: parallelism - 1,
                 parallelism,
                 statement_uid: "s".into(),

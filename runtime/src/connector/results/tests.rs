@@ -39,6 +39,7 @@ fn writer(results: &Arc<Results>) -> (Box<dyn SinkWriter>, Waker) {
     let waker = Waker::default();
     let writer = ResultsSink::new(Arc::clone(results))
         .writer(WriterContext {
+            publishes: false,
             subtask_index: 0,
             parallelism: 1,
             statement_uid: "s".into(),

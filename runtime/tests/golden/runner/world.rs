@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use weir_model::meter;
+use weir_runtime::checkpoint::store::CheckpointStore;
 use weir_runtime::connector::log::{FsyncPolicy, LogOptions, LogStore, Record, TopicConfig};
 use weir_runtime::plan::{Exchange, NodeId, Operator, StreamPlan};
 use weir_runtime::sql::catalog::TableDef;
-use weir_runtime::task::{Environment, Job, JobConfig, JobEvent, JobSpec, StartFrom};
+use weir_runtime::task::{Checkpoints, Environment, Job, JobConfig, JobEvent, JobSpec, StartFrom};
 use weir_runtime::time::{SharedClock, SystemClock};
 
 use super::Result;
@@ -187,14 +188,20 @@ impl<'a> World<'a> {
             error_tables: Arc::new(|name| Ok(script::error_table(name.clone()))),
         };
         for (index, plan) in self.script.plans.iter().enumerate() {
+            let store = match CheckpointStore::open_local(&self.checkpoint_dir(index)) {
+                Ok(store) => Arc::new(store),
+                Err(error) => return End::Failed(error),
+            };
             let spec = JobSpec {
                 statement_name: "golden".to_owned(),
                 statement_uid: format!("golden-{index}"),
                 plan: plan.clone(),
                 parallelism: running.parallelism,
-                run: "run".to_owned(),
-                checkpoint_dir: Some(self.checkpoint_dir(index)),
-                start_from: StartFrom::Committed,
+                checkpoints: Some(Checkpoints {
+                    store,
+                    run: "run".to_owned(),
+                    start_from: StartFrom::Committed,
+                }),
                 config: JobConfig {
                     checkpoint_interval: running.checkpoint_interval,
                     idle_timeout: self.script.idle_timeout,
@@ -362,7 +369,7 @@ impl<'a> World<'a> {
 
     /// Whether jobs have run before and left something.
     fn checkpoints_exist(&self) -> bool {
-        (0..self.script.plans.len()).any(|plan| self.checkpoint_dir(plan).exists())
+        (0..self.script.plans.len()).any(|plan| self.checkpoint_dir(plan).join("chk").exists())
     }
 
     /// A table's definition.

@@ -294,6 +294,7 @@ impl Lane {
         let waker = Waker::default();
         let writers = topics.map(|topic| {
             let context = WriterContext {
+                publishes: false,
                 subtask_index: index,
                 parallelism: 2,
                 statement_uid: "shared".to_owned(),

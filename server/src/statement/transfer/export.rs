@@ -49,7 +49,9 @@ impl Statements {
             statement: exported(&record),
             plan: serde_json::to_string(plan.as_ref())?,
             tables: self.tables_of(&plan)?,
-            savepoint: savepoint.map(with_objects).transpose()?,
+            savepoint: savepoint
+                .map(|savepoint| with_objects(savepoint, &self.core.checkpoints_of(&record)))
+                .transpose()?,
             checksum: String::new(),
         };
         manifest.sealed()
@@ -65,8 +67,11 @@ impl Statements {
         object: &str,
         offset: u64,
     ) -> Result<Bytes> {
-        let location = self.find_savepoint(name, savepoint)?.location;
-        let source = Checkpoints::source(&location);
+        let savepoint = self.find_savepoint(name, savepoint)?.name;
+        let source = self
+            .core
+            .checkpoints_of(&self.get(name)?)
+            .source(&savepoint)?;
         if !source.objects()?.iter().any(|found| found.name == object) {
             return Err(Error::NotFound(format!(
                 "savepoint {savepoint} has no object {object}"
@@ -140,8 +145,8 @@ fn exported(record: &Record) -> ExportedStatement {
 }
 
 /// A savepoint with the checksums of its objects.
-fn with_objects(savepoint: Savepoint) -> Result<ExportedSavepoint> {
-    let source = Checkpoints::source(&savepoint.location);
+fn with_objects(savepoint: Savepoint, checkpoints: &Checkpoints) -> Result<ExportedSavepoint> {
+    let source = checkpoints.source(&savepoint.name)?;
     let mut objects = Vec::new();
     for object in source.objects()? {
         let mut checksum = Checksum::default();

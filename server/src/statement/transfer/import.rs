@@ -11,12 +11,14 @@ use std::sync::Arc;
 use serde::Serialize;
 use uuid::Uuid;
 use weir_model::statement::Phase;
+use weir_runtime::plan::StreamPlan;
 use weir_runtime::sql::catalog::{Catalog, TableDef};
 
 use super::export::PIECE_BYTES;
 use super::manifest::{Checksum, ExportedObject, ExportedSavepoint, Manifest};
 use crate::error::{Error, Result};
 use crate::names::{DEFAULT_POOL_ID, ENVIRONMENT_ID, ORGANIZATION_ID, is_statement_name};
+use crate::statement::carry_over;
 use crate::statement::engine::SavepointInfo;
 use crate::statement::entry::Entry;
 use crate::statement::limits::StateLimitStatus;
@@ -136,8 +138,8 @@ impl Statements {
             }
         }
         if let Some(savepoint) = &manifest.savepoint {
-            let stored = self.store_savepoint(&record, savepoint, &objects)?;
-            record.origin.restore = RestoreFrom::Savepoint(stored.location);
+            let stored = self.store_savepoint((&record, &plan), savepoint, &objects)?;
+            record.origin.restore = RestoreFrom::Savepoint(stored.name);
         }
         let now = self.core.clock.monotonic();
         let mut entry = Entry::new(0, record, now);
@@ -231,6 +233,7 @@ impl Statements {
             stop_savepoint: None,
             state_limit: StateLimitStatus::default(),
             is_soft_limit_waived: false,
+            slow_checkpoints: None,
         })
     }
 
@@ -255,11 +258,13 @@ impl Statements {
     /// Copies verified objects to where savepoints are.
     fn store_savepoint(
         &self,
-        record: &Record,
+        (record, plan): (&Record, &StreamPlan),
         savepoint: &ExportedSavepoint,
         objects: &Path,
     ) -> Result<Savepoint> {
-        let target = self.core.checkpoints_of(record).target(&savepoint.name);
+        let plan = carry_over::with_offsets(plan, &record.origin.offsets);
+        let checkpoints = self.core.checkpoints_of(record);
+        let target = checkpoints.target(&savepoint.name, (&record.name, &plan))?;
         for object in &savepoint.objects {
             target.put(&object.name, &objects.join(&object.name))?;
         }

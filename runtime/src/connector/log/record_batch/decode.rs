@@ -216,7 +216,7 @@ fn read_long_varint(bytes: &[u8], at: &mut usize, first: u64) -> Option<i64> {
     None
 }
 
-/// The inverse of [`zigzag`].
+/// The inverse of `zigzag`.
 fn unzigzag(value: u64) -> i64 {
     (value >> 1).cast_signed() ^ -((value & 1).cast_signed())
 }

@@ -394,6 +394,7 @@ fn write_in(
     let sink = LogSink::new(store, "t").unwrap();
     let mut writer = sink
         .writer(WriterContext {
+            publishes: false,
             subtask_index: 0,
             parallelism: 1,
             statement_uid: "s".into(),

@@ -76,6 +76,7 @@ impl Life {
         transactions.fence().unwrap();
         let sink = LogSink::new(store, "t").unwrap();
         let writer = sink.writer(WriterContext {
+            publishes: false,
             subtask_index: 0,
             parallelism: 1,
             statement_uid: "s".into(),

@@ -183,6 +183,7 @@ fn mixed() -> TempDir {
     let sink = LogSink::new(&store, "t").unwrap();
     let mut writer = sink
         .writer(WriterContext {
+            publishes: false,
             subtask_index: 0,
             parallelism: 1,
             statement_uid: "s".into(),

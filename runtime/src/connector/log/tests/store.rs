@@ -196,6 +196,7 @@ fn the_sink_partitions_as_kafka_does_and_marks_retractions() {
     let sink = LogSink::new(&store, "t").unwrap();
     let mut writer = sink
         .writer(WriterContext {
+            publishes: false,
             subtask_index: 0,
             parallelism: 1,
             statement_uid: "s".into(),

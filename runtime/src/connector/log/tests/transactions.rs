@@ -67,6 +67,7 @@ fn writer_of(
 ) -> Box<dyn SinkWriter> {
     let sink = LogSink::new(store, topic).unwrap();
     sink.writer(WriterContext {
+        publishes: false,
         subtask_index: 0,
         parallelism: 1,
         statement_uid: "s".into(),
@@ -291,6 +292,7 @@ fn calls_in_a_wrong_order_are_bugs_of_the_caller() {
     let other = store_in(elsewhere.path());
     let sink = LogSink::new(&other, "t").unwrap();
     let context = WriterContext {
+        publishes: false,
         subtask_index: 0,
         parallelism: 1,
         statement_uid: "s".into(),
