@@ -62,15 +62,19 @@ enum Topic<'a> {
 }
 
 impl Environment {
-    /// An environment with nothing but a model of Kafka.
+    /// An environment with nothing but a model of Kafka, in which one table takes all dead letters.
     #[cfg(test)]
-    pub(crate) fn over_model(clock: SharedClock, model: Arc<Connection>) -> Self {
+    pub(crate) fn over_model(
+        clock: SharedClock,
+        model: Arc<Connection>,
+        error_table: TableDef,
+    ) -> Self {
         Self {
             clock,
             log: None,
             kafka: None,
             registry: None,
-            error_tables: Arc::new(|name| Err(Error::unknown(format!("no error table {name}")))),
+            error_tables: Arc::new(move |_| Ok(error_table.clone())),
             model: Some(model),
         }
     }
