@@ -8,6 +8,7 @@
     reason = "a failed helper fails the test, and clippy sees tests only in functions marked as such"
 )]
 
+mod formats;
 mod job;
 mod join;
 mod kafka;
