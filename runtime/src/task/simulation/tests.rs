@@ -36,9 +36,10 @@ const MUST_HAPPEN: [&str; 13] = [
 
 /// The seeds to run.
 fn seeds() -> Range<u64> {
-    let Ok(text) = std::env::var(SEEDS_VARIABLE) else {
+    let Some(text) = std::env::var_os(SEEDS_VARIABLE) else {
         return SEEDS;
     };
+    let text = text.into_string().expect("FIRST..END");
     let (first, end) = text.split_once("..").expect("FIRST..END");
     let number = |text: &str| text.parse().expect("a seed is a number");
     number(first)..number(end)

@@ -172,7 +172,9 @@ impl World {
             if is_finished {
                 // Whoever is left must hear that it was shut out.
                 self.disturbances.store(0, Ordering::SeqCst);
-                lives.iter().for_each(|process| process.pause(false));
+                for process in &lives {
+                    process.pause(false);
+                }
             }
             if !self.turn() {
                 self.idle(&lives)?;
@@ -479,7 +481,9 @@ impl World {
             }
             60..68 => {
                 self.note("who was paused goes on");
-                live.iter().for_each(|process| process.pause(false));
+                for process in &live {
+                    process.pause(false);
+                }
             }
             68..80 => {
                 let time = Duration::from_millis(self.below(40_000));
@@ -564,7 +568,7 @@ impl Conductor for World {
     }
 
     fn wait(&self, time: Duration) {
-        for _ in 0..1 + self.below(8) {
+        for _ in 0..=self.below(8) {
             self.turn();
         }
         self.clock.advance(time);
