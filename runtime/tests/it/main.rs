@@ -14,3 +14,4 @@ mod join;
 mod kafka;
 mod s3;
 mod savepoint;
+mod unreliable;
