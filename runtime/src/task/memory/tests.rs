@@ -66,7 +66,7 @@ fn slots_share_the_machine_and_get_it_back() {
     let second = accountant.register(10, &wakers[1]);
     assert_eq!((first.cap_bytes(), second.cap_bytes()), (350, 10));
     // The first one was woken to give way: with a wake-up pending, parking returns at once however long it may wait.
-    wakers[0].park(Some(std::time::Duration::from_secs(3600)));
+    wakers[0].park(Some(std::time::Duration::from_hours(1)));
     drop(second);
     assert_eq!(first.cap_bytes(), 600);
     assert_eq!(
