@@ -216,7 +216,9 @@ impl History {
                 "another run of the statement has taken over and committed since: {}",
                 error.message
             )),
-            Ok(_) | Err(_) => error,
+            Ok(_) => error,
+            // The next start finds out, and to give up is final.
+            Err(unknown) => unknown.context(&error.message),
         }
     }
 
