@@ -34,12 +34,13 @@ pub struct Facts<'a> {
 pub fn committed_epoch(facts: &Facts<'_>) -> Result<Option<u64>> {
     let of_run = |record: &&EpochRecord| record.run == facts.run;
     if let Some(record) = facts.record.filter(of_run) {
-        return stored(facts, record.epoch).map(Some);
+        return stored(facts, record).map(Some);
     }
-    let note = facts.note.filter(of_run).map(|note| note.epoch);
+    let note = facts.note.filter(of_run);
     // A checkpoint after the note may have been committed by an epoch whose record has expired since; a younger one cannot.
     let uncertain = facts.stored.iter().find(|(epoch, age)| {
-        Some(*epoch) > note && facts.retention.is_some_and(|retention| *age >= retention)
+        Some(*epoch) > note.map(|note| note.epoch)
+            && facts.retention.is_some_and(|retention| *age >= retention)
     });
     if let Some((epoch, age)) = uncertain {
         return Err(Error::committed_checkpoint(format!(
@@ -48,19 +49,24 @@ pub fn committed_epoch(facts: &Facts<'_>) -> Result<Option<u64>> {
             facts.retention.unwrap_or_default().as_secs() / 3600,
         )));
     }
-    note.map(|epoch| stored(facts, epoch)).transpose()
+    note.map(|note| stored(facts, note)).transpose()
 }
 
 /// What a user can do.
 pub const WAYS_OUT: &str = "go on from an older checkpoint and accept rows written twice (weir statement resume NAME --from-checkpoint EPOCH --accept-duplicates), or start anew (weir statement resume NAME --from-nothing)";
 
-/// An epoch that must be stored.
-fn stored(facts: &Facts<'_>, epoch: u64) -> Result<u64> {
-    if facts.stored.iter().any(|(stored, _)| *stored == epoch) {
-        return Ok(epoch);
+/// The epoch of a record, which must be stored.
+fn stored(facts: &Facts<'_>, record: &EpochRecord) -> Result<u64> {
+    if facts
+        .stored
+        .iter()
+        .any(|(stored, _)| *stored == record.epoch)
+    {
+        return Ok(record.epoch);
     }
     Err(Error::committed_checkpoint(format!(
-        "epoch {epoch} is committed and its checkpoint is missing; {WAYS_OUT}"
+        "epoch {} is committed and its checkpoint {} is missing; {WAYS_OUT}",
+        record.epoch, record.checkpoint
     )))
 }
 

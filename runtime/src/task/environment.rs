@@ -65,15 +65,19 @@ enum Topic<'a> {
 }
 
 impl Environment {
-    /// An environment with nothing but a model of Kafka.
+    /// An environment with nothing but a model of Kafka, in which one table takes all dead letters.
     #[cfg(test)]
-    pub(crate) fn over_model(clock: SharedClock, model: Arc<Connection>) -> Self {
+    pub(crate) fn over_model(
+        clock: SharedClock,
+        model: Arc<Connection>,
+        error_table: TableDef,
+    ) -> Self {
         Self {
             clock,
             log: None,
             kafka: None,
             registry: None,
-            error_tables: Arc::new(|name| Err(Error::unknown(format!("no error table {name}")))),
+            error_tables: Arc::new(move |_| Ok(error_table.clone())),
             memory: MemoryAccountant::of_this_machine(),
             model: Some(model),
         }
@@ -94,31 +98,6 @@ impl Environment {
         }
     }
 
-    /// The source of a topic in Kafka.
-    fn kafka_source(&self, options: KafkaOptions, table: &TableDef) -> Result<Arc<dyn Source>> {
-        let topic = topic_of(table);
-        #[cfg(test)]
-        if let Some(model) = &self.model {
-            return Ok(model.source(topic));
-        }
-        let scan = ScanOptions::parse(table)?;
-        Ok(Arc::new(KafkaSource::new(options, topic, scan)?))
-    }
-
-    /// The sink into a topic in Kafka.
-    #[cfg_attr(
-        not(test),
-        expect(clippy::unused_self, reason = "tests have a model of Kafka")
-    )]
-    fn kafka_sink(&self, options: KafkaOptions, table: &TableDef) -> Result<Arc<dyn Sink>> {
-        let topic = topic_of(table);
-        #[cfg(test)]
-        if let Some(model) = &self.model {
-            return model.sink(options, topic);
-        }
-        Ok(Arc::new(KafkaSink::new(options, topic)?))
-    }
-
     /// The source of a table.
     ///
     /// # Errors
@@ -133,7 +112,15 @@ impl Environment {
                     &ScanOptions::parse(table)?,
                 )?));
             }
-            Some(Topic::Kafka(options)) => return self.kafka_source(options, table),
+            Some(Topic::Kafka(options)) => {
+                let topic = topic_of(table);
+                #[cfg(test)]
+                if let Some(model) = &self.model {
+                    return Ok(model.source(topic));
+                }
+                let scan = ScanOptions::parse(table)?;
+                return Ok(Arc::new(KafkaSource::new(options, topic, scan)?));
+            }
             None => {}
         }
         match connector {
@@ -162,7 +149,14 @@ impl Environment {
             Some(Topic::Log(log)) => {
                 return Ok(Arc::new(LogSink::new(log, topic_of(table))?));
             }
-            Some(Topic::Kafka(options)) => return self.kafka_sink(options, table),
+            Some(Topic::Kafka(options)) => {
+                let topic = topic_of(table);
+                #[cfg(test)]
+                if let Some(model) = &self.model {
+                    return model.sink(options, topic);
+                }
+                return Ok(Arc::new(KafkaSink::new(options, topic)?));
+            }
             None => {}
         }
         match connector {

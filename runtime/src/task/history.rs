@@ -40,6 +40,8 @@ pub(super) struct History {
     transactions: Option<Transactions>,
     /// Sinks that commit with the checkpoint itself; none when rows are written at least once.
     publishing: PublishingSinks,
+    /// The record of the newest committed epoch, as the start has found it or as this run has committed it.
+    record: Option<EpochRecord>,
     /// How many complete checkpoints are kept.
     retained_count: usize,
     /// Time.
@@ -83,6 +85,7 @@ impl History {
             } else {
                 Vec::new()
             },
+            record: None,
             retained_count: spec.config.retained_checkpoints.max(1),
             clock: clock.clone(),
             newest: Manifest {
@@ -135,7 +138,7 @@ impl History {
         self.store.as_ref()
     }
 
-    /// Finds the checkpoint that the job goes on from, which is [`Self::newest`] from then on, and forgets what was stored after it.
+    /// Finds the checkpoint that the job goes on from, which is [`Self::newest`] from then on.
     ///
     /// # Errors
     /// `Corrupt` (`WEIR-2005`) when the committed one is missing or damaged; `Invalid` for one of another plan; `Unavailable`.
@@ -148,6 +151,12 @@ impl History {
             .as_ref()
             .map(|checkpoints| checkpoints.start_from.clone())
             .unwrap_or_default();
+        if let Some(transactions) = &self.transactions
+            && !matches!(start_from, StartFrom::Checkpoint(_))
+        {
+            // Before checkpoints are listed: that of a record is there before the record is.
+            self.record = transactions.committer.committed()?;
+        }
         let stored = self.stored(&store)?;
         self.last_epoch = stored.first().map_or(0, |(epoch, _)| *epoch);
         let own = match &start_from {
@@ -158,14 +167,19 @@ impl History {
             StartFrom::Committed | StartFrom::Savepoint(_) => self.committed(&store, &stored)?,
         };
         match (own, start_from) {
-            (Some(manifest), _) => {
+            (Some(manifest), start_from) => {
                 manifest.ensure_owner(self.owner())?;
                 self.last_epoch = self.last_epoch.max(manifest.epoch);
                 self.keep_before(&store, &stored, manifest.epoch);
                 self.kept.push_back(manifest.name());
                 self.newest = manifest;
                 self.publish_again(&store)?;
-                self.collect()?;
+                let is_chosen = matches!(start_from, StartFrom::Checkpoint(_));
+                if is_chosen || self.transactions.is_none() {
+                    self.collect()?;
+                }
+                // Else what is newer goes after the next commit, which shows that nobody has taken over: a run that has may have
+                // committed it since its record was read.
             }
             (None, StartFrom::Savepoint(name)) => {
                 let savepoint = store.read_savepoint(&name)?;
@@ -185,6 +199,25 @@ impl History {
             (None, StartFrom::Committed) => {}
         }
         Ok(())
+    }
+
+    /// What it means that something stored is gone: a run that has taken over since may have deleted it after a commit of its own, and
+    /// then this one is fenced.
+    pub(super) fn judged(&self, error: Error) -> Error {
+        let Some(transactions) = self
+            .transactions
+            .as_ref()
+            .filter(|_| error.kind == Kind::Corrupt)
+        else {
+            return error;
+        };
+        match transactions.committer.committed() {
+            Ok(record) if record != self.record => Error::fenced(format!(
+                "another run of the statement has taken over and committed since: {}",
+                error.message
+            )),
+            Ok(_) | Err(_) => error,
+        }
     }
 
     /// Keeps the checkpoints before the restored one that would be kept had the job not ended, as far as they can be read.
@@ -227,10 +260,9 @@ impl History {
             }
             Some(transactions) => {
                 let note = note_of(store)?;
-                let record = transactions.committer.committed()?;
                 restore::committed_epoch(&Facts {
                     run: &self.newest.run,
-                    record: record.as_ref(),
+                    record: self.record.as_ref(),
                     note: note.as_ref(),
                     stored,
                     retention: transactions.committer.record_retention(),
@@ -386,7 +418,9 @@ impl History {
             self.commit_transaction(manifest)?;
         }
         crash::point("before-checkpoint");
-        let bytes = store.write_manifest(manifest)?;
+        let bytes = store
+            .write_manifest(manifest)
+            .map_err(|error| self.judged(error))?;
         crash::point("after-checkpoint");
         Ok(bytes)
     }
@@ -399,6 +433,7 @@ impl History {
         if !fault::is_planted(Fault::CommitBeforeCheckpoint) {
             self.commit_transaction(&manifest)?;
         }
+        self.record = Some(record_of(&manifest));
         self.last_epoch = manifest.epoch;
         self.kept.push_back(manifest.name());
         self.newest = manifest;

@@ -164,7 +164,9 @@ impl Supervisor {
         let transactions = deployer.open_transactions()?;
         let publishing = deployer.publishing_sinks();
         let mut history = History::open(spec, transactions, publishing, &environment.clock)?;
-        history.restore(spec)?;
+        history
+            .restore(spec)
+            .map_err(|error| history.judged(error))?;
         history.begin(history.last_epoch() + 1)?;
         let graph = JobGraph::from_plan(&spec.plan)?;
         let state = history.store().map_or(StateOrigin::Nothing, |store| {
@@ -206,7 +208,9 @@ impl Supervisor {
             results: None,
         };
         let restored = supervisor.restored(state);
-        let deployment = deployer.deploy(supervisor.history.transactions(), restored)?;
+        let deployment = deployer
+            .deploy(supervisor.history.transactions(), restored)
+            .map_err(|error| supervisor.history.judged(error))?;
         supervisor.run_slots(deployment, wakers)?;
         Ok(supervisor)
     }

@@ -15,16 +15,26 @@ use crate::job::{PATIENCE, fold, start};
 type Folded = HashMap<Vec<i64>, i64>;
 
 /// A table of `id` from `first` to `last`, and `k`, its last digit.
-fn table(name: &str, (first, last): (i64, i64), rows_per_second: u64) -> String {
+fn table(name: &str, ids: (i64, i64), rows_per_second: u64) -> String {
+    table_with(name, ids, rows_per_second, "")
+}
+
+/// As [`table`], with further columns.
+pub(crate) fn table_with(
+    name: &str,
+    (first, last): (i64, i64),
+    rows_per_second: u64,
+    columns: &str,
+) -> String {
     format!(
-        "CREATE TABLE {name} (id BIGINT, k AS MOD(id, CAST(10 AS BIGINT))) WITH ('connector' = 'datagen',
+        "CREATE TABLE {name} (id BIGINT, k AS MOD(id, CAST(10 AS BIGINT)){columns}) WITH ('connector' = 'datagen',
          'rows-per-second' = '{rows_per_second}', 'fields.id.kind' = 'sequence', 'fields.id.start' = '{first}',
          'fields.id.end' = '{last}');"
     )
 }
 
 /// The plan of a query over tables, its results gathered in one subtask.
-fn plan(tables: &[String], query: &str) -> StreamPlan {
+pub(crate) fn plan(tables: &[String], query: &str) -> StreamPlan {
     let mut catalog = MemoryCatalog::new();
     for statement in parse(&tables.concat()).unwrap() {
         match analyze(&statement, &catalog, &Session::default()).unwrap() {

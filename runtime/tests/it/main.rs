@@ -8,8 +8,10 @@
     reason = "a failed helper fails the test, and clippy sees tests only in functions marked as such"
 )]
 
+mod formats;
 mod job;
 mod join;
 mod kafka;
 mod s3;
 mod savepoint;
+mod unreliable;

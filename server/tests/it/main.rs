@@ -7,6 +7,7 @@
 
 mod billing;
 mod crash;
+mod damage;
 mod life;
 mod recovery;
 mod sql;

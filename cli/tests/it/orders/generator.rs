@@ -62,10 +62,12 @@ pub(crate) struct Order {
 impl Orders {
     /// The first `count` orders.
     pub(crate) fn new(count: u64) -> Self {
-        Self {
-            next: 0,
-            end: count,
-        }
+        Self::between(0, count)
+    }
+
+    /// The orders from one number to before another.
+    pub(crate) fn between(start: u64, end: u64) -> Self {
+        Self { next: start, end }
     }
 
     /// Writes one a line.
@@ -133,6 +135,13 @@ pub(super) fn broken_records(count: u64) -> impl Iterator<Item = String> {
         .map(broken_record)
 }
 
+/// Lines of [`write_accounts`].
+pub(super) fn account_lines() -> u64 {
+    (0..ACCOUNTS)
+        .map(|number| owners_of(&account_name(number)).len() as u64)
+        .sum()
+}
+
 /// Whether a broken record follows an order.
 fn is_followed_by_broken(id: u64) -> bool {
     id % BROKEN_EVERY == BROKEN_EVERY - 1
@@ -144,7 +153,7 @@ fn broken_record(id: u64) -> String {
 }
 
 /// Writes every account that has owners, a line for each of them.
-pub(crate) fn write_accounts(path: &Path) -> Result<()> {
+pub(super) fn write_accounts(path: &Path) -> Result<()> {
     let lines = (0..ACCOUNTS).map(account_name).flat_map(|account| {
         let owners = owners_of(&account).into_iter();
         owners.map(move |owner| format!(r#"{{"account":"{account}","owner":"{owner}"}}"#))

@@ -8,10 +8,12 @@ mod fire;
 mod generator;
 mod place;
 mod results;
+mod run;
 mod statements;
 
-pub(crate) use fire::{Fire, compare, feed, number_from, start};
-pub(crate) use generator::{Orders, write_accounts};
+pub(crate) use fire::Fire;
+pub(crate) use generator::Orders;
 pub(crate) use place::{EmbeddedLog, Kafka, Place, binary, text};
 pub(crate) use results::{Expected, whole};
+pub(crate) use run::{Run, number_from};
 pub(crate) use statements::{INSERTS, SOURCES, TOPICS, tables};

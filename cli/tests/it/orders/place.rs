@@ -24,7 +24,7 @@ const ERRORS: &str = "order_errors";
 /// What a table is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Statements read it from its beginning to its present end.
+    /// Statements read it from its beginning.
     Source,
     /// Rows are appended to it.
     Append,
@@ -55,8 +55,8 @@ pub(crate) trait Place: Sync {
     /// When it cannot.
     fn prepare(&self, topics: &[&Topic]) -> Result<()>;
 
-    /// The options of a table.
-    fn with(&self, topic: &Topic) -> String;
+    /// What follows a table's columns; `more` are options that do not depend on the place.
+    fn clauses(&self, topic: &Topic, more: &str) -> String;
 
     /// The error table's name.
     fn errors(&self) -> String;
@@ -125,22 +125,18 @@ impl Place for Kafka {
         })
     }
 
-    fn with(&self, topic: &Topic) -> String {
-        let place = format!(
-            "'topic' = '{}', 'properties.bootstrap.servers' = '{}'",
+    fn clauses(&self, topic: &Topic, more: &str) -> String {
+        let formats = match topic.role {
+            Role::Source | Role::Append => "'connector' = 'kafka', 'format' = 'json'",
+            Role::Upsert => {
+                "'connector' = 'upsert-kafka', 'key.format' = 'json', 'value.format' = 'json'"
+            }
+        };
+        format!(
+            "WITH ('topic' = '{}', 'properties.bootstrap.servers' = '{}', {formats}{more})",
             self.name(topic),
             self.tools.bootstrap
-        );
-        match topic.role {
-            Role::Source => format!(
-                "'connector' = 'kafka', {place}, 'format' = 'json', 'scan.startup.mode' = 'earliest-offset', \
-                 'scan.bounded.mode' = 'latest-offset'"
-            ),
-            Role::Append => format!("'connector' = 'kafka', {place}, 'format' = 'json'"),
-            Role::Upsert => format!(
-                "'connector' = 'upsert-kafka', {place}, 'key.format' = 'json', 'value.format' = 'json'"
-            ),
-        }
+        )
     }
 
     fn errors(&self) -> String {
@@ -261,13 +257,13 @@ impl Place for EmbeddedLog {
         Ok(())
     }
 
-    fn with(&self, topic: &Topic) -> String {
-        match topic.role {
-            Role::Source => "'value.format' = 'json', 'scan.bounded.mode' = 'latest-offset'",
-            Role::Append => "'value.format' = 'json'",
+    fn clauses(&self, topic: &Topic, more: &str) -> String {
+        let formats = match topic.role {
+            Role::Source | Role::Append => "'value.format' = 'json'",
             Role::Upsert => "'key.format' = 'json', 'value.format' = 'json'",
-        }
-        .to_owned()
+        };
+        let partitions = topic.partitions;
+        format!("DISTRIBUTED INTO {partitions} BUCKETS WITH ({formats}{more})")
     }
 
     fn errors(&self) -> String {

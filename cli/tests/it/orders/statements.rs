@@ -93,12 +93,10 @@ pub(crate) fn tables(place: &dyn Place) -> String {
             }
             Role::Append | Role::Upsert => String::new(),
         };
-        // Kafka's topics are there already.
+        let clauses = place.clauses(topic, &handling);
         format!(
-            "CREATE TABLE {} ({}) WITH ({}{handling});\n",
-            topic.table,
-            topic.columns,
-            place.with(topic)
+            "CREATE TABLE {} ({}) {clauses};\n",
+            topic.table, topic.columns
         )
     };
     SOURCES.iter().chain(&TOPICS).map(table).collect()

@@ -50,8 +50,8 @@ pub(super) struct Process {
     is_paused: AtomicBool,
     /// Its supervisor, unless it is starting, ended or being stepped.
     supervisor: Mutex<Option<Supervisor>>,
-    /// When the supervisor has something to do without a report; absent while it has something to do now.
-    idle_until: Mutex<Option<Option<Duration>>>,
+    /// Until when the supervisor has nothing to do unless a report comes, or [`Duration::MAX`]; absent while it has.
+    idle_until: Mutex<Option<Duration>>,
     /// Its slots and what else runs.
     desk: Arc<Desk>,
     /// Requests to the supervisor.
@@ -276,7 +276,7 @@ impl Process {
     /// Steps the supervisor. False when it has nothing to do.
     pub(super) fn step_supervisor(&self, now: Duration) -> bool {
         let idle_until = *lock(&self.idle_until);
-        if idle_until.is_some_and(|until| until.is_none_or(|until| now < until)) {
+        if idle_until.is_some_and(|until| now < until) {
             return false;
         }
         let Some(mut supervisor) = lock(&self.supervisor).take() else {
@@ -286,7 +286,7 @@ impl Process {
         let event = match outcome {
             Ok(Step::Done) => None,
             Ok(Step::Wait(limit)) => {
-                *lock(&self.idle_until) = Some(limit.map(|limit| now + limit));
+                *lock(&self.idle_until) = Some(limit.map_or(Duration::MAX, |limit| now + limit));
                 *lock(&self.supervisor) = Some(supervisor).filter(|_| self.is_live());
                 return false;
             }
@@ -310,7 +310,7 @@ impl Process {
             Next::WaitForInput(until) => until,
             Next::Step | Next::WaitForOutput | Next::End => None,
         });
-        let supervisor = lock(&self.idle_until).flatten();
+        let supervisor = lock(&self.idle_until).filter(|until| *until != Duration::MAX);
         let rounds = self.connection.due_at();
         slots.chain(supervisor).chain(rounds).min()
     }

@@ -7,25 +7,23 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
-
+use super::objects::Timed;
 use super::process::{Life, Process, lock};
-use super::statement::{Changes, Size, plan};
-use crate::checkpoint::store::objects::{self, Object, Objects, PutMode};
-use crate::checkpoint::store::testing::{FaultPlan, FaultyObjects, MemoryObjects, next_random};
-use crate::checkpoint::store::{
-    CheckpointStore, CompactionLimits, Components, Location, Options, Pause, TransferOptions,
-};
+use super::shape::Shape;
+use super::statement::{CHECKPOINT_TIMEOUT, Changes, error_table, spec};
+use super::within::Within;
+use crate::checkpoint::store::Components;
+use crate::checkpoint::store::testing::{FaultPlan, FaultyObjects, next_random};
 use crate::connector::kafka::model::{Conductor, Connection, Fate, ModelCluster};
 use crate::error::{Code, Error, Kind};
 use crate::task::Environment;
 use crate::task::control::Command;
-use crate::task::job::{Checkpoints, JobConfig, JobEvent, JobSpec, StartFrom};
+use crate::task::job::JobEvent;
 use crate::testing::SimulatedClock;
-use crate::time::{Clock as _, EpochMillis};
+use crate::time::Clock as _;
 
 /// Turns of a run at most: an undisturbed one takes about a thousand, so that whoever needs so many is stuck.
 const TURNS_MAX: u64 = 200_000;
@@ -36,35 +34,8 @@ const CALM_AFTER: u64 = 6_000;
 /// How deep calls are interrupted by turns in which others make calls. Three processes that wait for one another, and the slots below.
 const DEPTH_MAX: usize = 3;
 
-/// Turns for which a process stays stopped in the middle of a call: enough for another one to start and to commit.
-const PAUSED_TURNS_MAX: u64 = 500;
-
 /// How long the cluster keeps group offsets: Kafka's default.
 const RETENTION: Duration = Duration::from_hours(7 * 24);
-
-/// Longest checkpoint. With the interval and ten seconds it is how long a transaction may be open, which sleeps exceed.
-const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// What a seed is like, which is drawn first.
-#[derive(Debug, Clone, Copy)]
-struct Shape {
-    /// What there is to do.
-    size: Size,
-    /// Time between two checkpoints.
-    interval: Duration,
-    /// How many of a hundred requests to the cluster are lost, and how many answers.
-    lost_percent: u64,
-    /// What goes wrong with checkpoints.
-    store: FaultPlan,
-    /// How often the world is disturbed.
-    disturbances: u64,
-    /// Of a hundred disturbances, how many damage an object.
-    damages_percent: u64,
-    /// Whether the statement may be down for longer than records of epochs are kept.
-    oversleeps: bool,
-    /// Whether the number of slots changes.
-    rescales: bool,
-}
 
 /// What has happened that a failure may be put down to.
 #[derive(Debug, Default)]
@@ -137,95 +108,6 @@ pub(super) struct Summary {
     pub(super) found: Changes,
 }
 
-/// Objects with the simulated time of their writing.
-#[derive(Debug)]
-struct Timed {
-    /// The objects.
-    inner: MemoryObjects,
-    /// When each was written.
-    written_ms: Mutex<BTreeMap<String, EpochMillis>>,
-    /// Time.
-    clock: Arc<SimulatedClock>,
-}
-
-impl Objects for Timed {
-    fn put(&self, name: &str, parts: &[Bytes], mode: PutMode) -> Result<(), objects::Fault> {
-        self.inner.put(name, parts, mode)?;
-        lock(&self.written_ms).insert(name.to_owned(), self.clock.now_ms());
-        Ok(())
-    }
-
-    fn read(
-        &self,
-        name: &str,
-        range: Option<std::ops::Range<u64>>,
-    ) -> Result<Bytes, objects::Fault> {
-        self.inner.read(name, range)
-    }
-
-    fn list(&self, folder: &str) -> Result<Vec<Object>, objects::Fault> {
-        let written_ms = lock(&self.written_ms);
-        let mut listed = self.inner.list(folder)?;
-        for object in &mut listed {
-            object.modified_ms = written_ms.get(&object.name).copied().unwrap_or_default();
-        }
-        Ok(listed)
-    }
-
-    fn delete(&self, name: &str) -> Result<(), objects::Fault> {
-        self.inner.delete(name)
-    }
-}
-
-impl Shape {
-    /// A shape by a seed; undisturbed when nothing is to go wrong.
-    fn draw(random: &AtomicU64, is_disturbed: bool) -> Self {
-        let below = |end: u64| next_random(random) % end;
-        let keys = 2 + below(6);
-        let size = Size {
-            records: 12 + below(40),
-            keys,
-            input_partitions: 1 + below(3),
-            output_partitions: usize::try_from(1 + below(3)).unwrap_or(1),
-        };
-        let interval = Duration::from_millis(20 + below(400));
-        let fraction = |percent: u64| f64::from(u32::try_from(percent).unwrap_or_default()) / 100.0;
-        let store = FaultPlan {
-            failing: fraction(below(8)),
-            unanswered: fraction(below(8)),
-            truncated: fraction(below(4)),
-            flipped: fraction(below(4)),
-            ..FaultPlan::default()
-        };
-        let disturbed = Self {
-            size,
-            interval,
-            // Two of three seeds have a network that works, so that other faults are not lost in it.
-            lost_percent: below(36).saturating_sub(24),
-            store: if below(2) == 0 {
-                FaultPlan::default()
-            } else {
-                store
-            },
-            disturbances: below(10),
-            damages_percent: if below(12) == 0 { 20 } else { 0 },
-            oversleeps: below(16) == 0,
-            rescales: below(3) == 0,
-        };
-        if is_disturbed {
-            return disturbed;
-        }
-        Self {
-            lost_percent: 0,
-            store: FaultPlan::default(),
-            disturbances: 0,
-            damages_percent: 0,
-            oversleeps: false,
-            ..disturbed
-        }
-    }
-}
-
 impl World {
     /// The world of a seed.
     pub(super) fn new(seed: u64, is_disturbed: bool) -> Arc<Self> {
@@ -239,11 +121,7 @@ impl World {
             random,
             shape,
             cluster,
-            objects: Arc::new(Timed {
-                inner: MemoryObjects::default(),
-                written_ms: Mutex::default(),
-                clock: clock.clone(),
-            }),
+            objects: Timed::new(clock.clone()),
             clock,
             processes: Mutex::default(),
             depth: AtomicUsize::new(0),
@@ -275,7 +153,7 @@ impl World {
     /// Runs until the statement has ended and every process with it.
     fn run_to_end(&self) -> Result<Summary, String> {
         loop {
-            if self.turn_count.load(Ordering::SeqCst) > TURNS_MAX {
+            if self.turns() > TURNS_MAX {
                 return Err(format!("no end after {TURNS_MAX} turns"));
             }
             let lives = self.lives();
@@ -294,7 +172,9 @@ impl World {
             if is_finished {
                 // Whoever is left must hear that it was shut out.
                 self.disturbances.store(0, Ordering::SeqCst);
-                lives.iter().for_each(|process| process.pause(false));
+                for process in &lives {
+                    process.pause(false);
+                }
             }
             if !self.turn() {
                 self.idle(&lives)?;
@@ -309,12 +189,17 @@ impl World {
 
     /// Whether nothing goes wrong any more.
     fn is_calm(&self) -> bool {
-        self.turn_count.load(Ordering::SeqCst) > CALM_AFTER
+        self.turns() > CALM_AFTER
+    }
+
+    /// Turns taken.
+    pub(super) fn turns(&self) -> u64 {
+        self.turn_count.load(Ordering::SeqCst)
     }
 
     /// Notes what was done.
     fn note(&self, what: &str) {
-        let turn = self.turn_count.load(Ordering::SeqCst);
+        let turn = self.turns();
         let now = self.clock.monotonic();
         lock(&self.history).push(format!("turn {turn}, {now:?}: {what}"));
     }
@@ -398,7 +283,7 @@ impl World {
         lock(&self.counts).insert("timed-out transaction", timed_out);
         Ok(Summary {
             counts: lock(&self.counts).clone(),
-            turn_count: self.turn_count.load(Ordering::SeqCst),
+            turn_count: self.turns(),
             life_count: lives.len(),
             failure,
             found,
@@ -439,15 +324,26 @@ impl World {
         self.start();
     }
 
+    /// Whether every process that lives is stopped by a signal.
+    pub(super) fn nobody_runs(&self) -> bool {
+        let lives = self.lives();
+        let mut live = lives.iter().filter(|process| process.is_live());
+        live.all(|process| process.is_paused())
+    }
+
+    /// Starts the statement while another process lives.
+    pub(super) fn start_beside(&self) {
+        self.happened.twin.store(true, Ordering::SeqCst);
+        self.count("twin");
+        self.start();
+    }
+
     /// Starts another process.
     fn start(&self) {
         let number = lock(&self.processes).len();
         let parallelism = usize::try_from(1 + self.below(3)).unwrap_or(1);
         self.note(&format!("process {number} starts with {parallelism} slots"));
-        let within = Arc::new(Within {
-            world: self.me.clone(),
-            process: OnceLock::new(),
-        });
+        let within = Within::new(self.me.clone());
         let connection = Connection::new(Arc::clone(&self.cluster), Arc::clone(&within) as _);
         let hook = Arc::clone(&within);
         let plan = if self.is_calm() {
@@ -459,14 +355,14 @@ impl World {
             FaultyObjects::new(Arc::clone(&self.objects) as _, plan, self.below(u64::MAX));
         let objects = Arc::new(objects.with_hook(Arc::new(move |_| hook.meanwhile())));
         let process = Process::new(number, Arc::clone(&connection), Arc::clone(&objects));
-        within.process.get_or_init(|| Arc::downgrade(&process));
+        within.name(&process);
         lock(&self.processes).push(Arc::clone(&process));
         let components = Components {
             pause: within,
             token: format!("process{number}"),
         };
-        let environment = Environment::over_model(self.clock.clone(), connection);
-        let spec = self.spec(parallelism, objects, components);
+        let environment = Environment::over_model(self.clock.clone(), connection, error_table());
+        let spec = spec(parallelism, self.shape.interval, objects, components);
         self.deeper(|| process.start(&spec, &environment));
         let life = match process.life() {
             Life::Running => "runs".to_owned(),
@@ -476,54 +372,11 @@ impl World {
             }
             Life::Ended(event) => {
                 self.count("did not start");
+                self.count(event_name(&event));
                 format!("did not start: {event:?}")
             }
         };
         self.note(&format!("process {number} {life}"));
-    }
-
-    /// What a process runs.
-    fn spec(
-        &self,
-        parallelism: usize,
-        objects: Arc<FaultyObjects>,
-        components: Components,
-    ) -> JobSpec {
-        let options = Options {
-            transfer: TransferOptions {
-                // On the calling thread.
-                parallelism: 1,
-                ..TransferOptions::default()
-            },
-            ..Options::default()
-        };
-        let location = Location::parse("s3://simulated/statement").expect("a fixed text");
-        let store = CheckpointStore::over(objects, &location, &options, components);
-        JobSpec {
-            statement_name: "simulated".to_owned(),
-            statement_uid: "uid".to_owned(),
-            plan: plan(),
-            parallelism,
-            checkpoints: Some(Checkpoints {
-                store: Arc::new(store),
-                run: "run".to_owned(),
-                start_from: StartFrom::Committed,
-            }),
-            config: JobConfig {
-                checkpoint_interval: self.shape.interval,
-                checkpoint_timeout: CHECKPOINT_TIMEOUT,
-                tolerable_failed_checkpoints: 2,
-                // Few, so that merges happen in runs that are as short as these.
-                compaction: CompactionLimits {
-                    chain_slices_max: 3,
-                    chain_slices_early: 2,
-                    ..CompactionLimits::default()
-                },
-                // Some batches, so that queues fill up.
-                exchange_queue_bytes: 1_000,
-                ..JobConfig::default()
-            },
-        }
     }
 
     /// Does something in the middle of a call.
@@ -535,12 +388,12 @@ impl World {
     }
 
     /// Whether calls may be begun that let others act in their middle.
-    fn may_call(&self) -> bool {
+    pub(super) fn may_call(&self) -> bool {
         self.depth.load(Ordering::SeqCst) < DEPTH_MAX
     }
 
     /// Lets somebody do one thing; false when nobody has anything to do.
-    fn turn(&self) -> bool {
+    pub(super) fn turn(&self) -> bool {
         self.turn_count.fetch_add(1, Ordering::SeqCst);
         self.clock.advance(Duration::from_micros(self.below(2_000)));
         if !self.is_calm() && self.may_call() && self.below(60) == 0 {
@@ -582,12 +435,7 @@ impl World {
         let is_live = process.is_live();
         let stepped = self.deeper(|| process.step_supervisor(self.clock.monotonic()));
         if is_live && let Life::Ended(event) = process.life() {
-            self.count(match &event {
-                JobEvent::Finished => "finished",
-                JobEvent::Stopped { .. } => "stopped",
-                JobEvent::Cancelled => "cancelled",
-                JobEvent::Failed(error) => name_of(error.code),
-            });
+            self.count(event_name(&event));
             self.note(&format!("process {}: {event:?}", process.number));
         }
         stepped
@@ -629,13 +477,13 @@ impl World {
                     self.count("paused");
                     process.pause(true);
                 }
-                self.happened.twin.store(true, Ordering::SeqCst);
-                self.count("twin");
-                self.start();
+                self.start_beside();
             }
             60..68 => {
                 self.note("who was paused goes on");
-                live.iter().for_each(|process| process.pause(false));
+                for process in &live {
+                    process.pause(false);
+                }
             }
             68..80 => {
                 let time = Duration::from_millis(self.below(40_000));
@@ -668,32 +516,26 @@ impl World {
 
     /// Damages an object.
     fn damage(&self) {
-        let names = self.objects.inner.names();
-        let chosen = usize::try_from(self.below(names.len().max(1) as u64)).unwrap_or_default();
-        let Some(name) = names.get(chosen) else {
-            return;
-        };
-        self.note(&format!("{name} is damaged"));
-        self.count("damage");
-        self.happened.damage.store(true, Ordering::SeqCst);
-        let place = self.below(u64::MAX);
-        self.objects.inner.damage(name, |bytes| {
-            let at = usize::try_from((place >> 3) % bytes.len().max(1) as u64).unwrap_or_default();
-            if let Some(byte) = bytes.get_mut(at) {
-                *byte ^= 1 << (place & 7);
-            }
-        });
+        let (choice, place) = (self.below(u64::MAX), self.below(u64::MAX));
+        if let Some(name) = self.objects.damage(choice, place) {
+            self.note(&format!("{name} is damaged"));
+            self.count("damage");
+            self.happened.damage.store(true, Ordering::SeqCst);
+        }
     }
 }
 
-/// What a failure is counted as.
-fn name_of(code: Code) -> &'static str {
-    match code {
-        Code::Fenced => "fenced",
-        Code::CommittedCheckpoint => "committed checkpoint lost",
-        Code::Unavailable | Code::Storage => "unavailable",
-        Code::Corrupt => "corrupt",
-        _ => "other failure",
+/// What the end of a job is counted as.
+fn event_name(event: &JobEvent) -> &'static str {
+    match event {
+        JobEvent::Finished => "finished",
+        JobEvent::Stopped { .. } => "stopped",
+        JobEvent::Cancelled => "cancelled",
+        JobEvent::Failed(error) if error.code == Code::Fenced => "fenced",
+        JobEvent::Failed(error) if error.code == Code::CommittedCheckpoint => {
+            "committed checkpoint lost"
+        }
+        JobEvent::Failed(_) => "another failure",
     }
 }
 
@@ -726,7 +568,7 @@ impl Conductor for World {
     }
 
     fn wait(&self, time: Duration) {
-        for _ in 0..1 + self.below(8) {
+        for _ in 0..=self.below(8) {
             self.turn();
         }
         self.clock.advance(time);
@@ -749,64 +591,5 @@ impl Conductor for World {
 
     fn below(&self, end: u64) -> u64 {
         next_random(&self.random) % end
-    }
-}
-
-/// The world as a process sees it in the middle of a call.
-#[derive(Debug)]
-struct Within {
-    /// The world.
-    world: Weak<World>,
-    /// The process.
-    process: OnceLock<Weak<Process>>,
-}
-
-impl Within {
-    /// The world, which outlives its processes.
-    fn world(&self) -> Arc<World> {
-        self.world
-            .upgrade()
-            .expect("processes end with their world")
-    }
-
-    /// A call of a process that is stopped by a signal goes on when the process does.
-    fn while_paused(&self, world: &World) {
-        let Some(process) = self.process.get().and_then(Weak::upgrade) else {
-            return;
-        };
-        let until = world.turn_count.load(Ordering::SeqCst) + PAUSED_TURNS_MAX;
-        while process.is_paused() && process.is_live() {
-            if world.turn_count.load(Ordering::SeqCst) > until || !world.turn() {
-                process.pause(false);
-            }
-        }
-    }
-}
-
-impl Conductor for Within {
-    fn meanwhile(&self) {
-        let world = self.world();
-        world.meanwhile();
-        self.while_paused(&world);
-    }
-
-    fn wait(&self, time: Duration) {
-        let world = self.world();
-        world.wait(time);
-        self.while_paused(&world);
-    }
-
-    fn fate(&self) -> Fate {
-        self.world().fate()
-    }
-
-    fn below(&self, end: u64) -> u64 {
-        self.world().below(end)
-    }
-}
-
-impl Pause for Within {
-    fn pause(&self, time: Duration) {
-        self.wait(time);
     }
 }

@@ -8,14 +8,14 @@
 //! `rdkafka_txnmgr.c` of librdkafka 2.12: which errors are fatal, which can only be aborted, which calls may be repeated.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use super::Fate;
 use super::broker::{Brokers, Identity, Stored, TopicPartition};
 use super::connection::Connection;
+use super::request::{Request, Work};
 use crate::connector::kafka::cluster::{Outlet, Producer, RECORD_PARTITION, TransactionIds};
 use crate::connector::kafka::ffi::{Accepted, Event, Extras, Refusal};
 use crate::connector::kafka::port::{Route, outgoing};
@@ -119,51 +119,6 @@ pub(crate) struct ModelProducer {
     inner: Mutex<Inner>,
 }
 
-/// A request that needs no caller who waits for it.
-#[derive(Debug)]
-pub(crate) struct Request {
-    /// Whose it is.
-    producer: Weak<ModelProducer>,
-    /// The transactional id.
-    id: String,
-    /// As whom it was sent.
-    identity: Identity,
-    /// Where records go.
-    place: TopicPartition,
-    /// What is to be done.
-    work: Work,
-}
-
-/// What a request asks for.
-#[derive(Debug)]
-enum Work {
-    /// The partition is added to the transaction.
-    Join,
-    /// Records are stored, the first of them with this sequence number.
-    Store(u64, Vec<Stored>),
-}
-
-impl Request {
-    /// Has a broker carry it out, as fate has it.
-    pub(crate) fn arrive(self, brokers: &Mutex<Brokers>, fate: Fate, now: Duration) {
-        let mut outcome = None;
-        if fate != Fate::Lost {
-            let mut brokers = brokers.lock().unwrap_or_else(PoisonError::into_inner);
-            outcome = Some(match &self.work {
-                Work::Join => brokers.add_partition(&self.id, self.identity, &self.place, now),
-                Work::Store(sequence, records) => {
-                    let records = (*sequence, records.as_slice());
-                    brokers.produce(&self.id, self.identity, &self.place, records)
-                }
-            });
-        }
-        if let Some(producer) = self.producer.upgrade() {
-            let answered = outcome.filter(|_| fate == Fate::Answered);
-            producer.answered(&self.place, &self.work, self.identity, answered);
-        }
-    }
-}
-
 impl ModelProducer {
     /// A producer that has not taken its id over.
     pub(super) fn new(
@@ -236,7 +191,7 @@ impl ModelProducer {
     }
 
     /// Takes the answer to a request in; absent when none came, and the request must be repeated.
-    fn answered(
+    pub(super) fn answered(
         &self,
         place: &TopicPartition,
         work: &Work,

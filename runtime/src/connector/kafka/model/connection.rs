@@ -12,7 +12,8 @@ use std::time::Duration;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::broker::Brokers;
-use super::client::{ModelProducer, Request};
+use super::client::ModelProducer;
+use super::request::Request;
 use super::{Conductor, Fate, ModelSource};
 use crate::connector::kafka::KafkaSink;
 use crate::connector::kafka::admin::BrokerLimits;

@@ -7,6 +7,7 @@
 mod broker;
 mod client;
 mod connection;
+mod request;
 mod source;
 #[cfg(test)]
 mod tests;
