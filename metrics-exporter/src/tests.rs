@@ -59,6 +59,8 @@ fn job(tables: Vec<Table>) -> Job {
             busy_ns: 2_000_000_000,
             idle_ns: 57_000_000_000,
             backpressured_ns: 1_000_000_000,
+            memory_bytes: 96 << 20,
+            memory_cap_bytes: Some(4 << 30),
         }],
         operators: vec![Operator {
             id: 2,
