@@ -52,8 +52,6 @@ fn orders(records_total: u64) -> Table {
 fn job(tables: Vec<Table>) -> Job {
     Job {
         slots: vec![Slot {
-            memory_bytes: 0,
-            memory_cap_bytes: None,
             subtask: 0,
             cpu_ns: 1_500_000_000,
             busy_ns: 2_000_000_000,

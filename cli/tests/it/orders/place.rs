@@ -26,7 +26,7 @@ const RECORDS_PER_REQUEST: usize = 4000;
 const QUEUE_WAIT: Duration = Duration::from_millis(10);
 
 /// How long the broker may take for what is queued: seconds for a million records.
-const FLUSH_LIMIT: Duration = Duration::from_secs(60);
+const FLUSH_LIMIT: Duration = Duration::from_mins(1);
 
 /// The error table, and the beginning of its name in a Kafka cluster that several runs share.
 const ERRORS: &str = "order_errors";
