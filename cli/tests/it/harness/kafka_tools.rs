@@ -11,8 +11,9 @@ use anyhow::{Context, Result, bail};
 
 use super::{component, output};
 
-/// How long the console consumer waits for another record before it ends: many times what a broker of this machine takes (guess).
-const CONSUME_IDLE_MS: &str = "5000";
+/// How long the console consumer waits for another record before it ends: many times what a broker of this machine takes. Five seconds
+/// were too short once, with a load of twelve on two cores.
+const CONSUME_IDLE_MS: &str = "10000";
 
 /// The tools, for one cluster.
 #[derive(Debug, Clone)]

@@ -56,7 +56,7 @@ impl Fire {
         let options = place.options();
         let mut weir = Weir::up(folder.path(), &options)?;
         let mut run = Run::new(place, &weir)?;
-        run.start(&weir, self.parallelism)?;
+        Run::start(&weir, self.parallelism)?;
         let mut random = StdRng::seed_from_u64(self.seed);
         let mut hits = [0; POINTS.len()];
         for (_, at) in (0..kills).zip((0..POINTS.len()).cycle()) {

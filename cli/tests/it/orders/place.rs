@@ -3,6 +3,7 @@
 //! Place in the flow: the same statements run over Kafka and over the embedded log; what differs is here. Invariant: what is read is
 //! everything that is committed, and nothing else.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::thread;
@@ -11,9 +12,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rdkafka::Message;
 use rdkafka::config::ClientConfig;
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 
 use super::statements::{SOURCE_PARTITIONS, Topic};
@@ -25,8 +29,8 @@ const RECORDS_PER_REQUEST: usize = 4000;
 /// How long a full queue is left to drain before another look.
 const QUEUE_WAIT: Duration = Duration::from_millis(10);
 
-/// How long the broker may take for what is queued: seconds for a million records.
-const FLUSH_LIMIT: Duration = Duration::from_mins(1);
+/// How long a call to the broker may take: seconds for a million queued records; the rest is for a loaded machine.
+const CALL_LIMIT: Duration = Duration::from_mins(1);
 
 /// The error table, and the beginning of its name in a Kafka cluster that several runs share.
 const ERRORS: &str = "order_errors";
@@ -93,8 +97,8 @@ pub(crate) trait Place: Sync {
     fn dead_letters(&self, weir: &Weir) -> Result<Vec<DeadLetter>>;
 }
 
-/// Topics of a Kafka cluster, made and read with Kafka's tools. They are written with librdkafka, since tests write often and a start of
-/// the console producer takes longer than what it writes.
+/// Topics of a Kafka cluster, made with Kafka's tools. They are written and read with librdkafka: the console producer takes longer to start
+/// than to write, and the console consumer takes a pause for the end.
 #[derive(Debug)]
 pub(crate) struct Kafka {
     /// The tools.
@@ -113,8 +117,41 @@ impl Kafka {
     }
 
     /// A topic's name in the cluster.
-    fn name(&self, topic: &Topic) -> String {
+    pub(crate) fn name(&self, topic: &Topic) -> String {
         format!("{}-{}", topic.table, self.suffix)
+    }
+
+    /// Key and value of every committed record of a topic; `null` for those that are absent.
+    fn records(&self, topic: &str) -> Result<Vec<(String, String)>> {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &self.tools.bootstrap)
+            .set("group.id", topic)
+            .set("isolation.level", "read_committed")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .create()?;
+        let metadata = consumer.fetch_metadata(Some(topic), CALL_LIMIT)?;
+        let partitions = metadata.topics().first().context("no metadata")?;
+        let mut assigned = TopicPartitionList::new();
+        for partition in partitions.partitions() {
+            assigned.add_partition_offset(topic, partition.id(), Offset::Beginning)?;
+        }
+        consumer.assign(&assigned)?;
+        let mut ends = BTreeSet::new();
+        let mut records = Vec::new();
+        while ends.len() < assigned.count() {
+            let polled = consumer.poll(CALL_LIMIT).context("the broker is silent")?;
+            match polled {
+                Ok(message) => {
+                    let part =
+                        |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or(b"null").to_vec());
+                    records.push((part(message.key())?, part(message.payload())?));
+                }
+                Err(KafkaError::PartitionEOF(partition)) => drop(ends.insert(partition)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(records)
     }
 }
 
@@ -179,12 +216,12 @@ impl Place for Kafka {
                 producer.poll(QUEUE_WAIT);
             }
         }
-        producer.flush(FLUSH_LIMIT)?;
+        producer.flush(CALL_LIMIT)?;
         Ok(())
     }
 
     fn read(&self, _weir: &Weir, topic: &Topic) -> Result<Vec<Change>> {
-        let records = self.tools.consume(&self.name(topic))?;
+        let records = self.records(&self.name(topic))?;
         records
             .iter()
             .map(|(key, value)| change(topic.role, key, value))
@@ -192,7 +229,7 @@ impl Place for Kafka {
     }
 
     fn dead_letters(&self, _weir: &Weir) -> Result<Vec<DeadLetter>> {
-        let records = self.tools.consume(&self.errors())?;
+        let records = self.records(&self.errors())?;
         records
             .iter()
             .map(|(_, text)| {
@@ -208,7 +245,7 @@ impl Place for Kafka {
     }
 }
 
-/// What a record of Kafka says; a tombstone is printed as `null`.
+/// What a record of Kafka says; the value of a tombstone is `null`.
 fn change(role: Role, key: &str, value: &str) -> Result<Change> {
     if role == Role::Append {
         let row = serde_json::from_str(value).with_context(|| value.to_owned())?;

@@ -69,7 +69,7 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// When one does not start.
-    pub(crate) fn start(&self, weir: &Weir, parallelism: u32) -> Result<()> {
+    pub(crate) fn start(weir: &Weir, parallelism: u32) -> Result<()> {
         let delivery = std::env::var_os("WEIR_TEST_DELIVERY").unwrap_or("EXACTLY_ONCE".into());
         let statements = format!(
             "{SETTINGS}
@@ -99,7 +99,7 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// When one does not in time.
-    pub(crate) fn wait_for_commits(&self, weir: &Weir) -> Result<()> {
+    pub(crate) fn wait_for_commits(weir: &Weir) -> Result<()> {
         wait_for("every statement to commit", COMMIT_SECONDS.1, || {
             let meter = weir.meter()?;
             let statements = meter["statements"].as_array().context("no statements")?;
