@@ -130,6 +130,21 @@ pub(crate) struct Up {
     /// State above which a statement fails for good.
     #[arg(long, value_name = "SIZE", default_value = "1000GB", value_parser = size)]
     pub(crate) state_hard_limit: u64,
+    /// Memory that a CFU may hold before state goes to disk; less when all CFUs together would take more than 70 % of what the machine
+    /// or container has.
+    #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = slot_size)]
+    pub(crate) slot_memory: usize,
+}
+
+/// Least memory of a slot, bytes: below it, the queues between its operators are most of it (guess, unmeasured).
+const SLOT_MEMORY_BYTES_MIN: usize = 16 << 20;
+
+/// Memory of a slot.
+fn slot_size(text: &str) -> Result<usize, String> {
+    usize::try_from(size(text)?)
+        .ok()
+        .filter(|bytes| *bytes >= SLOT_MEMORY_BYTES_MIN)
+        .ok_or_else(|| "16MiB is the least".to_owned())
 }
 
 /// A key and a value.

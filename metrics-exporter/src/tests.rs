@@ -52,11 +52,15 @@ fn orders(records_total: u64) -> Table {
 fn job(tables: Vec<Table>) -> Job {
     Job {
         slots: vec![Slot {
+            memory_bytes: 0,
+            memory_cap_bytes: None,
             subtask: 0,
             cpu_ns: 1_500_000_000,
             busy_ns: 2_000_000_000,
             idle_ns: 57_000_000_000,
             backpressured_ns: 1_000_000_000,
+            memory_bytes: 96 << 20,
+            memory_cap_bytes: Some(4 << 30),
         }],
         operators: vec![Operator {
             id: 2,

@@ -89,6 +89,12 @@ pub struct Slot {
     pub idle_ns: u64,
     /// Wall time waiting for outputs, nanoseconds.
     pub backpressured_ns: u64,
+    /// Memory held: state, queues, snapshots under way; bytes.
+    #[serde(default)]
+    pub memory_bytes: u64,
+    /// Memory that may be held before state goes to disk, bytes; absent before the slot has done anything.
+    #[serde(default)]
+    pub memory_cap_bytes: Option<u64>,
 }
 
 /// An operator at one instant.

@@ -7,7 +7,7 @@ use weir_runtime::connector::kafka::KafkaOptions;
 use weir_runtime::connector::log::{LogOptions, LogStore};
 use weir_runtime::format::registry::{HttpRegistry, SchemaRegistry};
 use weir_runtime::sql::catalog::ObjectName;
-use weir_runtime::task::Environment;
+use weir_runtime::task::{Environment, MemoryAccountant};
 use weir_runtime::time::SharedClock;
 
 use crate::catalog::{CatalogService, Topics};
@@ -66,6 +66,7 @@ pub(crate) fn build(
         kafka: config.kafka.clone(),
         registry: Some(registry),
         error_tables: Arc::new(error_tables),
+        memory: MemoryAccountant::of_this_machine(),
     }
 }
 

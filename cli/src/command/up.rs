@@ -5,6 +5,7 @@
 
 use anyhow::{Context, Result};
 use weir_server::statement::StateLimits;
+use weir_runtime::task::JobConfig;
 use weir_server::{Server, ServerConfig};
 
 use crate::args::Up;
@@ -21,6 +22,10 @@ pub(crate) async fn run(args: Up) -> Result<()> {
         max_cfu: args.max_cfu,
         checkpoint_dir: args.checkpoint_dir,
         checkpoint_options: args.checkpoint_option,
+        job: JobConfig {
+            slot_memory_bytes: args.slot_memory,
+            ..JobConfig::default()
+        },
         state_limits: StateLimits {
             soft_bytes: args.state_soft_limit,
             hard_bytes: args.state_hard_limit,

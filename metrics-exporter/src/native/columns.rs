@@ -223,6 +223,12 @@ pub(super) const SPLIT: &[Column<Split>] = &[
 
 /// Columns of a slot.
 pub(super) const SLOT: &[Column<Slot>] = &[
+    column(&catalogue::SLOT_MEMORY_BYTES, |slot| {
+        count(slot.memory_bytes)
+    }),
+    column(&catalogue::SLOT_MEMORY_LIMIT_BYTES, |slot| {
+        slot.memory_cap_bytes.map(Value::Count)
+    }),
     column(&catalogue::SLOT_CPU_SECONDS, |slot| {
         Some(Value::Nanos(slot.cpu_ns))
     }),

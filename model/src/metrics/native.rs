@@ -487,6 +487,24 @@ pub const SPLIT_IDLE: Native = gauge(
     "Whether the split is idle and does not hold back the watermark: 1 or 0.",
 );
 
+/// Memory that the slot holds: state, queues, snapshots under way.
+pub const SLOT_MEMORY_BYTES: Native = gauge(
+    "weir_slot_memory_bytes",
+    None,
+    Unit::Bytes,
+    SLOT,
+    "Memory that the slot holds: state, queues, snapshots under way.",
+);
+
+/// Memory that the slot may hold before its state goes to disk.
+pub const SLOT_MEMORY_LIMIT_BYTES: Native = gauge(
+    "weir_slot_memory_limit_bytes",
+    None,
+    Unit::Bytes,
+    SLOT,
+    "Memory that the slot may hold before its state goes to disk.",
+);
+
 /// Thread CPU time of the slot.
 pub const SLOT_CPU_SECONDS: Native = counter(
     "weir_slot_cpu_seconds_total",
@@ -632,6 +650,8 @@ pub const ALL: &[Native] = &[
     SPLIT_PENDING_RECORDS,
     SPLIT_CURRENT_WATERMARK_TIMESTAMP_SECONDS,
     SPLIT_IDLE,
+    SLOT_MEMORY_BYTES,
+    SLOT_MEMORY_LIMIT_BYTES,
     SLOT_CPU_SECONDS,
     SLOT_BUSY_SECONDS,
     SLOT_IDLE_SECONDS,

@@ -143,6 +143,11 @@ pub trait SinkWriter: Send + Debug {
         Ok(())
     }
 
+    /// Memory of what was written and is not safe yet, in bytes, as far as it is known. Asked after every step.
+    fn memory_bytes(&self) -> usize {
+        0
+    }
+
     /// What was flushed in the epoch that ends and waits for [`Sink::publish`]; goes into the checkpoint of that epoch.
     ///
     /// # Errors

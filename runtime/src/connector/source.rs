@@ -42,6 +42,11 @@ pub trait Source: Send + Sync + Debug {
 
 /// Reads the splits of one subtask.
 pub trait SourceReader: Send + Debug {
+    /// Memory of what was fetched and not polled, in bytes, as far as it is known. Asked after every step.
+    fn memory_bytes(&self) -> usize {
+        0
+    }
+
     /// The next records of one split, at most `rows_max`, without blocking.
     ///
     /// # Errors

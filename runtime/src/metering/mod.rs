@@ -115,6 +115,10 @@ pub struct SlotMetrics {
     pub idle_ns: Counter,
     /// Wall time waiting for outputs.
     pub backpressured_ns: Counter,
+    /// Memory held, bytes.
+    pub memory_bytes: Counter,
+    /// Memory that may be held, bytes; 0 before the first step.
+    pub memory_cap_bytes: Counter,
     /// Whether the thread has ended.
     pub ended: AtomicBool,
 }
@@ -255,6 +259,8 @@ fn read_slot(subtask: u32, slot: &SlotMetrics) -> meter::Slot {
         busy_ns: slot.busy_ns.get(),
         idle_ns: slot.idle_ns.get(),
         backpressured_ns: slot.backpressured_ns.get(),
+        memory_bytes: slot.memory_bytes.get(),
+        memory_cap_bytes: Some(slot.memory_cap_bytes.get()).filter(|bytes| *bytes > 0),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::operator::aggregate::Aggregates;
 use crate::operator::{Collector, Operator, OperatorContext, StateVisit};
 use crate::plan::AggregateCall;
 use crate::state::codec::{Reader, Writer};
+use crate::state::column;
 use crate::state::{KeyCodec, KeyedTable, StateConfig, Values};
 use crate::time::EpochMillis;
 use crate::types::FlinkType;
@@ -30,8 +31,6 @@ pub struct GroupAggregate {
     codec: KeyCodec,
     /// Groups by key.
     groups: KeyedTable<Groups>,
-    /// Batch in which each group was last touched, so that a group is listed once per batch.
-    stamps: Vec<u32>,
     /// Number of the present batch.
     stamp: u32,
     /// Ids of the present batch's rows, kept for its memory.
@@ -47,12 +46,15 @@ struct Groups {
     aggregates: Aggregates,
     /// Rows that each group is made of; at zero the group is deleted.
     rows: Vec<i64>,
+    /// Batch in which each group was last touched, so that a group is listed once per batch; part of no snapshot.
+    stamps: Vec<u32>,
 }
 
 impl Values for Groups {
     fn resize(&mut self, len: usize) {
         self.aggregates.resize(len);
-        self.rows.resize(len, 0);
+        column::resize(&mut self.rows, len, 0);
+        column::resize(&mut self.stamps, len, 0);
     }
 
     fn clear(&mut self, id: u32) {
@@ -71,11 +73,13 @@ impl Values for Groups {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.aggregates.memory_bytes() + self.rows.capacity() * size_of::<i64>()
+        self.aggregates.memory_bytes()
+            + self.rows.capacity() * size_of::<i64>()
+            + self.stamps.capacity() * size_of::<u32>()
     }
 
-    fn heap_bytes(&self, id: u32) -> usize {
-        self.aggregates.heap_bytes(id)
+    fn heap_bytes(&self) -> usize {
+        self.aggregates.heap_bytes()
     }
 }
 
@@ -103,10 +107,10 @@ impl GroupAggregate {
                 Groups {
                     aggregates: Aggregates::new(calls, input, retracts)?,
                     rows: Vec::new(),
+                    stamps: Vec::new(),
                 },
                 state,
             ),
-            stamps: Vec::new(),
             stamp: 0,
             ids: Vec::new(),
             results: RowConverter::new(results)?,
@@ -121,15 +125,15 @@ impl GroupAggregate {
         let mut ids = std::mem::take(&mut self.ids);
         self.groups
             .upsert(&keys, now_ms, &mut ids, |id| new.push(id))?;
-        self.stamps.resize(self.groups.capacity(), self.stamp);
         self.stamp = self.stamp.wrapping_add(1);
+        let stamps = &mut self.groups.values_mut().stamps;
         let mut touched = Touched::default();
         for id in &new {
-            self.stamps[*id as usize] = self.stamp;
+            stamps[*id as usize] = self.stamp;
         }
         touched.new = new;
         for id in &ids {
-            let stamp = &mut self.stamps[*id as usize];
+            let stamp = &mut stamps[*id as usize];
             if *stamp != self.stamp {
                 *stamp = self.stamp;
                 touched.old.push(*id);
@@ -154,7 +158,9 @@ impl GroupAggregate {
 
     /// The changes of the touched groups: results `before` of the old ones against what they are now.
     fn changes(&self, touched: &Touched, before: &[ArrayRef]) -> Result<Changes> {
-        let Groups { aggregates, rows } = self.groups.values();
+        let Groups {
+            aggregates, rows, ..
+        } = self.groups.values();
         let after = aggregates.evaluate(&touched.old)?;
         let rows_before = self.results.convert_columns(before)?;
         let rows_after = self.results.convert_columns(&after)?;

@@ -7,7 +7,8 @@ use crate::checkpoint::entry::{Entry, KeyGroupDelta};
 use crate::error::{Error, Result};
 use crate::operator::Operator;
 use crate::state::codec::Reader;
-use crate::state::{Deltas, ExportVisit};
+use crate::state::{Deltas, ExportVisit, StateTable};
+use crate::time::EpochMillis;
 
 /// The bit of a table's number that says how its values are stored and not which table it is.
 const TABLE_NUMBER: u8 = 0x7f;
@@ -104,26 +105,89 @@ pub fn export(operator: &mut dyn Operator, visit: &mut ExportVisit<'_>) -> Resul
     outcome
 }
 
-/// Moves cold keys out of memory, as [`crate::state::StateTable::make_room`] for every table.
+/// Takes what the next snapshot begins with, which was moved out of memory before its barrier.
+pub fn take_begun(operator: &mut dyn Operator) -> Vec<KeyGroupDelta> {
+    let mut deltas = Deltas::default();
+    operator.visit_state(&mut |table| table.take_begun(&mut deltas));
+    deltas.into_groups()
+}
+
+/// Moves cold keys out of memory so that no table grows with the next batches.
 ///
 /// # Errors
 /// `Unavailable` when the device refuses.
-pub fn make_room(operator: &mut dyn Operator, rows: usize, table_bytes: usize) -> Result<()> {
+pub fn make_room(operator: &mut dyn Operator) -> Result<()> {
+    try_visit(operator, &mut |table| table.make_room())
+}
+
+/// Moves cold keys out of memory, of the largest table first, until all of them take about `limit_bytes`.
+///
+/// # Errors
+/// `Unavailable` when the device refuses.
+pub fn shrink(operator: &mut dyn Operator, limit_bytes: usize) -> Result<()> {
+    let mut sizes = Vec::new();
+    operator.visit_state(&mut |table| sizes.push((table.memory_bytes(), table.number())));
+    sizes.sort_unstable_by(|a, b| b.cmp(a));
+    let total: usize = sizes.iter().map(|(bytes, _)| bytes).sum();
+    let mut excess = total.saturating_sub(limit_bytes);
+    for (bytes, number) in sizes {
+        if excess == 0 {
+            break;
+        }
+        try_visit(operator, &mut |table| {
+            if table.number() == number {
+                table.shrink(bytes.saturating_sub(excess))?;
+                excess = excess.saturating_sub(bytes.saturating_sub(table.memory_bytes()));
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// Forgets some keys that were not written for the TTL.
+///
+/// # Errors
+/// `Unavailable` when the device refuses.
+pub fn expire(operator: &mut dyn Operator, now_ms: EpochMillis) -> Result<()> {
+    try_visit(operator, &mut |table| table.expire(now_ms))
+}
+
+/// Shows every table until one fails.
+fn try_visit(
+    operator: &mut dyn Operator,
+    visit: &mut dyn FnMut(&mut dyn StateTable) -> Result<()>,
+) -> Result<()> {
     let mut outcome = Ok(());
     operator.visit_state(&mut |table| {
         if outcome.is_ok() {
-            outcome = table.make_room(rows, table_bytes);
+            outcome = visit(table);
         }
     });
     outcome
 }
 
-/// Memory held and keys held by all tables.
-pub fn measure(operator: &mut dyn Operator) -> (usize, usize) {
-    let (mut bytes, mut keys) = (0, 0);
+/// What the tables of an operator hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Size {
+    /// Memory, bytes.
+    pub bytes: usize,
+    /// Keys, those on disk included.
+    pub keys: usize,
+    /// Memory of what the next snapshot begins with, bytes.
+    pub begun_bytes: usize,
+    /// What the table that grows next is going to take, if one soon does, bytes.
+    pub growth_bytes: usize,
+}
+
+/// What all tables hold.
+pub fn measure(operator: &mut dyn Operator) -> Size {
+    let mut size = Size::default();
     operator.visit_state(&mut |table| {
-        bytes += table.memory_bytes();
-        keys += table.keys();
+        size.bytes += table.memory_bytes();
+        size.keys += table.keys();
+        size.begun_bytes += table.begun_bytes();
+        size.growth_bytes = size.growth_bytes.max(table.growth_bytes());
     });
-    (bytes, keys)
+    size
 }

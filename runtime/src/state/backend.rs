@@ -5,6 +5,7 @@
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions};
@@ -50,11 +51,17 @@ pub trait SpillSpace: Send + Sync + Debug {
     fn open(&self, name: &str) -> Result<Box<dyn StateBackend>>;
 }
 
-/// Bytes of the block cache of a slot's spilled state: counted as overhead of the process, not of the slot (guess, unmeasured).
-const CACHE_BYTES: u64 = 64 << 20;
+/// Largest block cache of a slot's spilled state, bytes (guess, unmeasured: the files are in the system's cache as well).
+const CACHE_BYTES_MAX: u64 = 64 << 20;
 
-/// Bytes of a table's write buffer (guess: several flushes a second at most when spilling at full speed).
-const WRITE_BUFFER_BYTES: u64 = 16 << 20;
+/// Largest write buffer of a table, bytes (guess: several flushes a second at most when spilling at full speed).
+const WRITE_BUFFER_BYTES_MAX: u64 = 16 << 20;
+
+/// Share of a slot's memory that the cache of its spilled state may take, and the write buffer of each table (guess, unmeasured).
+const BUFFER_SHARE: u64 = 32;
+
+/// Write buffers of a table: one is filled while another one is written to its file (guess, unmeasured).
+const WRITE_BUFFERS: usize = 2;
 
 /// Bytes of the journal of a slot's spilled state, which is never read (fjall's least).
 const JOURNAL_BYTES: u64 = 64 << 20;
@@ -63,8 +70,14 @@ const JOURNAL_BYTES: u64 = 64 << 20;
 pub struct FjallSpace {
     /// The directory.
     dir: PathBuf,
+    /// Bytes of the block cache.
+    cache_bytes: u64,
+    /// Bytes of a table's write buffer.
+    write_buffer_bytes: u64,
     /// Opened with the first table.
     database: Mutex<Option<Database>>,
+    /// Memory taken, bytes.
+    memory_bytes: AtomicUsize,
 }
 
 impl Debug for FjallSpace {
@@ -76,12 +89,27 @@ impl Debug for FjallSpace {
 }
 
 impl FjallSpace {
-    /// A space in a directory that this slot alone uses. Nothing is touched until something is spilled.
-    pub fn new(dir: PathBuf) -> Arc<Self> {
+    /// A space in a directory that this slot alone uses, of a slot with this much memory. Nothing is touched until something is
+    /// spilled.
+    pub fn new(dir: PathBuf, slot_bytes: usize) -> Arc<Self> {
+        let share_bytes = slot_bytes as u64 / BUFFER_SHARE;
         Arc::new(Self {
             dir,
+            cache_bytes: share_bytes.clamp(1 << 20, CACHE_BYTES_MAX),
+            write_buffer_bytes: share_bytes.clamp(1 << 20, WRITE_BUFFER_BYTES_MAX),
             database: Mutex::new(None),
+            memory_bytes: AtomicUsize::new(0),
         })
+    }
+
+    /// Memory that cache and write buffers take, bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.memory_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Counts memory that is taken from now on.
+    fn count(&self, bytes: usize) {
+        self.memory_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// The database, opened if needed.
@@ -98,7 +126,7 @@ impl FjallSpace {
         }
         std::fs::create_dir_all(&self.dir).map_err(|error| refused(&self.dir, &error))?;
         let opened = Database::builder(&self.dir)
-            .cache_size(CACHE_BYTES)
+            .cache_size(self.cache_bytes)
             .max_journaling_size(JOURNAL_BYTES)
             .manual_journal_persist(true)
             .worker_threads(1)
@@ -106,6 +134,7 @@ impl FjallSpace {
             .open()
             .map_err(|error| refused(&self.dir, &error))?;
         tracing::info!(directory = %self.dir.display(), "state is larger than its memory and spills");
+        self.count(to_usize(self.cache_bytes));
         Ok(database.insert(opened).clone())
     }
 }
@@ -114,13 +143,14 @@ impl SpillSpace for FjallSpace {
     fn open(&self, name: &str) -> Result<Box<dyn StateBackend>> {
         let options = || {
             KeyspaceCreateOptions::default()
-                .max_memtable_size(WRITE_BUFFER_BYTES)
+                .max_memtable_size(self.write_buffer_bytes)
                 .manual_journal_persist(true)
         };
         let keyspace = self
             .database()?
             .keyspace(name, options)
             .map_err(|error| refused(&self.dir, &error))?;
+        self.count(to_usize(self.write_buffer_bytes) * WRITE_BUFFERS);
         Ok(Box::new(FjallBackend {
             dir: self.dir.clone(),
             keyspace,
@@ -174,6 +204,11 @@ impl StateBackend for FjallBackend {
         }
         Ok(())
     }
+}
+
+/// Bytes that fit into memory.
+fn to_usize(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 /// The error for a device that refuses.

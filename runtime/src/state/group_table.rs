@@ -158,6 +158,40 @@ impl GroupTable {
             .map(|(id, _)| id)
     }
 
+    /// Gives the keys of ids from `len` on smaller ids, and gives back the memory of what is behind them; there are `len` keys at
+    /// most. Where each of those keys was and is.
+    pub fn compact_ids(&mut self, len: usize) -> Vec<(u32, u32)> {
+        let end = u32::try_from(len).unwrap_or(u32::MAX);
+        let mut free: Vec<u32> = (0..end).filter(|id| !self.holds(*id)).collect();
+        let mut moved = Vec::new();
+        let beyond: Vec<u32> = self.ids_from(end).collect();
+        for from in beyond {
+            let Some(to) = free.pop() else {
+                break;
+            };
+            let hash = self.hashes[from as usize];
+            if let Some(id) = self.ids.find_mut(table_hash(hash), |id| *id == from) {
+                *id = to;
+            }
+            self.places[to as usize] = self.places[from as usize];
+            self.hashes[to as usize] = hash;
+            moved.push((from, to));
+        }
+        self.places.truncate(len);
+        self.places.shrink_to_fit();
+        self.hashes.truncate(len);
+        self.hashes.shrink_to_fit();
+        self.free = free
+            .into_iter()
+            .filter(|id| (*id as usize) < self.places.len())
+            .collect();
+        let hashes = &self.hashes;
+        self.ids
+            .shrink_to_fit(|id| table_hash(hashes[*id as usize]));
+        self.compact_keys();
+        moved
+    }
+
     /// Memory held, in bytes.
     pub fn memory_bytes(&self) -> usize {
         self.ids.allocation_size()
@@ -172,6 +206,11 @@ impl GroupTable {
         if self.waste_bytes < COMPACT_WASTE_BYTES_MIN || self.waste_bytes * 2 < self.arena.len() {
             return;
         }
+        self.compact_keys();
+    }
+
+    /// Copies the keys in use together.
+    fn compact_keys(&mut self) {
         let mut arena = Vec::with_capacity(self.arena.len() - self.waste_bytes);
         for place in self.places.iter_mut().filter(|place| place.len != REMOVED) {
             let key = &self.arena[place.start..place.start + place.len as usize];

@@ -11,14 +11,16 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::checkpoint::entry::{Entry, Place};
 use crate::error::{Error, Result};
+use crate::operator::EMIT_ROWS_MAX;
 use crate::state::backend::{SpillSpace, StateBackend};
 use crate::state::codec::{Reader, Writer};
+use crate::state::column;
 use crate::state::delta::Deltas;
 use crate::state::group_table::GroupTable;
 
 /// Values by group id, in whatever form is fastest to work on.
 pub trait Values: Send + std::fmt::Debug {
-    /// Makes room for `len` ids; new ones are empty.
+    /// Has as many ids as `len`: new ones are empty, and those past it, which are empty, give back their memory.
     fn resize(&mut self, len: usize);
 
     /// Empties an id.
@@ -36,9 +38,8 @@ pub trait Values: Send + std::fmt::Debug {
     /// Memory held, in bytes. Called about once per batch, so it does not walk over ids.
     fn memory_bytes(&self) -> usize;
 
-    /// Memory that clearing an id gives back at once, in bytes; columns of fixed width give nothing back.
-    fn heap_bytes(&self, id: u32) -> usize {
-        let _ = id;
+    /// Memory of values apart from their columns, in bytes: it does not double when columns do.
+    fn heap_bytes(&self) -> usize {
         0
     }
 }
@@ -108,6 +109,13 @@ const NEW: u8 = 8;
 /// An older value is in the backend.
 const STALE: u8 = 16;
 
+/// Share of a table's ids that is free after cold keys were moved out of memory, so that the search for them is worth it (guess,
+/// unmeasured).
+const ROOM_SHARE: usize = 8;
+
+/// Rounds of moving keys out and looking what that has given back, as keys differ in size; each round comes closer (guess).
+const SHRINK_ROUNDS_MAX: usize = 4;
+
 /// Set in the number of a table whose values begin with the time of their last change.
 const HAS_TIME: u8 = 0x80;
 
@@ -169,6 +177,16 @@ impl Common {
     /// Memory of the snapshot, in bytes.
     pub(super) fn snapshot_bytes(&self) -> usize {
         self.running.memory_bytes()
+    }
+
+    /// Memory of what the next snapshot begins with, in bytes.
+    pub(super) fn begun_bytes(&self) -> usize {
+        self.next.memory_bytes()
+    }
+
+    /// Takes what the next snapshot begins with.
+    pub(super) fn take_begun(&mut self, out: &mut Deltas) {
+        self.next.append_to(out);
     }
 
     /// Takes what was written of the snapshot.
@@ -362,14 +380,14 @@ impl<V: Values> Keyed<V> {
         }
         let (id, is_new) = self.groups.id_of(key, hash)?;
         if is_new {
-            self.make_room(common);
+            self.extend(common);
             self.flags[id as usize] = NEW;
         }
         Ok((id, is_new))
     }
 
     /// Makes room for every id.
-    fn make_room(&mut self, common: &Common) {
+    fn extend(&mut self, common: &Common) {
         let capacity = self.groups.capacity();
         if self.flags.len() < capacity {
             self.flags.resize(capacity, 0);
@@ -390,7 +408,7 @@ impl<V: Values> Keyed<V> {
             return Ok(None);
         };
         let (id, _) = self.groups.id_of(key, hash)?;
-        self.make_room(common);
+        self.extend(common);
         self.read(id, &value, common.table)?;
         self.flags[id as usize] = STALE;
         self.spilled -= 1;
@@ -432,9 +450,20 @@ impl<V: Values> Keyed<V> {
             self.log_put(common, id, Log::Running);
         }
         if flags & DIRTY == 0 {
-            self.dirty.push(id);
+            self.push_dirty(id);
         }
         self.flags[id as usize] = (flags & !FROZEN) | DIRTY | SEEN;
+    }
+
+    /// Lists a dirty id. Ids that were forgotten and given to other keys are in the list twice, until it is twice as long as needed.
+    fn push_dirty(&mut self, id: u32) {
+        if self.dirty.len() >= self.flags.len().saturating_mul(2) {
+            self.dirty.sort_unstable();
+            self.dirty.dedup();
+            let flags = &self.flags;
+            self.dirty.retain(|id| flags[*id as usize] & DIRTY != 0);
+        }
+        self.dirty.push(id);
     }
 
     /// Writes the present value of an id into a snapshot.
@@ -580,18 +609,13 @@ impl<V: Values> Keyed<V> {
         })
     }
 
-    /// Moves cold keys to the backend: at most `count`, or until `heap_bytes` are given back. Keys that were looked at since the
-    /// last call are passed over once (clock algorithm). Returns how many were moved.
-    pub(super) fn evict(
-        &mut self,
-        common: &mut Common,
-        count: usize,
-        heap_bytes: usize,
-    ) -> Result<usize> {
+    /// Moves at most `count` cold keys to the backend. Keys that were looked at since the last call are passed over once (clock
+    /// algorithm).
+    pub(super) fn evict(&mut self, common: &mut Common, count: usize) -> Result<()> {
         let capacity = u32::try_from(self.groups.capacity()).unwrap_or(u32::MAX);
-        let (mut moved, mut freed) = (0, 0);
+        let mut moved = 0;
         for _ in 0..u64::from(capacity) * 2 {
-            if moved >= count || (heap_bytes > 0 && freed >= heap_bytes) {
+            if moved >= count {
                 break;
             }
             let id = self.hand;
@@ -603,11 +627,10 @@ impl<V: Values> Keyed<V> {
                 self.flags[id as usize] &= !SEEN;
                 continue;
             }
-            freed += self.values.heap_bytes(id) + self.groups.key(id).len();
             self.spill(common, id)?;
             moved += 1;
         }
-        Ok(moved)
+        Ok(())
     }
 
     /// Moves one key to the backend.
@@ -635,6 +658,86 @@ impl<V: Values> Keyed<V> {
         self.forget(id);
         self.spilled += 1;
         Ok(())
+    }
+
+    /// Moves cold keys to the backend until about `limit_bytes` are held, and gives back their memory. Ids change.
+    pub(super) fn shrink(&mut self, common: &mut Common, limit_bytes: usize) -> Result<()> {
+        if self.room() > self.room_wanted() && self.memory_bytes() > limit_bytes {
+            self.compact(common)?;
+        }
+        for _ in 0..SHRINK_ROUNDS_MAX {
+            let (bytes, held) = (self.memory_bytes(), self.held());
+            if bytes <= limit_bytes || held == 0 {
+                break;
+            }
+            // Spare ids take their share as well.
+            let keep = (held as u128 * limit_bytes as u128 / bytes as u128) as usize;
+            let keep = keep - keep / ROOM_SHARE;
+            self.evict(common, (held - keep).max(1))?;
+            self.compact(common)?;
+        }
+        Ok(())
+    }
+
+    /// Gives keys smaller ids, so that the memory behind them can be given back. Some ids stay free.
+    fn compact(&mut self, common: &mut Common) -> Result<()> {
+        let held = self.held();
+        let len = (held + held / ROOM_SHARE).min(self.capacity());
+        let mut stored = std::mem::take(&mut common.scratch);
+        for (from, to) in self.groups.compact_ids(len) {
+            stored.clear();
+            self.write(from, &mut stored);
+            self.values.clear(from);
+            self.read(to, &stored, common.table)?;
+            let flags = std::mem::take(&mut self.flags[from as usize]);
+            self.flags[to as usize] = flags;
+            if flags & DIRTY != 0 {
+                self.dirty.push(to);
+            }
+            if flags & FROZEN != 0 {
+                self.frozen.push(to);
+            }
+        }
+        common.scratch = stored;
+        for list in [&mut self.dirty, &mut self.frozen] {
+            list.retain(|id| (*id as usize) < len);
+            list.shrink_to_fit();
+        }
+        column::resize(&mut self.flags, len, 0);
+        self.values.resize(len);
+        if common.config.ttl_ms.is_some() {
+            column::resize(&mut self.written_ms, len, 0);
+        }
+        self.hand = if (self.hand as usize) < len {
+            self.hand
+        } else {
+            0
+        };
+        Ok(())
+    }
+
+    /// Makes room for the keys of some batches by moving cold keys to the backend.
+    pub(super) fn make_room(&mut self, common: &mut Common) -> Result<()> {
+        let wanted = self.room_wanted();
+        if self.room() < wanted {
+            // More than is needed at once, so that the search for cold keys is worth it.
+            self.evict(common, wanted.max(self.held() / ROOM_SHARE))?;
+        }
+        Ok(())
+    }
+
+    /// What this is going to take when it grows, if it soon does: columns double when they are full.
+    pub(super) fn growth_bytes(&self) -> usize {
+        if self.room() < self.room_wanted() {
+            self.memory_bytes() - self.values.heap_bytes()
+        } else {
+            0
+        }
+    }
+
+    /// Keys that should fit in without growing.
+    fn room_wanted(&self) -> usize {
+        (self.held() / ROOM_SHARE / 2).min(EMIT_ROWS_MAX)
     }
 
     /// Forgets keys of the next `limit` ids that were not written for the TTL; spilled ones are found when they are looked up.
@@ -699,7 +802,7 @@ impl<V: Values> Keyed<V> {
             let hash = hash_in(key, key_group, common.config.key_groups);
             let (id, is_new) = self.groups.id_of(key, hash)?;
             if is_new {
-                self.make_room(common);
+                self.extend(common);
                 self.read(id, &value, common.table)?;
                 self.flags[id as usize] = STALE;
             }

@@ -5,6 +5,7 @@
 
 mod backend;
 pub mod codec;
+pub mod column;
 mod delta;
 pub mod group_table;
 pub mod key;

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::state::EncodedKeys;
 use crate::state::delta::Deltas;
 use crate::state::keyed::{Common, ExportVisit, Keyed, StateConfig, Values};
-use crate::state::table::{StateTable, make_room};
+use crate::state::table::StateTable;
 
 /// Makes the values of a namespace that is opened.
 pub type MakeValues<V> = Box<dyn Fn() -> Result<V> + Send>;
@@ -194,16 +194,43 @@ impl<V: Values> StateTable for Slices<V> {
             .try_for_each(|keyed| keyed.export(&self.common, visit))
     }
 
-    /// The latest namespaces, which are needed last, spill first.
-    fn make_room(&mut self, rows: usize, limit_bytes: usize) -> Result<()> {
-        let bytes = self.memory_bytes();
-        if bytes.saturating_mul(2) <= limit_bytes {
+    fn begun_bytes(&self) -> usize {
+        self.common.begun_bytes()
+    }
+
+    fn take_begun(&mut self, out: &mut Deltas) {
+        self.common.take_begun(out);
+    }
+
+    /// One namespace grows at a time as a rule: that of the present.
+    fn growth_bytes(&self) -> usize {
+        let parts = self.open.values();
+        parts.map(Keyed::growth_bytes).max().unwrap_or(0)
+    }
+
+    fn make_room(&mut self) -> Result<()> {
+        if !self.common.may_spill() {
             return Ok(());
         }
-        self.open
-            .values_mut()
-            .rev()
-            .try_for_each(|keyed| make_room(keyed, &mut self.common, rows, (bytes, limit_bytes)))
+        let mut parts = self.open.values_mut();
+        parts.try_for_each(|keyed| keyed.make_room(&mut self.common))
+    }
+
+    /// The latest namespaces, which are needed last, spill first.
+    fn shrink(&mut self, limit_bytes: usize) -> Result<()> {
+        if !self.common.may_spill() {
+            return Ok(());
+        }
+        let mut excess = self.memory_bytes().saturating_sub(limit_bytes);
+        for keyed in self.open.values_mut().rev() {
+            if excess == 0 {
+                break;
+            }
+            let before = keyed.memory_bytes();
+            keyed.shrink(&mut self.common, before.saturating_sub(excess))?;
+            excess = excess.saturating_sub(before.saturating_sub(keyed.memory_bytes()));
+        }
+        Ok(())
     }
 
     fn expire(&mut self, _now_ms: i64) -> Result<()> {

@@ -44,11 +44,27 @@ pub trait StateTable: Debug {
     /// What `visit` returns; `Unavailable` when spilled state cannot be read.
     fn export(&self, visit: &mut ExportVisit<'_>) -> Result<()>;
 
-    /// Moves cold keys out of memory when `rows` more keys would take the table past `limit_bytes`, or it is past it.
+    /// Memory of what the next snapshot begins with, as it was moved out of memory before its barrier, in bytes.
+    fn begun_bytes(&self) -> usize;
+
+    /// Takes what the next snapshot begins with. Only while no snapshot of the job is being written, since it is newer than that.
+    fn take_begun(&mut self, out: &mut Deltas);
+
+    /// Memory that the table is going to take when it grows, if the next batches may make it grow; else 0.
+    fn growth_bytes(&self) -> usize;
+
+    /// Moves cold keys out of memory so that the next batches do not make it grow. Nothing without a place for them.
     ///
     /// # Errors
     /// `Unavailable` when the device refuses.
-    fn make_room(&mut self, rows: usize, limit_bytes: usize) -> Result<()>;
+    fn make_room(&mut self) -> Result<()>;
+
+    /// Moves cold keys out of memory until it takes about `limit_bytes`, and gives back what they took. Ids change, so the operator
+    /// holds none. Nothing without a place for them.
+    ///
+    /// # Errors
+    /// `Unavailable` when the device refuses.
+    fn shrink(&mut self, limit_bytes: usize) -> Result<()>;
 
     /// Forgets some keys that were not written for the TTL.
     ///
@@ -65,9 +81,6 @@ pub trait StateTable: Debug {
 
 /// Ids looked at per batch for expired keys: a table of a million keys is passed every few hundred batches (guess, unmeasured).
 pub(super) const EXPIRE_IDS: u32 = 4096;
-
-/// Share of a full table that is moved out of memory at once, so that the search for cold keys is worth it (guess, unmeasured).
-const EVICT_SHARE: usize = 8;
 
 /// A table of keys and values.
 ///
@@ -176,29 +189,6 @@ impl<V: Values> KeyedTable<V> {
     }
 }
 
-/// Keeps one part of a table within memory.
-pub(super) fn make_room<V: Values>(
-    keyed: &mut Keyed<V>,
-    common: &mut Common,
-    rows: usize,
-    (bytes, limit_bytes): (usize, usize),
-) -> Result<()> {
-    if !common.may_spill() {
-        return Ok(());
-    }
-    let held = keyed.held();
-    let free = keyed.room();
-    // Columns double when they are full, so a full table of half of the limit does not grow any more.
-    let would_grow = free < rows && bytes.saturating_mul(2) > limit_bytes;
-    if would_grow {
-        keyed.evict(common, rows.max(held / EVICT_SHARE), 0)?;
-    } else if bytes > limit_bytes {
-        let excess = bytes - limit_bytes + limit_bytes / EVICT_SHARE;
-        keyed.evict(common, held / EVICT_SHARE, excess)?;
-    }
-    Ok(())
-}
-
 impl<V: Values> StateTable for KeyedTable<V> {
     fn number(&self) -> u8 {
         self.common.table()
@@ -232,14 +222,31 @@ impl<V: Values> StateTable for KeyedTable<V> {
         self.keyed.export(&self.common, visit)
     }
 
-    fn make_room(&mut self, rows: usize, limit_bytes: usize) -> Result<()> {
-        let bytes = self.memory_bytes();
-        make_room(
-            &mut self.keyed,
-            &mut self.common,
-            rows,
-            (bytes, limit_bytes),
-        )
+    fn begun_bytes(&self) -> usize {
+        self.common.begun_bytes()
+    }
+
+    fn take_begun(&mut self, out: &mut Deltas) {
+        self.common.take_begun(out);
+    }
+
+    fn growth_bytes(&self) -> usize {
+        self.keyed.growth_bytes()
+    }
+
+    fn make_room(&mut self) -> Result<()> {
+        if self.common.may_spill() {
+            self.keyed.make_room(&mut self.common)?;
+        }
+        Ok(())
+    }
+
+    fn shrink(&mut self, limit_bytes: usize) -> Result<()> {
+        if self.common.may_spill() {
+            let limit_bytes = limit_bytes.saturating_sub(self.common.memory_bytes());
+            self.keyed.shrink(&mut self.common, limit_bytes)?;
+        }
+        Ok(())
     }
 
     fn expire(&mut self, now_ms: i64) -> Result<()> {

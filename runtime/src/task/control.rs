@@ -24,30 +24,55 @@ pub(super) struct Control {
     cancel: AtomicBool,
     /// Bytes of snapshots that were handed out and are not stored yet.
     snapshot_bytes: AtomicUsize,
+    /// Bytes of them above which no more are handed out.
+    snapshot_bytes_max: usize,
+    /// The newest epoch that is complete and committed.
+    settled_epoch: AtomicU64,
 }
 
-/// Bytes of snapshots that wait for the store; slots hand out no more above it, so that a slow store does not fill memory (guess,
+/// Most bytes of snapshots that wait for the store; slots hand out no more above it, so that a slow store does not fill memory (guess,
 /// unmeasured).
 pub(super) const SNAPSHOT_BYTES_MAX: usize = 256 << 20;
+
+/// Share of the memory of all slots that snapshots that wait for the store may take (guess, unmeasured).
+const SNAPSHOT_SHARE: usize = 8;
 
 /// Bytes of a snapshot that are handed out at once: a good size for an object of a store (guess, unmeasured).
 pub(super) const SNAPSHOT_PART_BYTES: usize = 32 << 20;
 
 impl Control {
-    /// No requests; the first epoch is the one after `restored_epoch`.
-    pub(super) fn new(restored_epoch: u64) -> Self {
+    /// No requests to slots with this much memory together; the first epoch is the one after `restored_epoch`.
+    pub(super) fn new(restored_epoch: u64, slots_bytes: usize) -> Self {
         Self {
             epoch: AtomicU64::new(restored_epoch),
             last_epoch: AtomicU64::new(u64::MAX),
             drain: AtomicBool::new(false),
             cancel: AtomicBool::new(false),
             snapshot_bytes: AtomicUsize::new(0),
+            snapshot_bytes_max: SNAPSHOT_BYTES_MAX.min(slots_bytes / SNAPSHOT_SHARE),
+            settled_epoch: AtomicU64::new(restored_epoch),
         }
     }
 
     /// Whether a subtask may hand out more of its snapshot.
     pub(super) fn takes_snapshots(&self) -> bool {
-        self.snapshot_bytes.load(Ordering::Acquire) < SNAPSHOT_BYTES_MAX
+        self.snapshot_bytes() < self.snapshot_bytes_max
+    }
+
+    /// Bytes of snapshots that wait for the store.
+    pub(super) fn snapshot_bytes(&self) -> usize {
+        self.snapshot_bytes.load(Ordering::Acquire)
+    }
+
+    /// An epoch is complete and committed.
+    pub(super) fn settle(&self, epoch: u64) {
+        self.settled_epoch.store(epoch, Ordering::Release);
+    }
+
+    /// Whether a subtask that has joined `epoch` last may hand out what belongs to the next one: not before the checkpoint of
+    /// `epoch` is complete, which would take it for its own.
+    pub(super) fn takes_begun(&self, epoch: u64) -> bool {
+        self.takes_snapshots() && self.settled_epoch.load(Ordering::Acquire) >= epoch
     }
 
     /// A part of a snapshot is on its way.

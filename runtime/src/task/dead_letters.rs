@@ -52,6 +52,14 @@ impl DeadLetters {
         }
     }
 
+    /// Memory of what waits to be written, in bytes.
+    pub(super) fn memory_bytes(&self) -> usize {
+        match self {
+            Self::Fail | Self::Ignore => 0,
+            Self::Log { writer, .. } => writer.memory_bytes(),
+        }
+    }
+
     /// Deals with records that did not decode; how many went to the error table.
     ///
     /// # Errors

@@ -39,9 +39,11 @@ use crate::task::exchange::Queue;
 use crate::task::gate::Gate;
 use crate::task::history::{PublishingSinks, damaged_committed};
 use crate::task::job::DeliveryGuarantee;
+use crate::task::memory::{Held, Relief, SlotMemory, relief};
 use crate::task::record_decoder::RecordDecoder;
 use crate::task::record_writer::RecordWriter;
 use crate::task::sink::{SinkTask, Writer};
+use crate::task::slot::SlotBudget;
 use crate::task::source::{SourceParts, SourceTask};
 use crate::task::subtask::{Output, Route, StateMemory, Subtask, Transform, TransformParts};
 use crate::task::values::ValuesReader;
@@ -62,6 +64,8 @@ pub(super) type SlotSubtasks = Vec<(String, Box<dyn Subtask>)>;
 pub(super) struct Deployment {
     /// Subtasks of each slot.
     pub(super) slots: Vec<SlotSubtasks>,
+    /// Memory of each slot.
+    pub(super) budgets: Vec<SlotBudget>,
     /// Counters of the operators.
     pub(super) operators: Vec<OperatorMetrics>,
     /// The results of a foreground statement.
@@ -130,6 +134,10 @@ pub(super) struct Deployer<'a> {
     transactions: Option<Transactions>,
     /// Where the state of each slot goes that does not fit into memory; empty when it stays in memory.
     spill_spaces: Vec<Arc<FjallSpace>>,
+    /// Memory of each slot.
+    memories: Vec<SlotMemory>,
+    /// State that was loaded for each slot so far, bytes.
+    loaded_bytes: Vec<usize>,
     /// The results of a foreground statement.
     results: Option<Arc<Results>>,
 }
@@ -174,6 +182,14 @@ impl<'a> Deployer<'a> {
             .iter()
             .map(|vertex| types_of(&vertex.node.schema))
             .collect();
+        let memories: Vec<SlotMemory> = wakers
+            .iter()
+            .map(|waker| {
+                environment
+                    .memory
+                    .register(spec.config.slot_memory_bytes, waker)
+            })
+            .collect();
         let mut deployer = Self {
             spec,
             environment,
@@ -186,11 +202,14 @@ impl<'a> Deployer<'a> {
             error_sinks: HashMap::new(),
             transactions: None,
             spill_spaces: spec.config.spill_dir.as_ref().map_or_else(Vec::new, |dir| {
-                let spaces = 0..spec.parallelism;
-                spaces
-                    .map(|slot| FjallSpace::new(dir.join(format!("{}-{slot}", generation.number))))
-                    .collect()
+                let spaces = memories.iter().enumerate().map(|(slot, memory)| {
+                    let dir = dir.join(format!("{}-{slot}", generation.number));
+                    FjallSpace::new(dir, memory.cap_bytes())
+                });
+                spaces.collect()
             }),
+            memories,
+            loaded_bytes: vec![0; spec.parallelism],
             results: generation.results.clone(),
         };
         for index in 0..deployer.graph.vertices.len() {
@@ -305,8 +324,17 @@ impl<'a> Deployer<'a> {
                 subtasks: metrics,
             });
         }
+        let slots_count = self.spec.parallelism;
+        let mut spill_spaces = self.spill_spaces.into_iter();
+        let budgets = self.memories.into_iter().map(|memory| SlotBudget {
+            memory,
+            spill: spill_spaces.next(),
+            held: Vec::new(),
+            slots_count,
+        });
         Ok(Deployment {
             slots,
+            budgets: budgets.collect(),
             operators,
             results: self.results,
         })
@@ -412,8 +440,7 @@ impl<'a> Deployer<'a> {
                     operator,
                     output: self.output(place, vertex, &metrics)?,
                     memory: StateMemory {
-                        table_bytes: (!self.spill_spaces.is_empty())
-                            .then(|| self.table_memory_bytes()),
+                        part_bytes: self.memories[place.subtask].snapshot_part_bytes(),
                         expires: self.spec.config.state_ttl.is_some(),
                     },
                     clock: self.environment.clock.clone(),
@@ -630,22 +657,6 @@ impl<'a> Deployer<'a> {
         }
     }
 
-    /// Memory that each table of state may take.
-    fn table_memory_bytes(&self) -> usize {
-        let tables = |vertex: &Vertex| match vertex.node.operator {
-            Operator::Join { .. } => 2,
-            Operator::GroupAggregate { .. } | Operator::WindowAggregate { .. } => 1,
-            Operator::TableSourceScan(_)
-            | Operator::Values { .. }
-            | Operator::Calc { .. }
-            | Operator::WindowTableFunction(_)
-            | Operator::Union
-            | Operator::Sink(_) => 0,
-        };
-        let count: usize = self.graph.vertices.iter().map(tables).sum();
-        self.spec.config.state_memory_bytes / count.max(1)
-    }
-
     /// The operators of a vertex between source and sink, one per subtask, with the state that each owns.
     fn transforms(
         &mut self,
@@ -673,7 +684,12 @@ impl<'a> Deployer<'a> {
             .inputs
             .iter()
             .any(|input| input.exchange == Exchange::Single);
-        let table_bytes = self.table_memory_bytes();
+        let limits: Vec<usize> = self
+            .memories
+            .iter()
+            .zip(&self.loaded_bytes)
+            .map(|(memory, loaded_bytes)| memory.cap_bytes().saturating_sub(*loaded_bytes))
+            .collect();
         let mut load = |key_group: u32, entry: Entry<'_>| -> Result<()> {
             let owner = if is_single {
                 0
@@ -684,7 +700,7 @@ impl<'a> Deployer<'a> {
             snapshot::load(operator, key_group, &entry)?;
             entries[owner] += 1;
             if entries[owner].is_multiple_of(LOAD_ENTRIES) {
-                snapshot::make_room(operator, LOAD_ENTRIES, table_bytes)?;
+                keep_within(operator, limits[owner])?;
             }
             Ok(())
         };
@@ -709,6 +725,9 @@ impl<'a> Deployer<'a> {
                     })?;
                 }
             }
+        }
+        for (loaded_bytes, operator) in self.loaded_bytes.iter_mut().zip(&mut operators) {
+            *loaded_bytes += snapshot::measure(&mut **operator).bytes;
         }
         Ok(operators)
     }
@@ -800,6 +819,21 @@ impl<'a> Deployer<'a> {
             waker: self.wakers[place.subtask].clone(),
             clock: self.environment.clock.clone(),
         }
+    }
+}
+
+/// Makes an operator that is being loaded give way when it takes more memory than is left for it.
+fn keep_within(operator: &mut dyn crate::operator::Operator, limit_bytes: usize) -> Result<()> {
+    let size = snapshot::measure(operator);
+    let held = Held {
+        bytes: size.bytes,
+        state_bytes: size.bytes,
+        growth_bytes: size.growth_bytes,
+    };
+    match relief(&[held], 0, limit_bytes) {
+        Some((_, Relief::MakeRoom)) => snapshot::make_room(operator),
+        Some((_, Relief::Shrink { limit_bytes })) => snapshot::shrink(operator, limit_bytes),
+        None => Ok(()),
     }
 }
 

@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::format::registry::SchemaRegistry;
 use crate::plan::{Column, ReadColumn};
 use crate::sql::catalog::{ObjectName, TableDef};
+use crate::task::memory::MemoryAccountant;
 use crate::task::record_writer::topic_of;
 use crate::time::SharedClock;
 
@@ -40,6 +41,8 @@ pub struct Environment {
     pub registry: Option<Arc<dyn SchemaRegistry>>,
     /// Error tables by name.
     pub error_tables: ErrorTables,
+    /// Memory of all slots of the process.
+    pub memory: Arc<MemoryAccountant>,
     /// A model that all Kafka tables live in.
     #[cfg(test)]
     pub(crate) model: Option<Arc<Connection>>,
@@ -75,6 +78,7 @@ impl Environment {
             kafka: None,
             registry: None,
             error_tables: Arc::new(move |_| Ok(error_table.clone())),
+            memory: MemoryAccountant::of_this_machine(),
             model: Some(model),
         }
     }

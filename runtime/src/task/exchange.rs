@@ -4,6 +4,7 @@
 //! consumer, keeps order, and is over its bound by at most what one step emits.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::batch::StreamElement;
@@ -14,6 +15,8 @@ use crate::task::Waker;
 pub(super) struct Queue {
     /// Elements and their bytes.
     inner: Mutex<Inner>,
+    /// Bytes of all elements, to be read without the lock.
+    bytes: AtomicUsize,
     /// Bytes from which on the producer must wait.
     capacity_bytes: usize,
     /// The producer's slot, when it is another one than the consumer's.
@@ -45,6 +48,7 @@ impl Queue {
         let waker = |waker: &Waker| (!same_slot).then(|| waker.clone());
         Arc::new(Self {
             inner: Mutex::default(),
+            bytes: AtomicUsize::new(0),
             capacity_bytes,
             producer: waker(producer),
             consumer: waker(consumer),
@@ -61,6 +65,11 @@ impl Queue {
         self.lock().bytes < self.capacity_bytes
     }
 
+    /// Bytes of all elements.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// Appends an element.
     pub(super) fn push(&self, element: StreamElement) {
         let bytes = ELEMENT_BYTES
@@ -71,6 +80,7 @@ impl Queue {
             };
         let mut inner = self.lock();
         inner.bytes += bytes;
+        self.bytes.store(inner.bytes, Ordering::Relaxed);
         inner.elements.push_back((element, bytes));
         drop(inner);
         if let Some(consumer) = &self.consumer {
@@ -84,6 +94,7 @@ impl Queue {
         let was_full = inner.bytes >= self.capacity_bytes;
         let (element, bytes) = inner.elements.pop_front()?;
         inner.bytes -= bytes;
+        self.bytes.store(inner.bytes, Ordering::Relaxed);
         let has_room = inner.bytes < self.capacity_bytes;
         drop(inner);
         if was_full

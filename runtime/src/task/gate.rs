@@ -95,6 +95,12 @@ impl Gate {
         }
     }
 
+    /// Bytes that wait in the channels.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let channels = self.channels.iter();
+        channels.map(|channel| channel.queue.memory_bytes()).sum()
+    }
+
     /// The next event, if there is one now.
     pub(super) fn poll(&mut self) -> Option<Event> {
         if let Some(event) = self.follow_up.take() {

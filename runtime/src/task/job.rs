@@ -72,6 +72,12 @@ pub enum DeliveryGuarantee {
     AtLeastOnce,
 }
 
+/// Most memory of a slot, bytes.
+///
+/// # Source
+/// Design section 3, "State".
+pub const SLOT_MEMORY_BYTES: usize = 4 << 30;
+
 /// Settings of a job.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobConfig {
@@ -91,8 +97,8 @@ pub struct JobConfig {
     pub delivery: DeliveryGuarantee,
     /// Time after which keys of state that were not written are forgotten; absent keeps them for ever.
     pub state_ttl: Option<Duration>,
-    /// Memory that the state of a slot may take; what is above it goes to disk. Shared evenly by the tables of state.
-    pub state_memory_bytes: usize,
+    /// Most memory that a slot may hold, less when the machine has less for each slot; of its state, what is above it goes to disk.
+    pub slot_memory_bytes: usize,
     /// Where state goes that is larger than that; absent keeps all of it in memory.
     pub spill_dir: Option<PathBuf>,
     /// Bytes from which on a queue between two subtasks holds its producer back.
@@ -108,7 +114,7 @@ pub struct JobConfig {
 impl Default for JobConfig {
     /// Ten seconds between checkpoints (design section 3), a whole core per slot, Confluent's idleness; four mebibytes a queue and
     /// 10,000 result rows are guesses, unmeasured. Ten minutes a checkpoint, no pause and no
-    /// gibibytes of state a slot are design section 3, "State".
+    /// tolerance are Flink's.
     fn default() -> Self {
         Self {
             checkpoint_interval: Duration::from_secs(10),
@@ -119,7 +125,7 @@ impl Default for JobConfig {
             compaction: CompactionLimits::default(),
             delivery: DeliveryGuarantee::default(),
             state_ttl: None,
-            state_memory_bytes: 4 << 30,
+            slot_memory_bytes: SLOT_MEMORY_BYTES,
             spill_dir: None,
             exchange_queue_bytes: 4 << 20,
             cfu_cpu_share: 1.0,
@@ -170,7 +176,7 @@ pub(super) struct Live {
 impl Default for Live {
     fn default() -> Self {
         Self {
-            control: Arc::new(Control::new(0)),
+            control: Arc::new(Control::new(0, 0)),
             wakers: Vec::new(),
             metrics: Arc::default(),
         }

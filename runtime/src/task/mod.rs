@@ -12,6 +12,7 @@ mod gate;
 mod history;
 mod job;
 mod layout;
+mod memory;
 mod record_decoder;
 mod record_writer;
 mod runner;
@@ -30,7 +31,10 @@ mod watermark;
 pub use control::Savepoint;
 pub use environment::{Environment, ErrorTables};
 pub use history::plan_hash;
-pub use job::{Checkpoints, DeliveryGuarantee, Job, JobConfig, JobEvent, JobSpec, StartFrom};
+pub use job::{
+    Checkpoints, DeliveryGuarantee, Job, JobConfig, JobEvent, JobSpec, SLOT_MEMORY_BYTES, StartFrom,
+};
+pub use memory::{HostFacts, MemoryAccountant, host_memory_bytes};
 pub use schemas::{TableSchema, table_schemas};
 pub use waker::{Waker, WakerSet};
 pub use watermark::IdleTimeout;

@@ -111,6 +111,11 @@ impl RecordWriter {
         &mut *self.writer
     }
 
+    /// Memory of what was written and is not safe yet, in bytes.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.writer.memory_bytes()
+    }
+
     /// Encodes and writes rows; the records and bytes written.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use crate::metering::SubtaskMetrics;
 use crate::plan::Column;
 use crate::task::control::Control;
 use crate::task::gate::{Event, Gate};
+use crate::task::memory::Held;
 use crate::task::record_writer::RecordWriter;
 use crate::task::subtask::{Progress, Subtask, acknowledge_finished};
 use crate::time::EpochMillis;
@@ -173,6 +174,17 @@ impl Subtask for SinkTask {
             Some(Event::Idle | Event::Active) => {}
         }
         Ok(Progress::Ready)
+    }
+
+    fn held(&self) -> Held {
+        let writer_bytes = match &self.writer {
+            Writer::Rows(writer) => writer.memory_bytes(),
+            Writer::Records(writer) => writer.memory_bytes(),
+        };
+        Held {
+            bytes: self.gate.memory_bytes() + writer_bytes,
+            ..Held::default()
+        }
     }
 
     fn state(&mut self) -> Result<SubtaskState> {

@@ -10,8 +10,10 @@ use crate::checkpoint::SubtaskState;
 use crate::checkpoint::entry::KeyGroupDelta;
 use crate::error::Result;
 use crate::metering::SlotMetrics;
+use crate::state::FjallSpace;
 use crate::task::Waker;
 use crate::task::control::{Control, Report};
+use crate::task::memory::{Held, SlotMemory, relief};
 use crate::task::subtask::{Progress, Subtask};
 use crate::time::SharedClock;
 
@@ -39,6 +41,21 @@ pub(super) struct Slot {
     pub(super) cpu_before_ns: u64,
     /// CPU time per wall time that may be used; 1.0 is a core.
     pub(super) cpu_share: f64,
+    /// Its memory, and where state goes that is more than that.
+    pub(super) memory: SlotBudget,
+}
+
+/// A slot's memory, and where state goes that is more than that.
+#[derive(Debug)]
+pub(super) struct SlotBudget {
+    /// What it may hold.
+    pub(super) memory: SlotMemory,
+    /// Where state goes; absent keeps all of it in memory.
+    pub(super) spill: Option<Arc<FjallSpace>>,
+    /// What each subtask holds, kept for its memory.
+    pub(super) held: Vec<Held>,
+    /// Slots of the job, which share the snapshots that wait for the store.
+    pub(super) slots_count: usize,
 }
 
 /// What a slot does next.
@@ -174,12 +191,46 @@ impl Slot {
                 self.control.request_cancel();
             }
         }
+        is_ready |= self.keep_within_memory()?;
         Ok(match (is_finished, is_ready, is_blocked) {
             (true, ..) => Next::End,
             (_, true, _) => Next::Step,
             (_, _, true) => Next::WaitForOutput,
             (_, _, false) => Next::WaitForInput(deadline),
         })
+    }
+}
+
+impl Slot {
+    /// Measures what the slot holds, and makes its largest holder give way when that is too much; whether memory was given back,
+    /// after which another look is worth it.
+    fn keep_within_memory(&mut self) -> Result<bool> {
+        let budget = &mut self.memory;
+        budget.held.clear();
+        let held = self.subtasks.iter().map(|(_, subtask)| subtask.held());
+        budget.held.extend(held);
+        let spill_bytes = budget
+            .spill
+            .as_ref()
+            .map_or(0, |spill| spill.memory_bytes());
+        let other_bytes = self.control.snapshot_bytes() / budget.slots_count + spill_bytes;
+        let held_bytes = budget.held.iter().map(|held| held.bytes).sum::<usize>() + other_bytes;
+        let cap_bytes = budget.memory.cap_bytes();
+        self.metrics.memory_bytes.set(held_bytes as u64);
+        self.metrics.memory_cap_bytes.set(cap_bytes as u64);
+        if budget.spill.is_none() {
+            return Ok(false);
+        }
+        let Some((vertex, relief)) = relief(&budget.held, other_bytes, cap_bytes) else {
+            return Ok(false);
+        };
+        let before = budget.held[vertex];
+        let (name, subtask) = &mut self.subtasks[vertex];
+        subtask
+            .give_way(relief)
+            .map_err(|error| error.context(&format!("operator {name}, subtask {}", self.index)))?;
+        let after = subtask.held();
+        Ok(after.bytes < before.bytes || after.growth_bytes < before.growth_bytes)
     }
 }
 

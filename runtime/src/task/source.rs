@@ -20,6 +20,7 @@ use crate::sql::eval::{EvalContext, Evaluator};
 use crate::sql::expr::Expr;
 use crate::task::control::Control;
 use crate::task::dead_letters::DeadLetters;
+use crate::task::memory::Held;
 use crate::task::record_decoder::{DecodedRecords, RecordDecoder};
 use crate::task::subtask::{Output, Progress, Subtask, acknowledge_finished};
 use crate::task::watermark::{Change, IdleTimeout, SOURCE_WATERMARK_DELAY_MS, SourceWatermarks};
@@ -411,6 +412,13 @@ impl Subtask for SourceTask {
             self.reader.drain()?;
         }
         self.read()
+    }
+
+    fn held(&self) -> Held {
+        Held {
+            bytes: self.reader.memory_bytes() + self.dead_letters.memory_bytes(),
+            ..Held::default()
+        }
     }
 
     fn state(&mut self) -> Result<SubtaskState> {

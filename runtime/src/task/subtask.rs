@@ -17,9 +17,10 @@ use crate::graph::key_group::{KEY_GROUPS_DEFAULT, key_group, subtask_of};
 use crate::metering::SubtaskMetrics;
 use crate::operator::{Collector, Operator, OperatorContext, snapshot};
 use crate::state::KeyCodec;
-use crate::task::control::{Control, SNAPSHOT_PART_BYTES};
+use crate::task::control::Control;
 use crate::task::exchange::Queue;
 use crate::task::gate::{Event, Gate};
+use crate::task::memory::{Held, Relief};
 use crate::time::{Clock, EpochMillis, SharedClock};
 
 /// What a step achieved.
@@ -52,6 +53,18 @@ pub(super) trait Subtask: Send + Debug {
     /// # Errors
     /// `Internal` only.
     fn state(&mut self) -> Result<SubtaskState>;
+
+    /// What it holds of the slot's memory; asked after every step.
+    fn held(&self) -> Held;
+
+    /// Gives memory back; only asked of subtasks that hold state.
+    ///
+    /// # Errors
+    /// `Unavailable` when the device refuses.
+    fn give_way(&mut self, relief: Relief) -> Result<()> {
+        let _ = relief;
+        Ok(())
+    }
 
     /// The operator with its state, for whoever goes on with it.
     fn into_operator(self: Box<Self>) -> Option<Box<dyn Operator>> {
@@ -179,6 +192,8 @@ pub(super) struct Transform {
     output: Output,
     /// How its state is kept small.
     memory: StateMemory,
+    /// Size of its state after the last batch.
+    size: snapshot::Size,
     /// What the operator emits in one step.
     collector: Collector,
     /// The watermark seen.
@@ -223,29 +238,10 @@ const SNAPSHOT_KEYS: usize = 2048;
 /// How the state of an operator is kept small.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StateMemory {
-    /// Memory that each of its tables may take before keys go to disk; absent keeps everything in memory.
-    pub(super) table_bytes: Option<usize>,
+    /// Bytes of a snapshot that are handed out at once.
+    pub(super) part_bytes: usize,
     /// Whether keys expire.
     pub(super) expires: bool,
-}
-
-impl StateMemory {
-    /// Makes room for the keys of a batch and forgets expired ones.
-    fn keep_small(self, operator: &mut dyn Operator, rows: usize, clock: &dyn Clock) -> Result<()> {
-        if let Some(table_bytes) = self.table_bytes {
-            snapshot::make_room(operator, rows, table_bytes)?;
-        }
-        let mut outcome = Ok(());
-        if self.expires {
-            let now_ms = clock.now_ms();
-            operator.visit_state(&mut |table| {
-                if outcome.is_ok() {
-                    outcome = table.expire(now_ms);
-                }
-            });
-        }
-        outcome
-    }
 }
 
 /// What a transform is made of.
@@ -285,6 +281,7 @@ impl Transform {
             operator,
             output,
             memory,
+            size: snapshot::Size::default(),
             collector: Collector::default(),
             watermark_ms,
             emitting: None,
@@ -308,9 +305,9 @@ impl Transform {
 
     /// Exports the size of the state.
     fn measure_state(&mut self) {
-        let (bytes, keys) = snapshot::measure(&mut *self.operator);
-        self.metrics.state_bytes.set(bytes as u64);
-        self.metrics.state_keys.set(keys as u64);
+        self.size = snapshot::measure(&mut *self.operator);
+        self.metrics.state_bytes.set(self.size.bytes as u64);
+        self.metrics.state_keys.set(self.size.keys as u64);
     }
 
     /// Emits a part of what is left, then what was held back behind it.
@@ -352,7 +349,7 @@ impl Transform {
             )));
         }
         self.snapshot = Some(snapshot);
-        if snapshot::written_bytes(&mut *self.operator) < SNAPSHOT_PART_BYTES {
+        if snapshot::written_bytes(&mut *self.operator) < self.memory.part_bytes {
             return Ok(None);
         }
         let key_groups = snapshot::take(&mut *self.operator);
@@ -360,7 +357,10 @@ impl Transform {
     }
 
     /// Does the next piece of the operator's own work.
-    fn work(&mut self) -> Result<Progress> {
+    fn work(&mut self, control: &Control) -> Result<Progress> {
+        if self.size.begun_bytes >= self.memory.part_bytes {
+            return Ok(self.hand_out_begun(control));
+        }
         if !self.output.has_room() {
             return Ok(Progress::Blocked);
         }
@@ -373,13 +373,25 @@ impl Transform {
         }
     }
 
+    /// Hands out what the next snapshot begins with: keys that have changed and left memory. While it cannot, no more of them may
+    /// come; the supervisor wakes the slot.
+    fn hand_out_begun(&mut self, control: &Control) -> Progress {
+        if self.snapshot.is_some() || !control.takes_begun(self.epoch) {
+            return Progress::Blocked;
+        }
+        let key_groups = snapshot::take_begun(&mut *self.operator);
+        self.measure_state();
+        Progress::Snapshot(key_groups)
+    }
+
     /// Reacts to an event of the gate.
     fn react(&mut self, event: Event) -> Result<Progress> {
         match event {
             Event::Batch(input, batch) => {
                 self.metrics.records_in.add(batch.rows);
-                self.memory
-                    .keep_small(&mut *self.operator, batch.rows, &*self.clock)?;
+                if self.memory.expires {
+                    snapshot::expire(&mut *self.operator, self.clock.now_ms())?;
+                }
                 let context = context(&*self.clock, self.watermark_ms, &self.metrics);
                 self.operator
                     .on_batch(input, &batch, &context, &mut self.collector)?;
@@ -447,7 +459,7 @@ impl Subtask for Transform {
                 return Ok(Progress::Ready);
             }
             // The rest of the snapshot is work to do.
-            return match self.work()? {
+            return match self.work(control)? {
                 Progress::Blocked | Progress::Idle(_) => Ok(Progress::Ready),
                 progress => Ok(progress),
             };
@@ -461,7 +473,7 @@ impl Subtask for Transform {
         if self.is_finished {
             return Ok(Progress::Blocked);
         }
-        self.work()
+        self.work(control)
     }
 
     fn state(&mut self) -> Result<SubtaskState> {
@@ -470,6 +482,25 @@ impl Subtask for Transform {
             key_groups: snapshot::take_now(&mut *self.operator)?,
             ..SubtaskState::default()
         })
+    }
+
+    fn held(&self) -> Held {
+        // What is being emitted is looked up by id, so ids must not change.
+        let moves = self.emitting.is_none();
+        Held {
+            bytes: self.size.bytes + self.gate.memory_bytes(),
+            state_bytes: if moves { self.size.bytes } else { 0 },
+            growth_bytes: if moves { self.size.growth_bytes } else { 0 },
+        }
+    }
+
+    fn give_way(&mut self, relief: Relief) -> Result<()> {
+        match relief {
+            Relief::MakeRoom => snapshot::make_room(&mut *self.operator)?,
+            Relief::Shrink { limit_bytes } => snapshot::shrink(&mut *self.operator, limit_bytes)?,
+        }
+        self.measure_state();
+        Ok(())
     }
 
     fn into_operator(self: Box<Self>) -> Option<Box<dyn Operator>> {

@@ -184,7 +184,7 @@ impl Supervisor {
             environment: environment.clone(),
             runner,
             live: Arc::default(),
-            control: Arc::new(Control::new(0)),
+            control: Arc::new(Control::new(0, 0)),
             wakers: Vec::new(),
             metrics: Arc::default(),
             inbox,
@@ -246,7 +246,12 @@ impl Supervisor {
         });
         self.metrics.go_on_from(&before);
         self.results = deployment.results;
-        let control = Arc::new(Control::new(self.history.last_epoch()));
+        let caps = deployment
+            .budgets
+            .iter()
+            .map(|budget| budget.memory.cap_bytes());
+        let slots_bytes = caps.fold(0, usize::saturating_add);
+        let control = Arc::new(Control::new(self.history.last_epoch(), slots_bytes));
         if self.control.drains() {
             control.request_drain();
         }
@@ -259,8 +264,9 @@ impl Supervisor {
             self.history.last_epoch(),
             self.clock().monotonic(),
         );
-        let slots = deployment.slots.into_iter().zip(slot_metrics).enumerate();
-        let slots = slots.map(|(index, (subtasks, metrics))| Slot {
+        let slots = deployment.slots.into_iter().zip(deployment.budgets);
+        let slots = slots.zip(slot_metrics).enumerate();
+        let slots = slots.map(|(index, ((subtasks, memory), metrics))| Slot {
             index,
             subtasks,
             control: self.control.clone(),
@@ -270,6 +276,7 @@ impl Supervisor {
             cpu_before_ns: metrics.cpu_ns.get(),
             metrics,
             cpu_share: self.spec.config.cfu_cpu_share,
+            memory,
         });
         self.runner.start(slots.collect())?;
         *self.live.lock().unwrap_or_else(PoisonError::into_inner) = Live {
@@ -583,6 +590,8 @@ impl Supervisor {
         self.failures = 0;
         let now = self.clock().monotonic();
         self.coordinator.settled(now);
+        self.control.settle(self.history.last_epoch());
+        self.wake_all();
         let (bytes, now_ms) = (std::mem::take(&mut self.epoch_bytes), self.clock().now_ms());
         let duration = now.saturating_sub(self.triggered_at);
         if self.history.is_kept() {

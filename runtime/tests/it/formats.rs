@@ -1,6 +1,6 @@
 //! Checkpoints that earlier builds have stored: one example per format version, restored by every build.
 //!
-//! [`write_the_example`] tells how an example is made. An example is never changed; a new format version gets one of its own.
+//! `WEIR_TEST_EXAMPLE=DIR` writes one. An example is never changed; a new format version gets one of its own.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -49,12 +49,11 @@ fn statement() -> StreamPlan {
     plan(&tables, query)
 }
 
-/// Writes the example of the present format.
-#[test]
-#[ignore = "run by hand when the format has got a new version: cargo test -p weir-runtime --test it write_the_example -- --ignored"]
-fn write_the_example() {
-    let dir = example("checkpoint-v2");
-    assert!(!dir.exists(), "an example is never changed");
+/// Names a directory that the example of the present format is written to, when the format has got a new version.
+const EXAMPLE_VARIABLE: &str = "WEIR_TEST_EXAMPLE";
+
+/// Writes an example of the present format.
+fn write_example(dir: &Path) {
     let plan = statement();
     let (job, events) = start(plan.clone(), 2, 4 << 20, Some(dir.join("store")));
     let mut waited = Duration::ZERO;
@@ -76,9 +75,9 @@ fn write_the_example() {
     write("rows.json", serde_json::to_string(&stored).unwrap());
 }
 
-#[test]
-fn a_checkpoint_of_format_2_is_restored() {
-    let (dir, example) = (tempfile::tempdir().unwrap(), example("checkpoint-v2"));
+/// Restores an example and compares what follows.
+fn restore(example: &Path) {
+    let dir = tempfile::tempdir().unwrap();
     copy(&example.join("store"), dir.path());
     let read = |name: &str| std::fs::read_to_string(example.join(name)).unwrap();
     let plan: StreamPlan = serde_json::from_str(&read("plan.json")).unwrap();
@@ -92,4 +91,18 @@ fn a_checkpoint_of_format_2_is_restored() {
     assert_eq!(folded, expected);
     let read = job.meter().operators[0].records_out_total;
     assert!((1..6000).contains(&read), "{read} rows were left to read");
+}
+
+#[test]
+fn a_checkpoint_of_format_2_is_restored() {
+    restore(&example("checkpoint-v2"));
+}
+
+#[test]
+fn a_checkpoint_of_the_present_format_is_restored() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = std::env::var_os(EXAMPLE_VARIABLE).map_or(dir.path().join("example"), PathBuf::from);
+    assert!(!dir.exists(), "an example is never changed");
+    write_example(&dir);
+    restore(&dir);
 }

@@ -15,7 +15,9 @@ use weir_runtime::plan::{
     Operator, PLAN_VERSION, ReadColumn, Scan, SinkSpec, SinkTarget, StreamPlan,
 };
 use weir_runtime::sql::catalog::{ColumnKind, ObjectName, TableColumn, TableDef};
-use weir_runtime::task::{Checkpoints, Environment, Job, JobConfig, JobEvent, JobSpec, StartFrom};
+use weir_runtime::task::{
+    Checkpoints, Environment, Job, JobConfig, JobEvent, JobSpec, MemoryAccountant, StartFrom,
+};
 use weir_runtime::time::SystemClock;
 use weir_runtime::types::TypeKind;
 
@@ -201,6 +203,7 @@ pub(crate) fn start_from(
         kafka: None,
         registry: None,
         error_tables: Arc::new(|name| panic!("no error table {name} in this test")),
+        memory: MemoryAccountant::of_this_machine(),
     };
     let config = JobConfig {
         exchange_queue_bytes: queue_bytes,

@@ -56,6 +56,16 @@ impl Process {
         })
     }
 
+    /// Ends it with `kill -9`, unless it has ended.
+    ///
+    /// # Errors
+    /// When it cannot be ended.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
     /// Checks that it still runs.
     ///
     /// # Errors
@@ -70,8 +80,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let ended = self.child.kill().and_then(|()| self.child.wait());
-        if let Err(error) = ended {
+        if let Err(error) = self.kill() {
             eprintln!("cannot end a program: {error}");
         }
     }

@@ -76,6 +76,14 @@ impl Weir {
         })
     }
 
+    /// Ends the server with `kill -9`.
+    ///
+    /// # Errors
+    /// When it cannot be ended.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.process.kill()
+    }
+
     /// What the server logged.
     pub(crate) fn log(&self) -> String {
         self.process.log()

@@ -1,6 +1,6 @@
 //! The program with a real Apache Kafka.
 //!
-//! Place in the flow: needs the broker and Kafka's own tools. Invariant: records are produced and results read back by Kafka's tools,
+//! Place in the flow: needs the broker and Kafka's own tools. Invariant: results are read back by Kafka's tools,
 //! and what is expected is computed here from the generated numbers, so that nothing of the program checks itself.
 
 mod edges;

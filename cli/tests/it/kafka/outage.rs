@@ -11,7 +11,7 @@ use crate::harness::{Broker, Ending, KafkaTools, Weir};
 use crate::orders::{Kafka, Place, Run, number_from};
 
 /// Orders before the broker goes, of which a part is committed, and again when it is back.
-const ORDERS: u64 = 20_000;
+const ORDERS: u64 = 10_000;
 
 /// Slots of each statement: more than one, so that splits and sinks of several slots lose the broker at once.
 const SLOTS: u32 = 2;

@@ -13,8 +13,8 @@ use rand::{RngExt, SeedableRng};
 use super::{Place, Run, number_from};
 use crate::harness::Weir;
 
-/// Orders that come before each kill by time: at a small share of a core, a second or more of work.
-const ORDERS: u64 = 6_000;
+/// Orders that come before each kill: at a small share of a core, about a second of work.
+const ORDERS: u64 = 4_000;
 
 /// Points of the commit protocol, in the order in which an epoch passes them.
 const POINTS: [&str; 4] = [
@@ -33,8 +33,8 @@ const POINT_SECONDS_MAX: u64 = 30;
 /// Kills by time, unless `WEIR_TEST_KILLS` says how many: each crash point once, so that CI can afford it.
 const KILLS: u64 = 4;
 
-/// Longest time between a start and a kill: several epochs.
-const KILL_MS_MAX: u64 = 1_500;
+/// Longest time between new orders and a kill: several epochs.
+const KILL_MS_MAX: u64 = 1_000;
 
 /// A run under fire.
 #[derive(Debug)]
@@ -63,8 +63,13 @@ impl Fire {
             run.feed(&weir, ORDERS)?;
             std::thread::sleep(Duration::from_millis(random.random_range(1..=KILL_MS_MAX)));
             // Without new records there are no epochs, and no crash point is passed.
-            run.feed(&weir, ORDERS)?;
-            drop(weir);
+            if place.outlives_server() {
+                weir.kill()?;
+                run.feed(&weir, ORDERS)?;
+            } else {
+                run.feed(&weir, ORDERS)?;
+                weir.kill()?;
+            }
             let passes = random.random_range(1..=PASSES_MAX);
             let point = format!("{}:{passes}", POINTS[at]);
             let doomed = Weir::up_to_crash(folder.path(), &options, &point)?;

@@ -6,10 +6,14 @@
 use std::fs;
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rdkafka::config::ClientConfig;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::{Value, json};
 
 use super::statements::{SOURCE_PARTITIONS, Topic};
@@ -17,6 +21,12 @@ use crate::harness::{KafkaTools, Weir, http_post};
 
 /// Records of one request to the records API: about a megabyte, a sixteenth of what the server takes.
 const RECORDS_PER_REQUEST: usize = 4000;
+
+/// How long a full queue is left to drain before another look.
+const QUEUE_WAIT: Duration = Duration::from_millis(10);
+
+/// How long the broker may take for what is queued: seconds for a million records.
+const FLUSH_LIMIT: Duration = Duration::from_secs(60);
 
 /// The error table, and the beginning of its name in a Kafka cluster that several runs share.
 const ERRORS: &str = "order_errors";
@@ -49,6 +59,9 @@ pub(crate) trait Place: Sync {
     /// What `weir up` is told.
     fn options(&self) -> Vec<&str>;
 
+    /// Whether records can be written while the server is down.
+    fn outlives_server(&self) -> bool;
+
     /// Makes topics that must be there before their tables.
     ///
     /// # Errors
@@ -80,7 +93,8 @@ pub(crate) trait Place: Sync {
     fn dead_letters(&self, weir: &Weir) -> Result<Vec<DeadLetter>>;
 }
 
-/// Topics of a Kafka cluster, made, written and read with Kafka's tools.
+/// Topics of a Kafka cluster, made and read with Kafka's tools. They are written with librdkafka, since tests write often and a start of
+/// the console producer takes longer than what it writes.
 #[derive(Debug)]
 pub(crate) struct Kafka {
     /// The tools.
@@ -107,6 +121,10 @@ impl Kafka {
 impl Place for Kafka {
     fn options(&self) -> Vec<&str> {
         vec!["--kafka", &self.tools.bootstrap]
+    }
+
+    fn outlives_server(&self) -> bool {
+        true
     }
 
     fn prepare(&self, topics: &[&Topic]) -> Result<()> {
@@ -144,7 +162,25 @@ impl Place for Kafka {
     }
 
     fn produce(&self, _weir: &Weir, topic: &Topic, lines: &Path) -> Result<()> {
-        self.tools.produce_lines(&self.name(topic), lines)
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", &self.tools.bootstrap)
+            .set("enable.idempotence", "true")
+            .set("sticky.partitioning.linger.ms", "0")
+            .create()?;
+        let name = self.name(topic);
+        for line in fs::read_to_string(lines)?.lines() {
+            let mut record = BaseRecord::<(), str>::to(&name).payload(line);
+            while let Err((error, refused)) = producer.send(record) {
+                ensure!(
+                    error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull),
+                    "{error}"
+                );
+                record = refused;
+                producer.poll(QUEUE_WAIT);
+            }
+        }
+        producer.flush(FLUSH_LIMIT)?;
+        Ok(())
     }
 
     fn read(&self, _weir: &Weir, topic: &Topic) -> Result<Vec<Change>> {
@@ -250,6 +286,10 @@ impl EmbeddedLog {
 impl Place for EmbeddedLog {
     fn options(&self) -> Vec<&str> {
         Vec::new()
+    }
+
+    fn outlives_server(&self) -> bool {
+        false
     }
 
     fn prepare(&self, _topics: &[&Topic]) -> Result<()> {

@@ -17,6 +17,7 @@ use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type};
 use crate::error::{Error, Result};
 use crate::operator::aggregate::{Accumulator, Rows};
 use crate::state::codec::{Reader, Writer};
+use crate::state::column;
 use crate::types::{FlinkType, TypeKind};
 
 /// The averages of all groups.
@@ -94,11 +95,11 @@ impl Averages {
 impl Accumulator for Averages {
     fn resize(&mut self, groups: usize) {
         match &mut self.sums {
-            Sums::Integer(sums) => sums.resize(groups, 0),
-            Sums::Double(sums) => sums.resize(groups, 0.0),
-            Sums::Decimal(sums) => sums.resize(groups, Some(0)),
+            Sums::Integer(sums) => column::resize(sums, groups, 0),
+            Sums::Double(sums) => column::resize(sums, groups, 0.0),
+            Sums::Decimal(sums) => column::resize(sums, groups, Some(0)),
         }
-        self.counts.resize(groups, 0);
+        column::resize(&mut self.counts, groups, 0);
     }
 
     fn update(&mut self, rows: Rows<'_>) -> Result<()> {

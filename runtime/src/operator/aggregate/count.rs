@@ -9,6 +9,7 @@ use arrow::array::{ArrayRef, Int64Array};
 use crate::error::Result;
 use crate::operator::aggregate::{Accumulator, Rows};
 use crate::state::codec::{Reader, Writer};
+use crate::state::column;
 
 /// Rows, or arguments that are not NULL.
 #[derive(Debug, Default)]
@@ -19,7 +20,7 @@ pub(super) struct Count {
 
 impl Accumulator for Count {
     fn resize(&mut self, groups: usize) {
-        self.counts.resize(groups, 0);
+        column::resize(&mut self.counts, groups, 0);
     }
 
     fn update(&mut self, rows: Rows<'_>) -> Result<()> {

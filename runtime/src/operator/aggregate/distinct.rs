@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::operator::aggregate::{Accumulator, Rows};
 use crate::state::KeyCodec;
 use crate::state::codec::{Reader, Writer};
+use crate::state::column;
 use crate::types::FlinkType;
 
 /// An aggregate over distinct values.
@@ -68,7 +69,7 @@ impl Distinct {
 
 impl Accumulator for Distinct {
     fn resize(&mut self, groups: usize) {
-        self.copies.resize_with(groups, HashMap::default);
+        column::resize_with(&mut self.copies, groups, HashMap::default);
         self.inner.resize(groups);
     }
 
@@ -120,11 +121,12 @@ impl Accumulator for Distinct {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.values_bytes + self.inner.memory_bytes()
+        self.values_bytes
+            + self.copies.capacity() * size_of::<HashMap<Box<[u8]>, i64>>()
+            + self.inner.memory_bytes()
     }
 
-    fn heap_bytes(&self, group: u32) -> usize {
-        let copies = self.copies[group as usize].keys();
-        copies.map(|value| entry_bytes(value)).sum::<usize>() + self.inner.heap_bytes(group)
+    fn heap_bytes(&self) -> usize {
+        self.values_bytes + self.inner.heap_bytes()
     }
 }

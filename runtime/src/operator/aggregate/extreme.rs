@@ -21,6 +21,7 @@ use arrow::datatypes::{
 use crate::error::{Error, Result};
 use crate::operator::aggregate::{Accumulator, Rows};
 use crate::state::codec::{Reader, Writer};
+use crate::state::column;
 use crate::types::FlinkType;
 
 /// Which extreme.
@@ -94,7 +95,7 @@ where
     A::Native: Ord + Into<i128> + TryFrom<i128>,
 {
     fn resize(&mut self, groups: usize) {
-        self.values.resize(groups, None);
+        column::resize(&mut self.values, groups, None);
     }
 
     fn update(&mut self, rows: Rows<'_>) -> Result<()> {
@@ -225,7 +226,7 @@ impl Ordered {
 
 impl Accumulator for Ordered {
     fn resize(&mut self, groups: usize) {
-        self.values.resize_with(groups, BTreeMap::new);
+        column::resize_with(&mut self.values, groups, BTreeMap::new);
     }
 
     fn update(&mut self, rows: Rows<'_>) -> Result<()> {
@@ -274,11 +275,8 @@ impl Accumulator for Ordered {
         self.values_bytes + self.values.capacity() * size_of::<BTreeMap<Box<[u8]>, i64>>()
     }
 
-    fn heap_bytes(&self, group: u32) -> usize {
-        self.values[group as usize]
-            .keys()
-            .map(|value| entry_bytes(value))
-            .sum()
+    fn heap_bytes(&self) -> usize {
+        self.values_bytes
     }
 }
 

@@ -95,9 +95,8 @@ pub trait Accumulator: Send + Debug {
     /// Memory held, in bytes. Called about once per batch, so it does not walk over groups.
     fn memory_bytes(&self) -> usize;
 
-    /// Memory that emptying a group gives back at once, in bytes.
-    fn heap_bytes(&self, group: u32) -> usize {
-        let _ = group;
+    /// Memory of values apart from their columns, in bytes: it does not double when columns do.
+    fn heap_bytes(&self) -> usize {
         0
     }
 }
@@ -184,10 +183,10 @@ impl Values for Aggregates {
             .sum()
     }
 
-    fn heap_bytes(&self, id: u32) -> usize {
+    fn heap_bytes(&self) -> usize {
         self.calls
             .iter()
-            .map(|(_, accumulator)| accumulator.heap_bytes(id))
+            .map(|(_, accumulator)| accumulator.heap_bytes())
             .sum()
     }
 }

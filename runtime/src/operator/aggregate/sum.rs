@@ -13,6 +13,7 @@ use arrow::datatypes::{
 use crate::error::{Error, Result};
 use crate::operator::aggregate::{Accumulator, Rows};
 use crate::state::codec::{Reader, Writer};
+use crate::state::column;
 use crate::types::{FlinkType, TypeKind};
 
 /// A sum of values of one Arrow type.
@@ -194,8 +195,8 @@ pub(super) fn accumulator(
 
 impl<S: Sum> Accumulator for Sums<S> {
     fn resize(&mut self, groups: usize) {
-        self.totals.resize(groups, S::default());
-        self.counts.resize(groups, 0);
+        column::resize(&mut self.totals, groups, S::default());
+        column::resize(&mut self.counts, groups, 0);
     }
 
     fn update(&mut self, rows: Rows<'_>) -> Result<()> {

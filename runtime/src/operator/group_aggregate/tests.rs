@@ -95,7 +95,7 @@ fn one_change_per_key_and_batch() {
         ),
         [(Delete, vec![1, 1, 10])]
     );
-    assert_eq!(snapshot::measure(&mut operator).1, 1);
+    assert_eq!(snapshot::measure(&mut operator).keys, 1);
 }
 
 #[test]
@@ -159,7 +159,7 @@ proptest! {
             let expected: BTreeMap<i64, Vec<i64>> = left.iter().filter(|(_, values)| !values.is_empty())
                 .map(|(key, values)| (*key, vec![i64::try_from(values.len()).unwrap(), values.iter().sum()])).collect();
             prop_assert_eq!(&folded, &expected);
-            prop_assert_eq!(snapshot::measure(&mut operator).1, expected.len());
+            prop_assert_eq!(snapshot::measure(&mut operator).keys, expected.len());
         }
     }
 }

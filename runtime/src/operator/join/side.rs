@@ -8,6 +8,7 @@
 
 use crate::error::Result;
 use crate::state::codec::{Reader, Writer};
+use crate::state::column;
 use crate::state::{KeyedTable, StateConfig, StateTable, Values};
 use crate::time::EpochMillis;
 
@@ -377,7 +378,7 @@ impl Chunk {
 
 impl Values for RowChunks {
     fn resize(&mut self, len: usize) {
-        self.chunks.resize_with(len, Chunk::default);
+        column::resize_with(&mut self.chunks, len, Chunk::default);
     }
 
     fn clear(&mut self, id: u32) {
@@ -423,8 +424,8 @@ impl Values for RowChunks {
         self.chunks.capacity() * size_of::<Chunk>() + self.heap_bytes
     }
 
-    fn heap_bytes(&self, id: u32) -> usize {
-        self.chunk(id).bytes.capacity()
+    fn heap_bytes(&self) -> usize {
+        self.heap_bytes
     }
 }
 

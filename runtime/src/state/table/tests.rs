@@ -90,6 +90,8 @@ enum Step {
     Find(u8),
     /// Cold keys leave memory.
     Evict(usize),
+    /// Memory is given back.
+    Shrink(usize),
     /// A barrier; the snapshot before is completed first.
     Barrier,
     /// The snapshot goes on.
@@ -103,6 +105,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0u8..24).prop_map(Step::Remove),
         1 => (0u8..24).prop_map(Step::Find),
         2 => (1usize..12).prop_map(Step::Evict),
+        2 => (0usize..400).prop_map(Step::Shrink),
         2 => Just(Step::Barrier),
         3 => (1usize..5).prop_map(Step::Write),
     ]
@@ -201,9 +204,10 @@ impl Checked {
             Step::Evict(count) => {
                 self.table
                     .keyed
-                    .evict(&mut self.table.common, *count, 0)
+                    .evict(&mut self.table.common, *count)
                     .unwrap();
             }
+            Step::Shrink(limit_bytes) => self.table.shrink(*limit_bytes).unwrap(),
             Step::Barrier => {
                 self.complete();
                 self.table.freeze();
@@ -314,7 +318,7 @@ fn a_dropped_namespace_is_in_the_snapshot_of_its_barrier_and_gone_from_the_next(
 fn a_table_past_its_memory_spills_to_disk_and_forgets_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let config = StateConfig {
-        spill: Some(FjallSpace::new(dir.path().join("spill"))),
+        spill: Some(FjallSpace::new(dir.path().join("spill"), 1 << 20)),
         ..StateConfig::in_memory("test", KEY_GROUPS)
     };
     let limit_bytes = 1 << 20;
@@ -326,7 +330,8 @@ fn a_table_past_its_memory_spills_to_disk_and_forgets_nothing() {
                 table.freeze();
                 while !table.write_frozen(usize::MAX).unwrap() {}
                 table.take_snapshot(&mut Deltas::default());
-                table.make_room(512, limit_bytes).unwrap();
+                table.make_room().unwrap();
+                table.shrink(limit_bytes).unwrap();
             }
             let (id, _) = table
                 .upsert_in(&key.to_be_bytes(), key % KEY_GROUPS, 0)

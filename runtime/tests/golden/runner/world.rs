@@ -14,7 +14,9 @@ use weir_runtime::checkpoint::store::CheckpointStore;
 use weir_runtime::connector::log::{FsyncPolicy, LogOptions, LogStore, Record, TopicConfig};
 use weir_runtime::plan::{Exchange, NodeId, Operator, StreamPlan};
 use weir_runtime::sql::catalog::TableDef;
-use weir_runtime::task::{Checkpoints, Environment, Job, JobConfig, JobEvent, JobSpec, StartFrom};
+use weir_runtime::task::{
+    Checkpoints, Environment, Job, JobConfig, JobEvent, JobSpec, MemoryAccountant, StartFrom,
+};
 use weir_runtime::time::{SharedClock, SystemClock};
 
 use super::Result;
@@ -186,6 +188,7 @@ impl<'a> World<'a> {
             kafka: None,
             registry: None,
             error_tables: Arc::new(|name| Ok(script::error_table(name.clone()))),
+            memory: MemoryAccountant::of_this_machine(),
         };
         for (index, plan) in self.script.plans.iter().enumerate() {
             let store = match CheckpointStore::open_local(&self.checkpoint_dir(index)) {

@@ -15,9 +15,10 @@ use weir_runtime::plan::StreamPlan;
 use weir_runtime::sql::catalog::{Catalog, TableDef};
 
 use super::export::PIECE_BYTES;
-use super::manifest::{Checksum, ExportedObject, ExportedSavepoint, Manifest};
+use super::manifest::{Checksum, ExportedObject, ExportedSavepoint, ExportedStatement, Manifest};
 use crate::error::{Error, Result};
 use crate::names::{DEFAULT_POOL_ID, ENVIRONMENT_ID, ORGANIZATION_ID, is_statement_name};
+use crate::pool::Pool;
 use crate::statement::carry_over;
 use crate::statement::engine::SavepointInfo;
 use crate::statement::entry::Entry;
@@ -171,18 +172,7 @@ impl Statements {
                 "statement name \"{name}\" is not allowed"
             )));
         }
-        let pool = match &options.pool_id {
-            Some(id) => self.pool(id)?,
-            None => self
-                .pool(&exported.pool_id)
-                .or_else(|_| self.pool(DEFAULT_POOL_ID))?,
-        };
-        if exported.parallelism > pool.max_cfu {
-            return Err(Error::Invalid(format!(
-                "the statement has {} CFU and pool {} has {}: raise its max_cfu or name another pool",
-                exported.parallelism, pool.id, pool.max_cfu
-            )));
-        }
+        let pool = self.pool_of(exported, options)?;
         let now_ms = self.core.clock.now_ms();
         let savepoint = manifest.savepoint.as_ref();
         Ok(Record {
@@ -235,6 +225,23 @@ impl Statements {
             is_soft_limit_waived: false,
             slow_checkpoints: None,
         })
+    }
+
+    /// The pool that an imported statement runs in.
+    fn pool_of(&self, exported: &ExportedStatement, options: &ImportOptions) -> Result<Pool> {
+        let pool = match &options.pool_id {
+            Some(id) => self.pool(id)?,
+            None => self
+                .pool(&exported.pool_id)
+                .or_else(|_| self.pool(DEFAULT_POOL_ID))?,
+        };
+        if exported.parallelism > pool.max_cfu {
+            return Err(Error::Invalid(format!(
+                "the statement has {} CFU and pool {} has {}: raise its max_cfu or name another pool",
+                exported.parallelism, pool.id, pool.max_cfu
+            )));
+        }
+        Ok(pool)
     }
 
     /// Checks that name and uid are free before anything is made.

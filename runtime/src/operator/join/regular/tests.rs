@@ -102,7 +102,7 @@ fn inserts(key: i64, values: impl IntoIterator<Item = i64>) -> Vec<Row> {
 
 /// Keys of state held.
 fn held(operator: &mut RegularJoin) -> usize {
-    snapshot::measure(operator).1
+    snapshot::measure(operator).keys
 }
 
 #[test]

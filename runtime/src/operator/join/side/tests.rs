@@ -142,7 +142,7 @@ fn a_key_expires_as_a_whole_and_begins_anew() {
 fn spilled_chunks_are_found_again() {
     let dir = tempfile::tempdir().unwrap();
     let config = StateConfig {
-        spill: Some(FjallSpace::new(dir.path().join("spill"))),
+        spill: Some(FjallSpace::new(dir.path().join("spill"), 1 << 20)),
         ..StateConfig::in_memory("test", 128)
     };
     let mut side = JoinSide::new(0, config);
@@ -150,7 +150,7 @@ fn spilled_chunks_are_found_again() {
         side.add(KEY, &row(number, 100), 0).unwrap();
         if number % 50 == 0 {
             for _ in 0..10 {
-                side.table().make_room(1, 1).unwrap();
+                side.table().shrink(1).unwrap();
             }
         }
     }
@@ -171,14 +171,11 @@ fn memory_is_given_back_with_the_rows() {
     chunks.resize(2);
     let empty = chunks.memory_bytes();
     chunks.push(0, &row(1, 100), 1);
-    assert_eq!(chunks.heap_bytes(0), 108, "one row is stored without slack");
+    assert_eq!(chunks.heap_bytes, 108, "one row is stored without slack");
     for number in 0..50 {
         chunks.push(1, &row(number, 20), 1);
     }
-    assert_eq!(
-        chunks.memory_bytes(),
-        empty + chunks.heap_bytes(0) + chunks.heap_bytes(1)
-    );
+    assert_eq!(chunks.memory_bytes(), empty + Values::heap_bytes(&chunks));
     let mut stored = Vec::new();
     chunks.write(1, &mut stored);
     chunks.clear(0);
