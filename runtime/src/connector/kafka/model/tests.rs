@@ -9,6 +9,7 @@ use crate::checkpoint::store::testing::next_random;
 use crate::connector::kafka::options::KafkaOptions;
 use crate::connector::sink::Sink;
 use crate::error::{Kind, Result};
+use crate::fault::{Fault, plant};
 use crate::task::Waker;
 use crate::testing::committer::{CASES, committer_suite};
 use crate::testing::{Harness, Owner, Run, Seen, SimulatedClock};
@@ -179,6 +180,14 @@ fn the_committer_suite_passes_when_requests_and_answers_are_lost() {
             case(&suite).unwrap_or_else(|error| panic!("seed {seed}, {name}: {error}"));
         }
     }
+}
+
+#[test]
+fn the_committer_suite_notices_a_start_that_fences_nobody() {
+    plant(Some(Fault::NoFence));
+    let outcome = committer_suite(&Suite(World::new(1, 0)));
+    plant(None);
+    assert!(outcome.is_err());
 }
 
 #[test]
