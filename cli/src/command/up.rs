@@ -4,8 +4,8 @@
 //! checkpoint, so that the next start goes on there; a second one ends at once.
 
 use anyhow::{Context, Result};
-use weir_server::statement::StateLimits;
 use weir_runtime::task::JobConfig;
+use weir_server::statement::StateLimits;
 use weir_server::{Server, ServerConfig};
 
 use crate::args::Up;
