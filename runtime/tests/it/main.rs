@@ -12,6 +12,7 @@ mod formats;
 mod job;
 mod join;
 mod kafka;
+mod memory;
 mod s3;
 mod savepoint;
 mod unreliable;
