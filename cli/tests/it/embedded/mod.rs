@@ -3,6 +3,7 @@
 //! Place in the flow: needs no component. Invariant: topics are written through the records API and read with SQL, as users do.
 
 mod damage;
+mod drill;
 mod kill;
 mod late;
 mod registry;

@@ -112,6 +112,14 @@ impl Weir {
         command
     }
 
+    /// Runs any command and returns what is printed.
+    ///
+    /// # Errors
+    /// When the command fails.
+    pub(crate) fn run(&self, words: &[&str]) -> Result<String> {
+        output(&mut self.command(words))
+    }
+
     /// Runs SQL text and returns what is printed.
     ///
     /// # Errors
