@@ -7,6 +7,7 @@ use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 
@@ -20,11 +21,14 @@ pub trait StateBackend: Send + Debug {
     /// `Unavailable` naming the directory when the device refuses, as every method.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>>;
 
-    /// Stores the value of a key.
+    /// Stores keys and their values, and empties the batch.
     ///
     /// # Errors
     /// As [`StateBackend::get`].
-    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()>;
+    fn put_all(&mut self, batch: &mut SpillBatch) -> Result<()>;
+
+    /// Bytes of a batch that is worth to be stored.
+    fn batch_bytes(&self) -> usize;
 
     /// Forgets a key.
     ///
@@ -37,6 +41,55 @@ pub trait StateBackend: Send + Debug {
     /// # Errors
     /// As [`StateBackend::get`], and what `visit` returns.
     fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<()>;
+}
+
+/// Keys and values on their way to a backend.
+#[derive(Debug, Default)]
+pub struct SpillBatch {
+    /// Keys and values back to back.
+    bytes: Vec<u8>,
+    /// Start of each key, its length, and the end of its value.
+    entries: Vec<(usize, usize, usize)>,
+}
+
+impl SpillBatch {
+    /// Adds a key; each is added once.
+    pub fn push(&mut self, key: &[u8], value: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(key);
+        self.bytes.extend_from_slice(value);
+        self.entries.push((start, key.len(), self.bytes.len()));
+    }
+
+    /// Keys and values, in order of keys.
+    pub fn sorted(&mut self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let bytes = &self.bytes;
+        let key = |(start, length, _): (usize, usize, usize)| &bytes[start..start + length];
+        self.entries.sort_unstable_by(|a, b| key(*a).cmp(key(*b)));
+        let entries = self.entries.iter();
+        entries.map(move |(start, length, end)| bytes[*start..*end].split_at(*length))
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Bytes of keys and values.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Memory held, bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes.capacity() + self.entries.capacity() * size_of::<(usize, usize, usize)>()
+    }
+
+    /// Empties it; its memory is kept.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.entries.clear();
+    }
 }
 
 /// Is shown a key and its value.
@@ -54,14 +107,27 @@ pub trait SpillSpace: Send + Sync + Debug {
 /// Largest block cache of a slot's spilled state, bytes (guess, unmeasured: the files are in the system's cache as well).
 const CACHE_BYTES_MAX: u64 = 64 << 20;
 
-/// Largest write buffer of a table, bytes (guess: several flushes a second at most when spilling at full speed).
+/// Largest write buffer of a table, bytes: it holds only keys that were forgotten, as others go past it (guess, unmeasured).
 const WRITE_BUFFER_BYTES_MAX: u64 = 16 << 20;
+
+/// Largest batch of keys that makes a file of its own, bytes (guess, unmeasured).
+const BATCH_BYTES_MAX: u64 = 32 << 20;
+
+/// Files that wait to be merged above which writers wait, as each of them may have to be read for a key.
+///
+/// # Source
+/// fjall halts its own writers at 30.
+const UNMERGED_FILES_MAX: usize = 30;
+
+/// Pause between two looks at them, and looks before the wait is given up: a merge of some hundred megabytes takes seconds (guess).
+const MERGE_PAUSE: Duration = Duration::from_millis(10);
+const MERGE_LOOKS_MAX: usize = 3000;
 
 /// Share of a slot's memory that the cache of its spilled state may take, and the write buffer of each table (guess, unmeasured).
 const BUFFER_SHARE: u64 = 32;
 
-/// Write buffers of a table: one is filled while another one is written to its file (guess, unmeasured).
-const WRITE_BUFFERS: usize = 2;
+/// Buffers of a table: forgotten keys, and a batch of twice that on its way with its file (guess, unmeasured).
+const WRITE_BUFFERS: usize = 4;
 
 /// Bytes of the journal of a slot's spilled state, which is never read (fjall's least).
 const JOURNAL_BYTES: u64 = 64 << 20;
@@ -143,7 +209,7 @@ impl SpillSpace for FjallSpace {
     fn open(&self, name: &str) -> Result<Box<dyn StateBackend>> {
         let options = || {
             KeyspaceCreateOptions::default()
-                .max_memtable_size(self.write_buffer_bytes)
+                .max_memtable_size(self.write_buffer_bytes * 2)
                 .manual_journal_persist(true)
         };
         let keyspace = self
@@ -154,9 +220,15 @@ impl SpillSpace for FjallSpace {
         Ok(Box::new(FjallBackend {
             dir: self.dir.clone(),
             keyspace,
+            batch_bytes: to_usize((self.write_buffer_bytes * 2).min(BATCH_BYTES_MAX)),
+            write_buffer_bytes: to_usize(self.write_buffer_bytes),
+            buffered_bytes: 0,
         }))
     }
 }
+
+/// Bytes that a forgotten key takes in the write buffer beside itself (guess, unmeasured).
+const REMOVED_BYTES: usize = 64;
 
 /// Spilled state of one table.
 struct FjallBackend {
@@ -164,6 +236,24 @@ struct FjallBackend {
     dir: PathBuf,
     /// The keys.
     keyspace: Keyspace,
+    /// Bytes of a batch that makes a file.
+    batch_bytes: usize,
+    /// Bytes of the write buffer.
+    write_buffer_bytes: usize,
+    /// Bytes in it.
+    buffered_bytes: usize,
+}
+
+impl FjallBackend {
+    /// Waits until there are few enough files to be looked through.
+    fn wait_for_merges(&self) {
+        for _ in 0..MERGE_LOOKS_MAX {
+            if self.keyspace.l0_table_count() < UNMERGED_FILES_MAX {
+                break;
+            }
+            std::thread::sleep(MERGE_PAUSE);
+        }
+    }
 }
 
 impl Debug for FjallBackend {
@@ -183,16 +273,41 @@ impl StateBackend for FjallBackend {
         Ok(value.map(|value| value.to_vec()))
     }
 
-    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        self.keyspace
-            .insert(key, value)
-            .map_err(|error| refused(&self.dir, &error))
+    /// Sorted keys become a file at once: through the write buffer they would be written twice, and the buffer grows without a bound
+    /// while the only worker is merging.
+    fn put_all(&mut self, batch: &mut SpillBatch) -> Result<()> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let refused = |error: fjall::Error| refused(&self.dir, &error);
+        let mut ingestion = self.keyspace.start_ingestion().map_err(refused)?;
+        for (key, value) in batch.sorted() {
+            ingestion.write(key, value).map_err(refused)?;
+        }
+        ingestion.finish().map_err(refused)?;
+        batch.clear();
+        self.buffered_bytes = 0;
+        self.wait_for_merges();
+        Ok(())
+    }
+
+    fn batch_bytes(&self) -> usize {
+        self.batch_bytes
     }
 
     fn remove(&mut self, key: &[u8]) -> Result<()> {
         self.keyspace
             .remove(key)
-            .map_err(|error| refused(&self.dir, &error))
+            .map_err(|error| refused(&self.dir, &error))?;
+        self.buffered_bytes += key.len() + REMOVED_BYTES;
+        if self.buffered_bytes >= self.write_buffer_bytes {
+            self.buffered_bytes = 0;
+            // The worker would do it when it is through with its merge, and the buffer would grow until then.
+            self.keyspace
+                .rotate_memtable_and_wait()
+                .map_err(|error| refused(&self.dir, &error))?;
+        }
+        Ok(())
     }
 
     fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<()> {

@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::checkpoint::entry::{Entry, Place};
 use crate::error::{Error, Result};
 use crate::operator::EMIT_ROWS_MAX;
-use crate::state::backend::{SpillSpace, StateBackend};
+use crate::state::backend::{SpillBatch, SpillSpace, StateBackend};
 use crate::state::codec::{Reader, Writer};
 use crate::state::column;
 use crate::state::delta::Deltas;
@@ -113,6 +113,9 @@ const STALE: u8 = 16;
 /// unmeasured).
 const ROOM_SHARE: usize = 8;
 
+/// Keys that are moved out of memory at once to make room: about a quarter of a second (guess, unmeasured).
+const EVICT_KEYS_MAX: usize = 4 * EMIT_ROWS_MAX;
+
 /// Rounds of moving keys out and looking what that has given back, as keys differ in size; each round comes closer (guess).
 const SHRINK_ROUNDS_MAX: usize = 4;
 
@@ -132,6 +135,8 @@ pub(super) struct Common {
     next: Deltas,
     /// Where keys go that do not fit into memory; opened with the first.
     backend: Option<Box<dyn StateBackend>>,
+    /// Keys on their way to the backend; empty between two calls.
+    spilling: SpillBatch,
     /// A value's stored form, kept for its memory.
     scratch: Vec<u8>,
 }
@@ -146,6 +151,7 @@ impl Common {
             running: Deltas::default(),
             next: Deltas::default(),
             backend: None,
+            spilling: SpillBatch::default(),
             scratch: Vec::new(),
         }
     }
@@ -214,6 +220,17 @@ impl Common {
             self.backend = Some(space.open(&name)?);
         }
         Ok(self.backend.as_mut())
+    }
+
+    /// Stores the keys on their way to the backend.
+    fn store_spilling(&mut self) -> Result<()> {
+        let mut batch = std::mem::take(&mut self.spilling);
+        let Some(backend) = self.backend()? else {
+            return Err(Error::internal("state was spilled without a place for it"));
+        };
+        backend.put_all(&mut batch)?;
+        self.spilling = batch;
+        Ok(())
     }
 
     /// Memory held, in bytes.
@@ -613,6 +630,9 @@ impl<V: Values> Keyed<V> {
     /// algorithm).
     pub(super) fn evict(&mut self, common: &mut Common, count: usize) -> Result<()> {
         let capacity = u32::try_from(self.groups.capacity()).unwrap_or(u32::MAX);
+        let batch_bytes = common
+            .backend()?
+            .map_or(usize::MAX, |backend| backend.batch_bytes());
         let mut moved = 0;
         for _ in 0..u64::from(capacity) * 2 {
             if moved >= count {
@@ -627,14 +647,17 @@ impl<V: Values> Keyed<V> {
                 self.flags[id as usize] &= !SEEN;
                 continue;
             }
-            self.spill(common, id)?;
+            self.spill(common, id);
             moved += 1;
+            if common.spilling.bytes() >= batch_bytes {
+                common.store_spilling()?;
+            }
         }
-        Ok(())
+        common.store_spilling()
     }
 
     /// Moves one key to the backend.
-    fn spill(&mut self, common: &mut Common, id: u32) -> Result<()> {
+    fn spill(&mut self, common: &mut Common, id: u32) {
         let flags = self.flags[id as usize];
         if flags & FROZEN != 0 {
             self.log_put(common, id, Log::Running);
@@ -650,14 +673,10 @@ impl<V: Values> Keyed<V> {
         let mut value = std::mem::take(&mut common.scratch);
         value.clear();
         self.write(id, &mut value);
-        let Some(backend) = common.backend()? else {
-            return Err(Error::internal("state was spilled without a place for it"));
-        };
-        backend.put(&key, &value)?;
+        common.spilling.push(&key, &value);
         common.scratch = value;
         self.forget(id);
         self.spilled += 1;
-        Ok(())
     }
 
     /// Moves cold keys to the backend until about `limit_bytes` are held, and gives back their memory. Ids change.
@@ -720,8 +739,11 @@ impl<V: Values> Keyed<V> {
     pub(super) fn make_room(&mut self, common: &mut Common) -> Result<()> {
         let wanted = self.room_wanted();
         if self.room() < wanted {
-            // More than is needed at once, so that the search for cold keys is worth it.
-            self.evict(common, wanted.max(self.held() / ROOM_SHARE))?;
+            // More than is needed at once, so that files are not too small.
+            self.evict(
+                common,
+                (self.held() / ROOM_SHARE).clamp(wanted, EVICT_KEYS_MAX),
+            )?;
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ mod keyed;
 mod slices;
 mod table;
 
-pub use backend::{FjallSpace, SpillSpace, StateBackend, Visit};
+pub use backend::{FjallSpace, SpillBatch, SpillSpace, StateBackend, Visit};
 pub use delta::Deltas;
 pub use group_table::GroupTable;
 pub use key::{EncodedKeys, KeyCodec};

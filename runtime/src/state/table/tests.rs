@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::checkpoint::entry::Place;
-use crate::state::backend::{SpillSpace, StateBackend, Visit};
+use crate::state::backend::{SpillBatch, SpillSpace, StateBackend, Visit};
 use crate::state::codec::{Reader, Writer};
 use crate::state::keyed::hash_in;
 use crate::state::{FjallSpace, Slices};
@@ -58,9 +58,19 @@ impl StateBackend for MemoryBackend {
         Ok(self.0.lock().unwrap().get(key).cloned())
     }
 
-    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        self.0.lock().unwrap().insert(key.into(), value.into());
+    fn put_all(&mut self, batch: &mut SpillBatch) -> Result<()> {
+        let mut all = self.0.lock().unwrap();
+        all.extend(
+            batch
+                .sorted()
+                .map(|(key, value)| (key.into(), value.into())),
+        );
+        batch.clear();
         Ok(())
+    }
+
+    fn batch_bytes(&self) -> usize {
+        1
     }
 
     fn remove(&mut self, key: &[u8]) -> Result<()> {
