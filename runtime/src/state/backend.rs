@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use fjall::compaction::Leveled;
+use fjall::config::{CompressionPolicy, PartitioningPolicy, PinningPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 
 use crate::error::{Error, Result};
@@ -129,6 +131,10 @@ const BUFFER_SHARE: u64 = 32;
 /// Buffers of a table: forgotten keys, and a batch of twice that on its way with its file (guess, unmeasured).
 const WRITE_BUFFERS: usize = 4;
 
+/// Smallest and largest file of merged keys, bytes: its index is in memory while it is written (guess, unmeasured).
+const FILE_BYTES_MIN: u64 = 8 << 20;
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
 /// Bytes of the journal of a slot's spilled state, which is never read (fjall's least).
 const JOURNAL_BYTES: u64 = 64 << 20;
 
@@ -140,6 +146,8 @@ pub struct FjallSpace {
     cache_bytes: u64,
     /// Bytes of a table's write buffer.
     write_buffer_bytes: u64,
+    /// Bytes of a file of merged keys.
+    file_bytes: u64,
     /// Opened with the first table.
     database: Mutex<Option<Database>>,
     /// Memory taken, bytes.
@@ -163,6 +171,7 @@ impl FjallSpace {
             dir,
             cache_bytes: share_bytes.clamp(1 << 20, CACHE_BYTES_MAX),
             write_buffer_bytes: share_bytes.clamp(1 << 20, WRITE_BUFFER_BYTES_MAX),
+            file_bytes: share_bytes.clamp(FILE_BYTES_MIN, FILE_BYTES_MAX),
             database: Mutex::new(None),
             memory_bytes: AtomicUsize::new(0),
         })
@@ -209,6 +218,16 @@ impl SpillSpace for FjallSpace {
     fn open(&self, name: &str) -> Result<Box<dyn StateBackend>> {
         let options = || {
             KeyspaceCreateOptions::default()
+                // A key that is looked up would decompress a whole block.
+                .data_block_compression_policy(CompressionPolicy::disabled())
+                .compaction_strategy(Arc::new(
+                    Leveled::default().with_table_target_size(self.file_bytes),
+                ))
+                // Whole indexes and filters of files would be held in memory, where nothing counts them; parts are in the cache.
+                .index_block_partitioning_policy(PartitioningPolicy::all(true))
+                .filter_block_partitioning_policy(PartitioningPolicy::all(true))
+                .index_block_pinning_policy(PinningPolicy::disabled())
+                .filter_block_pinning_policy(PinningPolicy::disabled())
                 .max_memtable_size(self.write_buffer_bytes * 2)
                 .manual_journal_persist(true)
         };

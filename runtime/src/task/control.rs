@@ -26,6 +26,8 @@ pub(super) struct Control {
     snapshot_bytes: AtomicUsize,
     /// Bytes of them above which no more are handed out.
     snapshot_bytes_max: usize,
+    /// Bytes of chains that are merged at a time.
+    merge_bytes_max: u64,
     /// The newest epoch that is complete and committed.
     settled_epoch: AtomicU64,
 }
@@ -36,6 +38,15 @@ pub(super) const SNAPSHOT_BYTES_MAX: usize = 256 << 20;
 
 /// Share of the memory of all slots that snapshots that wait for the store may take (guess, unmeasured).
 const SNAPSHOT_SHARE: usize = 8;
+
+/// Most bytes of chains that are merged at a time, which is also the size of a merged segment.
+///
+/// # Source
+/// Guess, unmeasured: eight parts of the size that AWS recommends.
+const MERGE_BYTES_MAX: usize = 64 << 20;
+
+/// Share of the memory of all slots that they may take, and what they are merged into once more (guess, unmeasured).
+const MERGE_SHARE: usize = 16;
 
 /// Bytes of a snapshot that are handed out at once: a good size for an object of a store (guess, unmeasured).
 pub(super) const SNAPSHOT_PART_BYTES: usize = 32 << 20;
@@ -50,6 +61,7 @@ impl Control {
             cancel: AtomicBool::new(false),
             snapshot_bytes: AtomicUsize::new(0),
             snapshot_bytes_max: SNAPSHOT_BYTES_MAX.min(slots_bytes / SNAPSHOT_SHARE),
+            merge_bytes_max: MERGE_BYTES_MAX.min(slots_bytes / MERGE_SHARE) as u64,
             settled_epoch: AtomicU64::new(restored_epoch),
         }
     }
@@ -57,6 +69,11 @@ impl Control {
     /// Whether a subtask may hand out more of its snapshot.
     pub(super) fn takes_snapshots(&self) -> bool {
         self.snapshot_bytes() < self.snapshot_bytes_max
+    }
+
+    /// Bytes of chains that are merged at a time.
+    pub(super) fn merge_bytes_max(&self) -> u64 {
+        self.merge_bytes_max
     }
 
     /// Bytes of snapshots that wait for the store.

@@ -648,9 +648,10 @@ impl Supervisor {
         }
         let at = CheckpointName::new(manifest.run.clone(), manifest.epoch + 1);
         let reports = self.reports.clone();
+        let bytes_max = self.control.merge_bytes_max();
         self.is_compacting = true;
         self.runner.spawn(Box::new(move || {
-            let outcome = store.compact(&manifest, &merges, &at);
+            let outcome = store.compact(&manifest, &merges, &at, bytes_max);
             if reports.send(Report::Compacted(outcome)).is_err() {
                 tracing::debug!("the job has ended before its compaction");
             }

@@ -8,6 +8,10 @@
     reason = "a failed helper fails the test, and clippy sees tests only in functions marked as such"
 )]
 
+/// That of the program, whose resident memory a test asserts.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod formats;
 mod job;
 mod join;

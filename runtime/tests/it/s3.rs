@@ -158,7 +158,7 @@ fn live(store: &CheckpointStore) {
     for _ in 0..10 {
         let next = CheckpointName::new("run", manifest.epoch + 1);
         let merges = plan_compaction(&chain_facts(&manifest), &CompactionLimits::default());
-        for replacement in store.compact(&manifest, &merges, &next).unwrap() {
+        for replacement in store.compact(&manifest, &merges, &next, 1 << 20).unwrap() {
             manifest.splice(&replacement).unwrap();
         }
         checkpoint(store, &mut manifest, &mut state);

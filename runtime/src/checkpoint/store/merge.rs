@@ -146,6 +146,7 @@ pub fn merge(slices: &[&[u8]], scope: Scope) -> Result<Vec<u8>> {
             Entry::Drop { place: *place }.write(&mut out);
         }
     }
+    out.shrink_to_fit();
     Ok(out)
 }
 

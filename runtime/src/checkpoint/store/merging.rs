@@ -15,12 +15,6 @@ use crate::checkpoint::store::read::{self, Chain};
 use crate::checkpoint::store::segment::{SegmentWriter, Slice, Written};
 use crate::error::{Error, Result};
 
-/// Bytes of merged state from which on a segment is stored.
-///
-/// # Source
-/// Guess, unmeasured: eight parts of the size that AWS recommends.
-const SEGMENT_BYTES: usize = 64 << 20;
-
 /// A merge and the slices it is of.
 #[derive(Debug, Clone, Copy)]
 struct Task<'a> {
@@ -34,6 +28,20 @@ impl Task<'_> {
     /// Bytes to be read.
     fn len(&self) -> u64 {
         self.slices.iter().map(|slice| slice.len).sum()
+    }
+
+    /// Merges the slices, which were read.
+    fn merge(&self, slices: &[Bytes]) -> Result<KeyGroupDelta> {
+        let slices: Vec<&[u8]> = slices.iter().map(AsRef::as_ref).collect();
+        let scope = if self.merge.from == 0 {
+            Scope::WithBase
+        } else {
+            Scope::DeltasOnly
+        };
+        Ok(KeyGroupDelta {
+            key_group: self.merge.key_group,
+            entries: merge::merge(&slices, scope)?,
+        })
     }
 
     /// What stands for the slices now.
@@ -52,8 +60,8 @@ impl CheckpointStore {
     /// Merges slices of a manifest's chains and stores the result; what to put in their place in the next manifest, by
     /// [`Manifest::splice`].
     ///
-    /// `at` is an epoch that is not settled yet, such as the next one. In memory are at a time the slices of some chains (bounded by
-    /// `read.ahead-bytes`, or one chain) and one segment.
+    /// `at` is an epoch that is not settled yet, such as the next one. In memory are at a time `bytes_max` bytes of slices and as many
+    /// merged ones, or those of one chain.
     ///
     /// # Errors
     /// `Corrupt`, naming the object, when a slice is missing or damaged; `Unavailable`; `Internal` when the manifest has no such slices.
@@ -62,6 +70,7 @@ impl CheckpointStore {
         manifest: &Manifest,
         merges: &[Merge],
         at: &CheckpointName,
+        bytes_max: u64,
     ) -> Result<Vec<Replacement>> {
         let tasks: Result<Vec<Task<'_>>> =
             merges.iter().map(|merge| task(manifest, merge)).collect();
@@ -71,16 +80,17 @@ impl CheckpointStore {
         let mut waiting: Vec<Task<'_>> = Vec::new();
         let mut replacements = Vec::with_capacity(merges.len());
         while !rest.is_empty() {
-            let (batch, after) = rest.split_at(batch_len(rest, self.transfer.ahead_bytes));
+            let (batch, after) = rest.split_at(batch_len(rest, bytes_max));
             rest = after;
-            for (task, entries) in batch.iter().zip(self.merge_batch(batch)?) {
+            for (task, slices) in batch.iter().zip(self.read_slices(batch)?) {
+                let entries = task.merge(&slices)?;
                 if entries.entries.is_empty() {
                     replacements.push(task.replacement(None));
                 } else {
                     writer.push(task.merge.node, entries);
                     waiting.push(*task);
                 }
-                if writer.len() >= SEGMENT_BYTES {
+                if writer.len() as u64 >= bytes_max {
                     let written = self.write_merged(at, std::mem::take(&mut writer))?;
                     replacements.extend(replaced(std::mem::take(&mut waiting), written));
                 }
@@ -91,8 +101,8 @@ impl CheckpointStore {
         Ok(replacements)
     }
 
-    /// Reads the slices of some merges and merges them.
-    fn merge_batch(&self, batch: &[Task<'_>]) -> Result<Vec<KeyGroupDelta>> {
+    /// Reads the slices of some merges.
+    fn read_slices(&self, batch: &[Task<'_>]) -> Result<Vec<Vec<Bytes>>> {
         let chains = (0..).zip(batch).map(|(id, task)| Chain {
             id,
             slices: task.slices,
@@ -107,19 +117,7 @@ impl CheckpointStore {
             }
             Ok(())
         })?;
-        let merged = batch.iter().zip(slices).map(|(task, slices)| {
-            let slices: Vec<&[u8]> = slices.iter().map(AsRef::as_ref).collect();
-            let scope = if task.merge.from == 0 {
-                Scope::WithBase
-            } else {
-                Scope::DeltasOnly
-            };
-            Ok(KeyGroupDelta {
-                key_group: task.merge.key_group,
-                entries: merge::merge(&slices, scope)?,
-            })
-        });
-        merged.collect()
+        Ok(slices)
     }
 }
 

@@ -125,7 +125,8 @@ impl Statement {
             ..CompactionLimits::default()
         };
         let merges = plan_compaction(&chain_facts(&self.manifest), &limits);
-        self.store.compact(&self.manifest, &merges, &self.next())
+        self.store
+            .compact(&self.manifest, &merges, &self.next(), 1 << 10)
     }
 }
 
