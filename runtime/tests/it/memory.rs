@@ -76,8 +76,8 @@ fn status_bytes(field: &str) -> usize {
     kibibytes << 10
 }
 
-/// Runs the job, checks its result, and prints by how much resident memory has grown at most.
-fn run(spill_dir: Option<&Path>, checkpoint_dir: &Path) {
+/// Runs the job and checks its result; by how much resident memory has grown at most, bytes.
+fn run(spill_dir: Option<&Path>, checkpoint_dir: &Path) -> usize {
     let before = status_bytes("VmRSS");
     let environment = Environment {
         clock: SystemClock::shared(),
@@ -107,20 +107,20 @@ fn run(spill_dir: Option<&Path>, checkpoint_dir: &Path) {
     folded.retain(|_, count| *count != 0);
     let row = vec![ROWS / KEYS, KEYS, KEYS * (KEYS - 1) / 2];
     assert_eq!(folded, HashMap::from([(row, 1)]));
-    let grown = status_bytes("VmHWM") - before;
-    println!("grown by {grown} bytes");
+    status_bytes("VmHWM") - before
 }
 
 /// What this binary does when it is one of the processes of the test below.
 #[test]
 fn run_of_a_process() {
-    let Ok(run_name) = std::env::var(RUN) else {
+    let Some(run_name) = std::env::var_os(RUN) else {
         eprintln!("{RUN} is not set: this is run by another test");
         return;
     };
     let dir = tempfile::tempdir().unwrap();
     let spill_dir = (run_name != "WITHOUT").then(|| dir.path().join("spill"));
-    run(spill_dir.as_deref(), &dir.path().join("checkpoints"));
+    let grown = run(spill_dir.as_deref(), &dir.path().join("checkpoints"));
+    eprintln!("grown by {grown} bytes");
 }
 
 /// Runs the job in a process of its own; by how much its resident memory has grown, bytes.
@@ -130,12 +130,8 @@ fn grown_bytes(run: &str) -> usize {
         .env(RUN, run)
         .output()
         .unwrap();
-    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success(),
-        "{printed}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{printed}");
     let grown = printed.lines().find_map(|line| {
         let (_, rest) = line.split_once("grown by ")?;
         rest.strip_suffix(" bytes")?.parse().ok()
