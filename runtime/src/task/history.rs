@@ -7,7 +7,7 @@
 //! # Source
 //! Design section 3, "Exactly-once"; decision 0005.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::checkpoint::commit::EpochRecord;
 use crate::checkpoint::entry::KeyGroupDelta;
 use crate::checkpoint::restore::{self, Facts, WAYS_OUT};
 use crate::checkpoint::store::{
-    CheckpointName, CheckpointStore, Manifest, Owner, Replacement, SegmentWriter, Written,
+    CheckpointName, CheckpointStore, Manifest, Owner, Replacement, SegmentWriter, Settled, Written,
 };
 use crate::connector::sink::{Sink, Transactions};
 use crate::crash;
@@ -50,6 +50,8 @@ pub(super) struct History {
     newest: Manifest,
     /// The newest epoch that has a name in the store; new ones come after it.
     last_epoch: u64,
+    /// Runs that were over when this one began.
+    outlived: BTreeSet<String>,
     /// Complete checkpoints of this run, oldest first.
     kept: VecDeque<CheckpointName>,
     /// What has not been stored yet, with its subtask.
@@ -96,6 +98,7 @@ impl History {
                 ..Manifest::default()
             },
             last_epoch: 0,
+            outlived: BTreeSet::new(),
             kept: VecDeque::new(),
             unstored: VecDeque::new(),
             written: Vec::new(),
@@ -157,6 +160,7 @@ impl History {
             // Before checkpoints are listed: that of a record is there before the record is.
             self.record = transactions.committer.committed()?;
         }
+        self.outlived = store.runs()?;
         let stored = self.stored(&store)?;
         self.last_epoch = stored.first().map_or(0, |(epoch, _)| *epoch);
         let own = match &start_from {
@@ -496,9 +500,12 @@ impl History {
         let Some(store) = &self.store else {
             return Ok(());
         };
-        let in_progress = self.name(self.last_epoch + 1);
+        let settled = Settled {
+            in_progress: &self.name(self.last_epoch + 1),
+            outlived: &self.outlived,
+        };
         store
-            .collect(self.kept.make_contiguous(), &in_progress)
+            .collect(self.kept.make_contiguous(), settled)
             .map(drop)
     }
 

@@ -3,7 +3,7 @@
 //! Place in the flow: the suite `s3` of `cargo xtask test` starts the server and names it in `WEIR_TEST_S3`. Invariant: a store in a
 //! bucket keeps every promise that one in a directory keeps, and no message shows a secret.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use weir_runtime::checkpoint::store::objects::{Fault, Objects, PutMode};
 use weir_runtime::checkpoint::store::testing::{CountingPause, FaultPlan, FaultyObjects};
 use weir_runtime::checkpoint::store::{
     Bucket, CheckpointName, CheckpointStore, CompactionLimits, Components, Location, Manifest,
-    Options, RemoteObjects, SegmentWriter, chain_facts, plan_compaction,
+    Options, RemoteObjects, SegmentWriter, Settled, chain_facts, plan_compaction,
 };
 
 /// The secret key of these tests, which no message may show.
@@ -152,6 +152,15 @@ fn manifest() -> Manifest {
     }
 }
 
+/// Of the only run, what comes before an epoch.
+fn settled(in_progress: &CheckpointName) -> Settled<'_> {
+    static NONE: BTreeSet<String> = BTreeSet::new();
+    Settled {
+        in_progress,
+        outlived: &NONE,
+    }
+}
+
 /// Takes checkpoints, merges, collects and restores.
 fn live(store: &CheckpointStore) {
     let (mut manifest, mut state) = (manifest(), State::new());
@@ -163,7 +172,7 @@ fn live(store: &CheckpointStore) {
         }
         checkpoint(store, &mut manifest, &mut state);
         let next = CheckpointName::new("run", manifest.epoch + 1);
-        store.collect(&[manifest.name()], &next).unwrap();
+        store.collect(&[manifest.name()], settled(&next)).unwrap();
     }
     let longest = chain_facts(&manifest);
     let longest = longest.iter().map(|chain| chain.slice_bytes.len()).max();
@@ -197,7 +206,7 @@ fn a_life_of_checkpoints_savepoints_and_notes() {
     later.nodes.clear();
     store.write_manifest(&later).unwrap();
     let next = CheckpointName::new("run", later.epoch + 1);
-    let collected = store.collect(&[later.name()], &next).unwrap();
+    let collected = store.collect(&[later.name()], settled(&next)).unwrap();
     assert_eq!((collected.manifest_count, collected.segment_count), (1, 0));
     assert_eq!(store.list_savepoints().unwrap(), ["before"]);
     let savepoint = store.read_savepoint("before").unwrap();

@@ -15,6 +15,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::checkpoint::commit::EpochRecord;
 use crate::checkpoint::entry::Entry;
+use crate::checkpoint::store::collect::Settled;
 use crate::checkpoint::store::local::LocalObjects;
 use crate::checkpoint::store::location::Location;
 use crate::checkpoint::store::manifest::{Manifest, Purpose};
@@ -472,23 +473,32 @@ impl CheckpointStore {
         self.objects.read(name::COMMITTED, None, read)
     }
 
+    /// The runs that have written something, checkpoint or not.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub fn runs(&self) -> Result<BTreeSet<String>> {
+        let manifests = self.list()?.into_iter().map(|listed| listed.name.run);
+        let segments = self.objects.list(name::SEGMENTS)?;
+        let segments = segments
+            .iter()
+            .filter_map(|object| name::segment_of(&object.name))
+            .map(|name| name.run);
+        Ok(manifests.chain(segments).collect())
+    }
+
     /// Deletes manifests that are not kept, and then the segments that nothing refers to any more.
     ///
-    /// `in_progress` is the first epoch of the running job that is not settled: nothing written from it on is touched. It must be
-    /// above every epoch of `keep` of that run, and the newest complete checkpoint must be in `keep`. No other thread may write a
-    /// savepoint meanwhile.
+    /// `settled.in_progress` must be above every epoch of `keep` of its run, and the newest complete checkpoint must be in `keep`. No
+    /// other thread may write a savepoint meanwhile.
     ///
     /// # Errors
     /// `Corrupt` when a manifest that stays is missing or damaged, and then nothing was deleted; `Unavailable`, and then what is left
     /// goes with the next call.
-    pub fn collect(
-        &self,
-        keep: &[CheckpointName],
-        in_progress: &CheckpointName,
-    ) -> Result<Collected> {
+    pub fn collect(&self, keep: &[CheckpointName], settled: Settled<'_>) -> Result<Collected> {
         let listed: Vec<CheckpointName> =
             self.list()?.into_iter().map(|listed| listed.name).collect();
-        let doomed = collect::doomed_manifests(&listed, keep, in_progress)?;
+        let doomed = collect::doomed_manifests(&listed, keep, settled)?;
         // Before the names that are protected: another thread may be writing merged segments.
         let segments = self.objects.list(name::SEGMENTS)?;
         let mut referenced: BTreeSet<Arc<str>> = self.unspliced().clone();
@@ -505,7 +515,7 @@ impl CheckpointStore {
             collected.manifest_count += 1;
         }
         let names = segments.iter().map(|object| object.name.as_str());
-        let doomed: BTreeSet<&str> = collect::doomed_segments(names, &referenced, in_progress)
+        let doomed: BTreeSet<&str> = collect::doomed_segments(names, &referenced, settled)
             .into_iter()
             .collect();
         for object in segments

@@ -30,6 +30,7 @@ mod tests;
 mod transfer;
 
 pub use checkpoints::{CheckpointStore, Collected, Components, Listed};
+pub use collect::Settled;
 pub use compact::{ChainFacts, CompactionLimits, Merge, Replacement, chain_facts, plan_compaction};
 pub use local::LocalObjects;
 pub use location::{Bucket, Location, Provider};

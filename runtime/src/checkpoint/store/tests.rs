@@ -3,7 +3,7 @@
 //! Place in the flow: unit tests of this folder; `runtime/tests/it/s3.rs` has the same against a server. Invariant: whatever fails
 //! and wherever a crash comes, what a manifest says can be restored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::objects::Objects;
@@ -340,6 +340,15 @@ fn a_manifest_under_another_name_is_refused() {
     assert!(missing.message.contains("missing"), "{missing}");
 }
 
+/// Of the only run, what comes before an epoch.
+fn settled(in_progress: &CheckpointName) -> Settled<'_> {
+    static NONE: BTreeSet<String> = BTreeSet::new();
+    Settled {
+        in_progress,
+        outlived: &NONE,
+    }
+}
+
 #[test]
 fn retention_keeps_what_manifests_and_savepoints_refer_to() {
     let objects = Arc::new(MemoryObjects::default());
@@ -357,7 +366,7 @@ fn retention_keeps_what_manifests_and_savepoints_refer_to() {
         merged = statement.compact().unwrap();
         let keep = [statement.manifest.name()];
         let later = CheckpointName::new("run", epoch + 2);
-        store.collect(&keep, &later).unwrap();
+        store.collect(&keep, settled(&later)).unwrap();
         assert_eq!(assert_restorable(objects.clone()), epoch);
     }
     let store = &statement.store;
@@ -369,7 +378,7 @@ fn retention_keeps_what_manifests_and_savepoints_refer_to() {
     );
     store.delete_savepoint("four").unwrap();
     store
-        .collect(&[statement.manifest.name()], &statement.next())
+        .collect(&[statement.manifest.name()], settled(&statement.next()))
         .unwrap();
     let left = objects.names().len();
     assert!(left < 12, "{:?}", objects.names());
@@ -385,7 +394,7 @@ fn nothing_is_deleted_when_a_kept_manifest_cannot_be_read() {
     let kept = CheckpointName::new("run", 2);
     objects.damage(&kept.to_string(), |bytes| bytes[20] ^= 1);
     let before = objects.names();
-    let outcome = statement.store.collect(&[kept], &statement.next());
+    let outcome = statement.store.collect(&[kept], settled(&statement.next()));
     assert_eq!(outcome.unwrap_err().kind, Kind::Corrupt);
     assert_eq!(objects.names(), before);
 }
@@ -409,7 +418,7 @@ fn live(objects: Arc<dyn Objects>) -> Result<()> {
                 .write_savepoint("two", &statement.manifest)?;
         }
         let keep = [statement.manifest.name()];
-        statement.store.collect(&keep, &statement.next())?;
+        statement.store.collect(&keep, settled(&statement.next()))?;
     }
     Ok(())
 }
@@ -438,10 +447,10 @@ fn a_crash_between_any_two_steps_leaves_a_restorable_store() {
         if epoch > 0 {
             let keep = [CheckpointName::new("run", epoch)];
             let next = CheckpointName::new("run", epoch + 100);
-            store.collect(&keep, &next).unwrap();
+            store.collect(&keep, settled(&next)).unwrap();
             assert_eq!(assert_restorable(memory.clone()), epoch);
             let referenced: usize = memory.names().len();
-            store.collect(&keep, &next).unwrap();
+            store.collect(&keep, settled(&next)).unwrap();
             assert_eq!(memory.names().len(), referenced);
         }
         if outcome.is_ok() {
@@ -475,7 +484,10 @@ fn a_store_that_often_fails_still_works() {
             let replacements = statement.compact().unwrap();
             statement.checkpoint(&replacements).unwrap();
             let keep = [statement.manifest.name()];
-            statement.store.collect(&keep, &statement.next()).unwrap();
+            statement
+                .store
+                .collect(&keep, settled(&statement.next()))
+                .unwrap();
         }
         statement.store.verify(&statement.manifest).unwrap();
         let loaded = load(&statement.store, &statement.manifest).unwrap();
