@@ -54,7 +54,7 @@ struct Shared {
 /// Work and the wish to end.
 #[derive(Debug, Default)]
 struct State {
-    /// Segments with unsynced bytes; each at most once, since a segment is added when it becomes dirty.
+    /// Segments with unsynced bytes; a segment is added when it becomes dirty, and again if somebody else syncs it before.
     dirty: Vec<Arc<Segment>>,
     /// Whether to end.
     stopped: bool,
@@ -122,12 +122,12 @@ impl Shared {
         }
     }
 
-    /// Syncs segments; what fails is tried again after the next interval.
+    /// Syncs segments. What could not be tried is tried after the next interval; a failed fsync is final.
     fn sync(&self, dirty: Vec<Arc<Segment>>, stopped: bool) {
         for segment in dirty {
             if let Err(error) = segment.sync() {
                 tracing::error!(%error, "the log is not safe from a power failure");
-                if !stopped {
+                if !stopped && !segment.is_poisoned() {
                     lock(&self.state).dirty.push(segment);
                 }
             }
