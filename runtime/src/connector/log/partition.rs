@@ -164,9 +164,12 @@ impl Partition {
                 dir.display()
             )));
         }
+        let bases = files.iter().skip(1).map(|(name, _)| name.base_offset);
+        let ends: Vec<_> = bases.chain([last.base_offset]).collect();
         let mut segments: Vec<_> = files
             .into_iter()
-            .map(|(name, size)| Arc::new(Segment::closed(name, &dir, size)))
+            .zip(ends)
+            .map(|((name, size), end)| Arc::new(Segment::closed(name, end, &dir, size)))
             .collect();
         let last = Arc::new(last);
         segments.push(Arc::clone(&last));

@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard};
 use super::files::{lock, storage};
 use super::index::Index;
 use super::record_batch::EncodedHeader;
-use super::scan::{Checks, scan};
+use super::scan::{Bounds, Checks, scan};
 use super::segment_name::SegmentName;
 use super::transaction::TransactionId;
 use crate::error::{Error, Result};
@@ -53,6 +53,8 @@ struct SyncHook(fn() -> std::io::Result<()>);
 pub(super) struct Segment {
     /// Offset of its first record.
     pub(super) base_offset: i64,
+    /// Offset after its last record, where that was known when it was opened.
+    end_offset: Option<i64>,
     /// The file.
     pub(super) path: PathBuf,
     /// How often its records were compacted at most.
@@ -79,9 +81,12 @@ impl Segment {
         Ok(Self::with_index(name, path, 0, Some(Index::default())))
     }
 
-    /// A segment that is no longer written: read lazily.
-    pub(super) fn closed(name: SegmentName, dir: &Path, size: u64) -> Self {
-        Self::with_index(name, dir.join(name.text()), size, None)
+    /// A segment that is no longer written and ends before `end_offset`: read lazily.
+    pub(super) fn closed(name: SegmentName, end_offset: i64, dir: &Path, size: u64) -> Self {
+        Self {
+            end_offset: Some(end_offset),
+            ..Self::with_index(name, dir.join(name.text()), size, None)
+        }
     }
 
     /// Opens the segment that is written next: checks every batch and cuts a torn tail off.
@@ -90,7 +95,12 @@ impl Segment {
     /// `Storage` naming the file.
     pub(super) fn recover(name: SegmentName, dir: &Path, size: u64) -> Result<Recovered> {
         let path = dir.join(name.text());
-        let scan = scan(&path, name.base_offset, size, Checks::Checksums)?;
+        let bounds = Bounds {
+            base_offset: name.base_offset,
+            end_offset: None,
+            size,
+        };
+        let scan = scan(&path, bounds, Checks::Checksums)?;
         if scan.valid_bytes < size {
             tracing::warn!(
                 file = %path.display(),
@@ -120,6 +130,7 @@ impl Segment {
     fn with_index(name: SegmentName, path: PathBuf, size: u64, index: Option<Index>) -> Self {
         Self {
             base_offset: name.base_offset,
+            end_offset: None,
             path,
             round: name.round(),
             size: AtomicU64::new(size),
@@ -269,7 +280,12 @@ impl Segment {
     fn indexed<T>(&self, ask: impl FnOnce(&Index) -> T) -> Result<T> {
         let mut index = lock(&self.index);
         if index.is_none() {
-            let scan = scan(&self.path, self.base_offset, self.size(), Checks::Headers)?;
+            let bounds = Bounds {
+                base_offset: self.base_offset,
+                end_offset: self.end_offset,
+                size: self.size(),
+            };
+            let scan = scan(&self.path, bounds, Checks::Headers)?;
             *index = Some(scan.index);
         }
         Ok(ask(index.get_or_insert_default()))
