@@ -356,6 +356,11 @@ impl LogStore {
         self.transactions().forget(statement_uid)
     }
 
+    /// When records are forced to the device.
+    pub fn fsync_policy(&self) -> FsyncPolicy {
+        self.shared.options.fsync
+    }
+
     /// The directory, and what tells this store from others.
     pub(super) fn dir(&self) -> &Path {
         &self.dir
