@@ -19,8 +19,9 @@ use crate::error::{Error, Result};
 pub enum FsyncPolicy {
     /// The operating system decides: up to about 30 s of records are lost with the power. No cost.
     Never,
-    /// A background thread syncs, and so does every checkpoint: up to one interval is lost with the power. Costs one fsync per
-    /// written partition and interval, in another thread, and one per written partition and checkpoint in the slot's.
+    /// A background thread syncs, and so does every checkpoint of what writes or reads: up to one interval is lost with the power.
+    /// Costs one fsync per written partition and interval, in another thread, and one per written partition and checkpoint, in the
+    /// slot's for sinks and in that of the job's checkpoints for sources.
     Interval(Duration),
     /// Before an append returns: nothing is lost. Costs an fsync per append (0.1 to 10 ms, by device), in the slot's thread.
     Always,
