@@ -12,11 +12,11 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-mod durable_input;
 mod formats;
 mod job;
 mod join;
 mod kafka;
+mod log_input;
 mod memory;
 mod s3;
 mod savepoint;
