@@ -5,8 +5,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use weir_runtime::connector::log::FsyncPolicy;
+use weir_runtime::sql::session::parse_duration;
 
 mod statement;
 
@@ -112,6 +115,10 @@ pub(crate) struct Up {
     /// Bootstrap servers of a Kafka cluster that tables live in, instead of the embedded log.
     #[arg(long, value_name = "BOOTSTRAP")]
     pub(crate) kafka: Option<String>,
+    /// When the embedded log is forced to the device: a time after which it happens, always (before a write is acknowledged) or never
+    /// (the operating system decides). That much may be lost when the power fails; a killed process loses nothing.
+    #[arg(long, value_name = "TIME|always|never", default_value = "1s", value_parser = log_sync, conflicts_with = "kafka")]
+    pub(crate) log_sync: FsyncPolicy,
     /// An external Schema Registry, instead of the embedded one.
     #[arg(long, value_name = "URL")]
     pub(crate) schema_registry: Option<String>,
@@ -139,12 +146,29 @@ pub(crate) struct Up {
 /// Least memory of a slot, bytes: below it, the queues between its operators are most of it (guess, unmeasured).
 const SLOT_MEMORY_BYTES_MIN: usize = 16 << 20;
 
+/// Least time between two syncs of the log: about what one takes on a fast device, so `always` is better below it.
+const LOG_SYNC_MIN: Duration = Duration::from_millis(1);
+
 /// Memory of a slot.
 fn slot_size(text: &str) -> Result<usize, String> {
     usize::try_from(size(text)?)
         .ok()
         .filter(|bytes| *bytes >= SLOT_MEMORY_BYTES_MIN)
         .ok_or_else(|| "16MiB is the least".to_owned())
+}
+
+/// When the log is forced to the device.
+fn log_sync(text: &str) -> Result<FsyncPolicy, String> {
+    match text {
+        "always" => Ok(FsyncPolicy::Always),
+        "never" => Ok(FsyncPolicy::Never),
+        time => parse_duration(time)
+            .filter(|interval| *interval >= LOG_SYNC_MIN)
+            .map(FsyncPolicy::Interval)
+            .ok_or_else(|| {
+                "a time of at least 1ms such as 100ms, always or never is needed".to_owned()
+            }),
+    }
 }
 
 /// A key and a value.
@@ -371,6 +395,33 @@ mod tests {
         ] {
             assert!(size(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_log_is_synced_after_a_time_always_or_never() {
+        let parse = |arguments: &[&str]| {
+            Cli::try_parse_from(["weir", "up"].iter().chain(arguments)).map(|cli| {
+                match cli.command {
+                    Command::Up(up) => up.log_sync,
+                    other => panic!("{other:?} is not up"),
+                }
+            })
+        };
+        let every = |millis| FsyncPolicy::Interval(Duration::from_millis(millis));
+        assert_eq!(parse(&[]).unwrap(), FsyncPolicy::default());
+        for (text, policy) in [
+            ("always", FsyncPolicy::Always),
+            ("never", FsyncPolicy::Never),
+            ("100ms", every(100)),
+            ("2 s", every(2000)),
+        ] {
+            assert_eq!(parse(&["--log-sync", text]).unwrap(), policy, "{text}");
+        }
+        for wrong in ["", "0s", "10us", "sometimes", "Always", "-1s"] {
+            assert!(parse(&["--log-sync", wrong]).is_err(), "{wrong}");
+        }
+        assert!(parse(&["--kafka", "k:9092"]).is_ok());
+        assert!(parse(&["--kafka", "k:9092", "--log-sync", "always"]).is_err());
     }
 
     #[test]

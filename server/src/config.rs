@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use weir_runtime::connector::log::FsyncPolicy;
 use weir_runtime::task::JobConfig;
 
 use crate::error::{Error, Result};
@@ -29,6 +30,8 @@ pub struct ServerConfig {
     pub data_dir: PathBuf,
     /// Bootstrap servers of the Kafka cluster that topics live in; absent means the embedded log.
     pub kafka: Option<String>,
+    /// When the embedded log is forced to the device.
+    pub log_sync: FsyncPolicy,
     /// URL of an external Schema Registry; absent means the embedded one.
     pub schema_registry: Option<String>,
     /// New cap of the default pool; absent keeps the stored one, which is [`DEFAULT_MAX_CFU`] at first.
@@ -50,6 +53,7 @@ impl ServerConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             data_dir,
             kafka: None,
+            log_sync: FsyncPolicy::default(),
             schema_registry: None,
             max_cfu: None,
             checkpoint_dir: None,

@@ -24,9 +24,13 @@ pub(crate) fn open_topics(config: &ServerConfig, clock: &SharedClock) -> Result<
         return Ok(Topics::Kafka(KafkaOptions::new(bootstrap.clone())));
     }
     let dir = log_dir(&config.data_dir);
+    let options = LogOptions {
+        fsync: config.log_sync,
+        ..LogOptions::default()
+    };
     Ok(Topics::Log(LogStore::open(
         &dir,
-        LogOptions::default(),
+        options,
         Arc::clone(clock),
     )?))
 }
@@ -73,4 +77,29 @@ pub(crate) fn build(
 /// Directory of the embedded log.
 fn log_dir(data_dir: &Path) -> std::path::PathBuf {
     data_dir.join("log")
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_runtime::connector::log::FsyncPolicy;
+    use weir_runtime::time::SystemClock;
+
+    use super::*;
+
+    #[test]
+    fn the_log_is_opened_with_the_policy_of_the_server() {
+        let dir = tempfile::TempDir::new().unwrap();
+        for log_sync in [
+            FsyncPolicy::Always,
+            FsyncPolicy::Never,
+            FsyncPolicy::default(),
+        ] {
+            let config = ServerConfig {
+                log_sync,
+                ..ServerConfig::embedded(dir.path().to_owned())
+            };
+            let topics = open_topics(&config, &SystemClock::shared()).unwrap();
+            assert_eq!(topics.log().unwrap().fsync_policy(), log_sync);
+        }
+    }
 }

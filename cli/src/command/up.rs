@@ -18,6 +18,7 @@ pub(crate) async fn run(args: Up) -> Result<()> {
     let config = ServerConfig {
         listen: args.listen,
         kafka: args.kafka,
+        log_sync: args.log_sync,
         schema_registry: args.schema_registry,
         max_cfu: args.max_cfu,
         checkpoint_dir: args.checkpoint_dir,

@@ -38,6 +38,15 @@ pub trait Source: Send + Sync + Debug {
 
     /// Whether the table ends by itself (a bounded scan, a generator with a number of rows).
     fn is_bounded(&self) -> bool;
+
+    /// Makes what was read so far durable, so that a checkpoint never has a position that a power failure takes back. Called before
+    /// each checkpoint is stored, and may wait for a device.
+    ///
+    /// # Errors
+    /// `Storage` naming the file.
+    fn sync(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Reads the splits of one subtask.

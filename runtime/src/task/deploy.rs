@@ -277,6 +277,15 @@ impl<'a> Deployer<'a> {
             .collect()
     }
 
+    /// What the job reads.
+    pub(super) fn sources(&self) -> Vec<Arc<dyn Source>> {
+        let sources = self.endpoints.iter().filter_map(|endpoint| match endpoint {
+            Endpoint::Source(source) => Some(Arc::clone(source)),
+            Endpoint::Sink(_) | Endpoint::None => None,
+        });
+        sources.collect()
+    }
+
     /// Makes every subtask, writing in the statement's transactions if it has any.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use crate::connector::filesystem::{FilesystemSink, FilesystemSource};
 use crate::connector::kafka::model::Connection;
 use crate::connector::kafka::{KafkaOptions, KafkaSink, KafkaSource};
 use crate::connector::log::{LogSink, LogSource, LogStore};
-use crate::connector::options::ScanOptions;
+use crate::connector::options::{IsolationLevel, ScanOptions};
 use crate::connector::print::PrintSink;
 use crate::connector::sink::Sink;
 use crate::connector::source::Source;
@@ -106,10 +106,11 @@ impl Environment {
         let connector = connector_of(table);
         match self.topic(table, connector)? {
             Some(Topic::Log(log)) => {
-                return Ok(Arc::new(LogSource::new(
+                return Ok(Arc::new(LogSource::with_isolation(
                     log,
                     topic_of(table),
                     &ScanOptions::parse(table)?,
+                    IsolationLevel::parse(table)?,
                 )?));
             }
             Some(Topic::Kafka(options)) => {

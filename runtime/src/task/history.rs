@@ -21,6 +21,7 @@ use crate::checkpoint::store::{
     CheckpointName, CheckpointStore, Manifest, Owner, Replacement, SegmentWriter, Settled, Written,
 };
 use crate::connector::sink::{Sink, Transactions};
+use crate::connector::source::Source;
 use crate::crash;
 use crate::error::{Error, Kind, Result};
 use crate::fault::{self, Fault};
@@ -31,6 +32,17 @@ use crate::time::SharedClock;
 /// Sinks that show what they have prepared, by node id.
 pub(super) type PublishingSinks = Vec<(u32, Arc<dyn Sink>)>;
 
+/// What a job reads and writes that has to agree with its checkpoints.
+#[derive(Debug)]
+pub(super) struct Outside {
+    /// The statement's transactions; absent when rows are written at least once.
+    pub(super) transactions: Option<Transactions>,
+    /// Sinks that commit with the checkpoint itself.
+    pub(super) publishing: PublishingSinks,
+    /// What is read.
+    pub(super) reading: Vec<Arc<dyn Source>>,
+}
+
 /// The checkpoints and commits of one job.
 #[derive(Debug)]
 pub(super) struct History {
@@ -40,6 +52,8 @@ pub(super) struct History {
     transactions: Option<Transactions>,
     /// Sinks that commit with the checkpoint itself; none when rows are written at least once.
     publishing: PublishingSinks,
+    /// What is read: durable up to the positions of a checkpoint before that is.
+    reading: Vec<Arc<dyn Source>>,
     /// The record of the newest committed epoch, as the start has found it or as this run has committed it.
     record: Option<EpochRecord>,
     /// How many complete checkpoints are kept.
@@ -67,12 +81,12 @@ impl History {
     ///
     /// # Errors
     /// What fencing returns; `Internal` when the plan cannot be written.
-    pub(super) fn open(
-        spec: &JobSpec,
-        transactions: Option<Transactions>,
-        publishing: PublishingSinks,
-        clock: &SharedClock,
-    ) -> Result<Self> {
+    pub(super) fn open(spec: &JobSpec, outside: Outside, clock: &SharedClock) -> Result<Self> {
+        let Outside {
+            transactions,
+            publishing,
+            reading,
+        } = outside;
         if let Some(transactions) = &transactions {
             transactions.committer.fence()?;
         }
@@ -87,6 +101,7 @@ impl History {
             } else {
                 Vec::new()
             },
+            reading,
             record: None,
             retained_count: spec.config.retained_checkpoints.max(1),
             clock: clock.clone(),
@@ -412,14 +427,15 @@ impl History {
         Ok(manifest)
     }
 
-    /// Makes a checkpoint durable and reads it back; the bytes of its manifest. May be tried again.
+    /// Makes a checkpoint durable and reads it back; the bytes of its manifest. What it has read is durable before. May be tried again.
     ///
     /// # Errors
-    /// As [`CheckpointStore::write_manifest`].
+    /// As [`CheckpointStore::write_manifest`] and [`Source::sync`].
     pub(super) fn store_manifest(&self, manifest: &Manifest) -> Result<u64> {
         let Some(store) = &self.store else {
             return Ok(0);
         };
+        self.reading.iter().try_for_each(|source| source.sync())?;
         if fault::is_planted(Fault::CommitBeforeCheckpoint) {
             self.commit_transaction(manifest)?;
         }

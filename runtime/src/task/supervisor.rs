@@ -18,7 +18,7 @@ use crate::graph::JobGraph;
 use crate::metering::{JobMetrics, SlotMetrics};
 use crate::task::control::{Command, Control, Reply, Report, Savepoint};
 use crate::task::deploy::{Deployer, Deployment, Generation, Restored, StateOrigin};
-use crate::task::history::History;
+use crate::task::history::{History, Outside};
 use crate::task::job::{JobEvent, JobSpec, Live};
 use crate::task::runner::Runner;
 use crate::task::slot::{Slot, bytes_of};
@@ -162,8 +162,12 @@ impl Supervisor {
         let wakers = wakers(spec.parallelism);
         let deployer = Deployer::new(spec, environment, &wakers, &Generation::default())?;
         let transactions = deployer.open_transactions()?;
-        let publishing = deployer.publishing_sinks();
-        let mut history = History::open(spec, transactions, publishing, &environment.clock)?;
+        let outside = Outside {
+            transactions,
+            publishing: deployer.publishing_sinks(),
+            reading: deployer.sources(),
+        };
+        let mut history = History::open(spec, outside, &environment.clock)?;
         history
             .restore(spec)
             .map_err(|error| history.judged(error))?;

@@ -16,6 +16,7 @@ mod formats;
 mod job;
 mod join;
 mod kafka;
+mod log_input;
 mod memory;
 mod s3;
 mod savepoint;

@@ -33,7 +33,7 @@ fn answer<T>(receiver: &Receiver<weir_runtime::Result<T>>) -> T {
 fn a_running_job_gets_other_numbers_of_slots_and_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let kept = checkpoints(dir.path(), "run", StartFrom::Committed);
-    let (job, events) = start_from(plan(ROWS, RATE), 1, 4 << 20, Some(kept));
+    let (job, events) = start_from(plan(ROWS, RATE / 3), 1, 4 << 20, Some(kept));
     await_checkpoints(&job, 1);
     for parallelism in [3, 2] {
         let read_before = job.meter().operators[0].records_out_total;

@@ -505,11 +505,17 @@ impl Core {
         Ok(())
     }
 
-    /// Forgets a statement and deletes its checkpoints.
+    /// Forgets a statement and deletes its checkpoints. What Kafka holds of its transactions goes with the broker's retention.
     fn remove(&self, state: &mut State, seq: i64) -> Result<()> {
         let Some(entry) = state.entries.get(&seq) else {
             return Ok(());
         };
+        // Before the statement, since nobody knows its uid afterwards. A full device does not keep it from being deleted.
+        if let Some(log) = &self.environment.log
+            && let Err(error) = log.forget_owner(&entry.record.uid)
+        {
+            tracing::warn!(statement = entry.record.name, %error, "a record of commits is left behind");
+        }
         self.store.remove_statement(&entry.record.uid)?;
         let checkpoints = self.checkpoints_of(&entry.record);
         state.entries.remove(&seq);

@@ -93,6 +93,38 @@ async fn a_stopped_statement_is_resumed_where_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_log_forgets_the_commits_of_a_deleted_statement_and_keeps_its_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::start(dir.path()).await;
+    with_copy(&server).await;
+    write(&server, 1).await;
+    wait_for_records(&server, 1).await;
+    let copy = server
+        .on_statement(Method::PATCH, "copy", Some(stopped(true)))
+        .await;
+    assert_eq!(copy.0.as_u16(), 200, "{copy:?}");
+    let copy = server.wait_for("copy", "STOPPED").await;
+    let uid = copy["metadata"]["uid"].as_str().unwrap();
+    let is_known = || {
+        let log = server.server().log().unwrap();
+        log.committed_record(uid).unwrap().is_some()
+    };
+    assert!(is_known(), "the stop has committed");
+    server.on_statement(Method::DELETE, "copy", None).await;
+    server
+        .until("the record to go", || async { !is_known() })
+        .await;
+    server.stop().await;
+
+    let server = TestServer::start(dir.path()).await;
+    let log = server.server().log().unwrap();
+    assert_eq!(log.committed_record(uid).unwrap(), None);
+    let rows = log.read("sink", 0, 0, 1 << 20, 10).unwrap();
+    assert_eq!(rows.rows(), 1);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_end_of_a_topic_completes_its_readers() {
     let dir = tempfile::tempdir().unwrap();
     let server = TestServer::start(dir.path()).await;

@@ -19,8 +19,9 @@ use crate::error::{Error, Result};
 pub enum FsyncPolicy {
     /// The operating system decides: up to about 30 s of records are lost with the power. No cost.
     Never,
-    /// A background thread syncs, and so does every checkpoint: up to one interval is lost with the power. Costs one fsync per
-    /// written partition and interval, in another thread, and one per written partition and checkpoint in the slot's.
+    /// A background thread syncs, and so does every checkpoint of what writes or reads: up to one interval is lost with the power.
+    /// Costs one fsync per written partition and interval, in another thread, and one per written partition and checkpoint, in the
+    /// slot's for sinks and in that of the job's checkpoints for sources.
     Interval(Duration),
     /// Before an append returns: nothing is lost. Costs an fsync per append (0.1 to 10 ms, by device), in the slot's thread.
     Always,
@@ -54,7 +55,7 @@ struct Shared {
 /// Work and the wish to end.
 #[derive(Debug, Default)]
 struct State {
-    /// Segments with unsynced bytes; each at most once, since a segment is added when it becomes dirty.
+    /// Segments with unsynced bytes; a segment is added when it becomes dirty, and again if somebody else syncs it before.
     dirty: Vec<Arc<Segment>>,
     /// Whether to end.
     stopped: bool,
@@ -122,12 +123,12 @@ impl Shared {
         }
     }
 
-    /// Syncs segments; what fails is tried again after the next interval.
+    /// Syncs segments. What could not be tried is tried after the next interval; a failed fsync is final.
     fn sync(&self, dirty: Vec<Arc<Segment>>, stopped: bool) {
         for segment in dirty {
             if let Err(error) = segment.sync() {
                 tracing::error!(%error, "the log is not safe from a power failure");
-                if !stopped {
+                if !stopped && !segment.is_poisoned() {
                     lock(&self.state).dirty.push(segment);
                 }
             }

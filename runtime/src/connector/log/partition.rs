@@ -60,6 +60,17 @@ pub(super) struct Shared {
     pub(super) transactions: Coordinator,
 }
 
+impl Shared {
+    /// Notes that a segment has unsynced bytes.
+    fn note_written(&self, segment: &Arc<Segment>) {
+        if segment.mark_dirty()
+            && let Some(flusher) = &self.flusher
+        {
+            flusher.add(segment);
+        }
+    }
+}
+
 /// A partition.
 #[derive(Debug)]
 pub(super) struct Partition {
@@ -113,6 +124,9 @@ pub(super) struct Closed {
 pub(super) struct Writer {
     /// Whether the file may have bytes behind the committed size, which the next append has to cut off first.
     torn: bool,
+    /// A new segment that could not be made durable and not be removed either: it has to go before the next append, since its name
+    /// would be taken for the end.
+    stray: Option<PathBuf>,
 }
 
 impl Partition {
@@ -150,11 +164,19 @@ impl Partition {
                 dir.display()
             )));
         }
+        let bases = files.iter().skip(1).map(|(name, _)| name.base_offset);
+        let ends: Vec<_> = bases.chain([last.base_offset]).collect();
         let mut segments: Vec<_> = files
             .into_iter()
-            .map(|(name, size)| Arc::new(Segment::closed(name, &dir, size)))
+            .zip(ends)
+            .map(|((name, size), end)| Arc::new(Segment::closed(name, end, &dir, size)))
             .collect();
-        segments.push(Arc::new(last));
+        let last = Arc::new(last);
+        segments.push(Arc::clone(&last));
+        // A process that was killed may have left bytes that no fsync has seen.
+        if last.size() > 0 {
+            shared.note_written(&last);
+        }
         Ok(Self {
             name,
             dir,
@@ -301,6 +323,7 @@ impl Partition {
         if encoded.records == 0 {
             return Ok(base_offset);
         }
+        self.remove_stray(&mut writer)?;
         let mut segment = self.active();
         let bytes = encoded.buffer.len() as u64;
         if segment.size() > 0 && segment.size() + bytes > self.shared.options.segment_bytes {
@@ -310,11 +333,8 @@ impl Partition {
         self.write(&segment, &encoded.buffer, &mut writer)?;
         segment.commit(&encoded.batches, encoded.buffer.len());
         self.publish(base_offset, encoded);
-        if self.shared.options.fsync != FsyncPolicy::Always
-            && segment.mark_dirty()
-            && let Some(flusher) = &self.shared.flusher
-        {
-            flusher.add(&segment);
+        if self.shared.options.fsync != FsyncPolicy::Always {
+            self.shared.note_written(&segment);
         }
         Ok(base_offset)
     }
@@ -354,23 +374,47 @@ impl Partition {
         })
     }
 
-    /// Starts a new segment at the end.
+    /// Starts a new segment at the end, after the one before is durable, so that only the last file can be torn.
     fn roll(&self, base_offset: i64, writer: &mut Writer) -> Result<Arc<Segment>> {
+        let last = self.active();
         if writer.torn {
-            let last = self.active();
             File::options()
                 .write(true)
                 .open(&last.path)
                 .and_then(|file| file.set_len(last.size()))
                 .map_err(|error| storage("truncate", &last.path, &error))?;
+            self.shared.note_written(&last);
             writer.torn = false;
         }
+        let synced = self.shared.options.fsync != FsyncPolicy::Never;
+        if synced {
+            last.sync()?;
+        }
+        self.remove_stray(writer)?;
         let segment = Arc::new(Segment::create(&self.dir, base_offset)?);
-        if self.shared.options.fsync != FsyncPolicy::Never {
-            sync_dir(&self.dir)?;
+        if synced && let Err(error) = sync_dir(&self.dir) {
+            writer.stray = Some(segment.path.clone());
+            if let Err(error) = self.remove_stray(writer) {
+                tracing::warn!(%error, "the log cannot take back a new segment");
+            }
+            return Err(error);
         }
         lock(&self.view).segments.push(Arc::clone(&segment));
         Ok(segment)
+    }
+
+    /// Removes a segment file that readers do not know.
+    fn remove_stray(&self, writer: &mut Writer) -> Result<()> {
+        if let Some(path) = &writer.stray {
+            match std::fs::remove_file(path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(storage("delete", path, &error));
+                }
+                Ok(()) | Err(_) => sync_dir(&self.dir)?,
+            }
+            writer.stray = None;
+        }
+        Ok(())
     }
 
     /// Makes everything appended durable, unless the policy leaves that to the operating system.

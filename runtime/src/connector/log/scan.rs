@@ -1,18 +1,22 @@
 //! Walking through the batches of a segment file.
 //!
 //! Place in the flow: the segment that is written next is scanned at every start, others when their index is needed. Invariant: damage
-//! with good batches behind it is passed over and kept, so that reading it is an error and reading behind it is not.
+//! with good batches behind it is passed over and kept, so that reading it is an error and reading behind it is not; bytes inside of a
+//! record that look like batches are not taken for the log's own.
 
 use std::fs::File;
 use std::path::Path;
 
 use super::files::{read_at, storage};
 use super::index::Index;
-use super::record_batch::{HEADER_BYTES, Header};
+use super::record_batch::{HEADER_BYTES, Header, RECORD_BYTES_MIN};
 use crate::error::Result;
 
 /// File bytes read at once by a scan (guess, unmeasured).
 const SCAN_CHUNK_BYTES: usize = 256 << 10;
+/// A search behind damage compares checksums of at most this many times the bytes that it searches: somebody may have stored a row of
+/// headers, each of which claims the rest of the file (guess, unmeasured).
+const SEARCH_CHECKSUMS_MAX: usize = 16;
 
 /// How much a scan checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +25,17 @@ pub(super) enum Checks {
     Headers,
     /// Checksums too.
     Checksums,
+}
+
+/// What is known of a segment before it is scanned.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Offset of its first batch.
+    pub(super) base_offset: i64,
+    /// Offset after its last batch; absent for the segment that is written next.
+    pub(super) end_offset: Option<i64>,
+    /// Bytes of the file to look at.
+    pub(super) size: u64,
 }
 
 /// What a scan found.
@@ -39,12 +54,16 @@ pub(super) struct Scan {
 /// Walks through the batches of a segment.
 ///
 /// Damage with good batches behind it is kept and skipped, so that reading it is an error and reading behind it is not;
-/// damage with nothing good behind it is a tail that was torn by a crash.
-pub(super) fn scan(path: &Path, base_offset: i64, size: u64, checks: Checks) -> Result<Scan> {
+/// damage with nothing good behind it is a tail that was torn by a crash. What counts as good there: see [`Window::resync`].
+///
+/// # Errors
+/// `Storage` naming the file.
+pub(super) fn scan(path: &Path, bounds: Bounds, checks: Checks) -> Result<Scan> {
+    let size = bounds.size;
     let mut window = Window::open(path, size)?;
     let mut scan = Scan {
         index: Index::default(),
-        next_offset: base_offset,
+        next_offset: bounds.base_offset,
         valid_bytes: 0,
         reason: None,
     };
@@ -54,7 +73,12 @@ pub(super) fn scan(path: &Path, base_offset: i64, size: u64, checks: Checks) -> 
             Ok(header) if header.base_offset == scan.next_offset => header,
             other => {
                 let reason = other.err().unwrap_or("the offsets do not continue");
-                let Some((found, header)) = window.resync(position, scan.next_offset)? else {
+                let Some((found, header)) = window.resync(Damage {
+                    position,
+                    expected: scan.next_offset,
+                    end_offset: bounds.end_offset,
+                })?
+                else {
                     scan.reason = Some(reason);
                     break;
                 };
@@ -155,21 +179,111 @@ impl<'a> Window<'a> {
         Ok(verified.map(|()| header))
     }
 
-    /// The first good batch behind a damaged place: whole, with a matching checksum and a later offset.
-    fn resync(&mut self, damaged: u64, expected: i64) -> Result<Option<(u64, Header)>> {
-        let rest = saturating_usize(self.size - damaged);
-        let bytes = self.get(damaged, rest)?;
-        let candidates = 1..bytes.len().saturating_sub(HEADER_BYTES - 1);
-        Ok(candidates
-            .filter_map(|at| Some((at, Header::parse(&bytes[at..]).ok()?)))
-            .filter(|(_, header)| header.base_offset >= expected)
-            .find(|(at, header)| {
-                bytes
-                    .get(*at..at.saturating_add(header.bytes))
-                    .is_some_and(|batch| header.verify(batch).is_ok())
-            })
-            .map(|(at, header)| (damaged + at as u64, header)))
+    /// The batch behind a damaged place with which the log goes on; absent when there is none.
+    ///
+    /// The damaged batch's own length is believed where it leads to a good batch that begins at the offset where the damaged one
+    /// says to end. Else every later byte is tried. A batch found there counts only when good batches follow it, each with the
+    /// offset at which the one before ends, up to the very end of the file. Those inside of a record do not reach it, since the rest
+    /// of their record follows.
+    fn resync(&mut self, damage: Damage) -> Result<Option<(u64, Header)>> {
+        if let Ok(damaged) = Header::parse(self.get(damage.position, HEADER_BYTES)?)
+            && damaged.base_offset == damage.expected
+        {
+            let behind = damage.position + damaged.bytes as u64;
+            if behind < self.size
+                && let Ok(next) = self.batch(behind, Checks::Checksums)?
+                && next.base_offset == damaged.next_offset
+                && damage.allows(&next)
+            {
+                return Ok(Some((behind, next)));
+            }
+        }
+        let rest = saturating_usize(self.size - damage.position);
+        let found = damage.search(self.get(damage.position, rest)?);
+        Ok(found.map(|(at, header)| (damage.position + at as u64, header)))
     }
+}
+
+/// A damaged place, and what batches behind it have to fit.
+#[derive(Debug, Clone, Copy)]
+struct Damage {
+    /// Its first byte.
+    position: u64,
+    /// Offset that was expected there.
+    expected: i64,
+    /// Offset after the last batch of the segment; absent for the segment that is written next.
+    end_offset: Option<i64>,
+}
+
+impl Damage {
+    /// Whether a batch may be one of this segment.
+    fn allows(self, header: &Header) -> bool {
+        header.base_offset >= self.expected
+            && self.end_offset.is_none_or(|end| header.next_offset <= end)
+    }
+
+    /// Whether a batch behind `skipped` damaged bytes may be one of this segment: appended records are too large for those bytes to
+    /// have held more offsets. Where the end is known, the offsets have to lead there, and compacted batches may have held any number.
+    fn allows_behind(self, skipped: usize, header: &Header) -> bool {
+        let most = i64::try_from(skipped / RECORD_BYTES_MIN).unwrap_or(i64::MAX);
+        self.allows(header)
+            && (self.end_offset.is_some() || header.base_offset - self.expected <= most)
+    }
+
+    /// The first batch in `bytes`, which begin with the damage, whose chain of good batches ends where they end.
+    fn search(self, bytes: &[u8]) -> Option<(usize, Header)> {
+        let mut budget = bytes.len().saturating_mul(SEARCH_CHECKSUMS_MAX);
+        let mut at = 1;
+        while at + HEADER_BYTES <= bytes.len() {
+            let candidate = Header::parse(&bytes[at..])
+                .ok()
+                .filter(|header| self.allows_behind(at, header));
+            let Some(first) = candidate else {
+                at += 1;
+                continue;
+            };
+            let chain = chain(bytes, at, &mut budget)?;
+            if chain.position == bytes.len()
+                && self.end_offset.is_none_or(|end| chain.next_offset == end)
+            {
+                return Some((at, first));
+            }
+            // What was in the chain leads to the same place.
+            at = chain.position.max(at + 1);
+        }
+        None
+    }
+}
+
+/// Where a row of good batches ends.
+#[derive(Debug, Clone, Copy)]
+struct Chain {
+    /// Byte after the last one.
+    position: usize,
+    /// Offset after the last one.
+    next_offset: i64,
+}
+
+/// Follows good batches from a place on, each of which continues the offsets of the one before; takes the bytes whose checksums it
+/// compares from `budget`, and is absent when that does not suffice.
+fn chain(bytes: &[u8], start: usize, budget: &mut usize) -> Option<Chain> {
+    let mut position = start;
+    let mut expected = None;
+    while let Ok(header) = Header::parse(&bytes[position..])
+        && expected.is_none_or(|offset| offset == header.base_offset)
+        && let Some(batch) = bytes[position..].get(..header.bytes)
+    {
+        *budget = budget.checked_sub(batch.len())?;
+        if header.verify(batch).is_err() {
+            break;
+        }
+        position += batch.len();
+        expected = Some(header.next_offset);
+    }
+    Some(Chain {
+        position,
+        next_offset: expected.unwrap_or_default(),
+    })
 }
 
 /// A file length as a length in memory.

@@ -175,6 +175,10 @@ impl Source for LogSource {
     fn is_bounded(&self) -> bool {
         self.bounded
     }
+
+    fn sync(&self) -> Result<()> {
+        self.topic.flush()
+    }
 }
 
 /// Reads the partitions of one subtask in turn.

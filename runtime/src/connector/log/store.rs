@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::cleaner::{Cleaner, Round};
-use super::files::{lock, storage};
+use super::files::{lock, storage, sync_dir};
 use super::flusher::{Flusher, FsyncPolicy};
 use super::partition::{LogOptions, Shared};
 use super::record_batch::{Encoded, Record};
@@ -83,8 +83,14 @@ impl LogStore {
     /// `Storage` when the directory is in use by another process or cannot be written, naming it; `Corrupt` when a topic's
     /// settings or the journal of transactions are damaged.
     pub fn open(dir: &Path, options: LogOptions, clock: SharedClock) -> Result<Arc<Self>> {
+        let is_new = !dir.exists();
         std::fs::create_dir_all(dir)
             .map_err(|error| storage("create log directory", dir, &error))?;
+        let whole = std::fs::canonicalize(dir)
+            .map_err(|error| storage("find log directory", dir, &error))?;
+        if is_new {
+            whole.parent().map_or(Ok(()), sync_dir)?;
+        }
         let file = lock_dir(dir)?;
         let flusher = match options.fsync {
             FsyncPolicy::Interval(interval) => Some(Flusher::start(interval)?),
@@ -97,8 +103,7 @@ impl LogStore {
         });
         let topics = open_topics(dir, &shared)?;
         Ok(Arc::new(Self {
-            dir: std::fs::canonicalize(dir)
-                .map_err(|error| storage("find log directory", dir, &error))?,
+            dir: whole,
             topics: RwLock::new(topics),
             shared,
             clock,
@@ -354,6 +359,11 @@ impl LogStore {
     /// `Storage` naming the file.
     pub fn forget_owner(&self, statement_uid: &str) -> Result<()> {
         self.transactions().forget(statement_uid)
+    }
+
+    /// When records are forced to the device.
+    pub fn fsync_policy(&self) -> FsyncPolicy {
+        self.shared.options.fsync
     }
 
     /// The directory, and what tells this store from others.

@@ -275,7 +275,7 @@ impl Topic {
         Ok(())
     }
 
-    /// Makes the topic disappear as a whole and returns the directory whose files are still to be deleted.
+    /// Makes the topic disappear as a whole, durably, and returns the directory whose files are still to be deleted.
     ///
     /// # Errors
     /// `Storage` naming the path; the topic is then still there.
@@ -288,6 +288,13 @@ impl Topic {
         }
         std::fs::rename(&self.dir, &deleted)
             .map_err(|error| storage("delete", &self.dir, &error))?;
+        // Before its files go: a topic that is back after a power failure without some of them would keep the log from opening.
+        if let Err(error) = sync_dir(root) {
+            if let Err(error) = std::fs::rename(&deleted, &self.dir) {
+                tracing::warn!(topic = self.name, %error, "a topic cannot be taken back and is gone at the next start");
+            }
+            return Err(error);
+        }
         self.deleted.store(true, Ordering::Release);
         self.partitions.iter().for_each(Partition::set_sealed);
         drop(writers);

@@ -46,6 +46,10 @@ pub(in crate::connector::log) fn compact(
         taken += 1;
     }
     segments.truncate(taken);
+    // Whatever the policy: a value that a power failure may take must not have taken the place of one that it would have left.
+    segments
+        .iter()
+        .try_for_each(|closed| closed.segment.sync_always())?;
     let retention = partition.options().delete_retention.as_millis();
     let rule = Rule {
         keys: &keys,

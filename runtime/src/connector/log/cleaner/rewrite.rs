@@ -257,7 +257,7 @@ pub(super) fn rewrite(
     tracing::debug!(file = %target.display(), segments, kept, dropped, "compacted a part of the log");
     Ok(Rewritten {
         segments,
-        new: Some(Segment::closed(name, partition.dir(), bytes)),
+        new: Some(Segment::closed(name, end_offset, partition.dir(), bytes)),
     })
 }
 

@@ -67,6 +67,9 @@ impl Header {
         {
             return Err("the record count does not fit the offsets");
         }
+        let Some(next_offset) = base_offset.checked_add(i64::from(last_offset_delta) + 1) else {
+            return Err("the offsets are too high");
+        };
         let transactional = attributes & TRANSACTIONAL != 0;
         if transactional != (producer_id != ABSENT_ID) || producer_id < ABSENT_ID {
             return Err("the transaction does not fit the attributes");
@@ -74,7 +77,7 @@ impl Header {
         Ok(Self {
             base_offset,
             bytes: length + LENGTH_PREFIX_BYTES,
-            next_offset: base_offset.saturating_add(i64::from(last_offset_delta) + 1),
+            next_offset,
             base_timestamp_ms: i64::from_be_bytes(part(header, 27)),
             max_timestamp_ms: i64::from_be_bytes(part(header, 35)),
             records: usize::try_from(records).unwrap_or(0),

@@ -42,4 +42,4 @@ const ABSENT_ID: i64 = -1;
 /// Largest record taken: far above Kafka's default of 1 MiB, far below the 2 GiB of the length field (guess, unmeasured).
 pub(super) const RECORD_BYTES_MAX: usize = 64 << 20;
 /// Least bytes of a record: length, attributes, two deltas, two lengths and the header count.
-const RECORD_BYTES_MIN: usize = 7;
+pub(super) const RECORD_BYTES_MIN: usize = 7;

@@ -535,3 +535,28 @@ proptest! {
         prop_assert!(offsets.len() >= seen.len());
     }
 }
+
+#[test]
+fn nothing_is_exchanged_before_all_of_the_pass_is_durable() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let compacted = TopicConfig {
+        compacted: true,
+        ..config(1)
+    };
+    store.create_topic("t", compacted).unwrap();
+    for number in 0..200 {
+        let record = Owned {
+            key: Some(b"k".to_vec()),
+            ..Owned::value(&format!("{}{number}", "x".repeat(50)), 1)
+        };
+        with_records(&[record], |records| store.append("t", 0, records).unwrap());
+    }
+    let before = segments(&dir, 0);
+    let partition_segments = store.find("t").unwrap().partitions()[0].segments();
+    // The last closed one, with the newest values of the pass.
+    let newest = &partition_segments[partition_segments.len() - 2];
+    newest.set_sync_hook(|| Err(std::io::ErrorKind::Other.into()));
+    assert_eq!(store.compact(1000).unwrap_err().code, Code::Storage);
+    assert_eq!(segments(&dir, 0), before);
+}

@@ -77,6 +77,52 @@ fn every_flipped_bit_of_the_journal_is_named() {
 }
 
 #[test]
+fn a_damaged_line_is_named_and_the_log_opens_without_it() {
+    let dir = TempDir::new().unwrap();
+    let store = store_in(dir.path());
+    let mut life = Life::start(&store, "s");
+    for epoch in 1..=3 {
+        life.write(epoch, &epoch.to_string());
+        life.commit(epoch).unwrap();
+    }
+    drop((life, store));
+    let path = dir.path().join(JOURNAL_FILE);
+    let whole = fs::read(&path).unwrap();
+    let lines: Vec<_> = whole.split_inclusive(|byte| *byte == b'\n').collect();
+    assert_eq!(lines.len(), 5);
+    let with = |line: usize, text: &[u8]| {
+        let mut lines: Vec<_> = lines.clone();
+        lines[line - 1] = text;
+        fs::write(&path, lines.concat()).unwrap();
+        LogStore::open(dir.path(), small(), SystemClock::shared())
+    };
+    // Also where a power failure has kept a block from the device in the middle.
+    let unwritten = [[0; 600].as_slice(), b"\n"].concat();
+    for damaged in [b"0123abcd {}\n".as_slice(), &unwritten] {
+        for (line, way_out) in [
+            (2, "from a copy"),
+            (3, "delete line 3"),
+            (4, "delete line 4"),
+        ] {
+            let error = with(line, damaged).unwrap_err();
+            assert_eq!(error.code, Code::Corrupt);
+            let position: usize = lines[..line - 1].iter().map(|line| line.len()).sum();
+            let place = format!("at byte {position}, in line {line}:");
+            for part in [path.to_str().unwrap(), &place, way_out] {
+                assert!(error.message.contains(part), "{part}: {error}");
+            }
+        }
+    }
+    let store = with(4, b"").unwrap();
+    assert_eq!(committed(&store), ["1", "3"]);
+    assert_eq!(
+        store.committed_record("s").unwrap(),
+        Some(record_of(3)),
+        "the newest commit counts"
+    );
+}
+
+#[test]
 fn the_journal_stays_small_and_keeps_what_counts() {
     let dir = TempDir::new().unwrap();
     let store = store_in(dir.path());

@@ -3,6 +3,7 @@
 mod compaction;
 mod disk_full;
 mod fire;
+mod forged;
 mod format;
 mod journal;
 mod source;

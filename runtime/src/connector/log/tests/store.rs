@@ -241,3 +241,42 @@ fn the_sink_partitions_as_kafka_does_and_marks_retractions() {
     let last = store.read("t", 0, ends()[0] - 1, 1000, 1).unwrap();
     assert!((now_ms - last.timestamps_ms[0]).abs() < 600_000);
 }
+
+#[test]
+fn a_segment_is_durable_before_the_next_one_begins() {
+    let dir = TempDir::new().unwrap();
+    let options = LogOptions {
+        fsync: FsyncPolicy::Interval(Duration::from_hours(1)),
+        ..small()
+    };
+    let store = LogStore::open(dir.path(), options, SystemClock::shared()).unwrap();
+    store.create_topic("t", config(1)).unwrap();
+    let topic = store.find("t").unwrap();
+    append(&store, 0, "a", 10);
+    let first = &topic.partitions()[0].segments()[0];
+    first.set_sync_hook(|| Err(std::io::ErrorKind::Other.into()));
+    let records = [Owned::value(&"x".repeat(2000), 1)];
+    let refused = with_records(&records, |records| store.append("t", 0, records));
+    assert_eq!(refused.unwrap_err().code, Code::Storage);
+    assert_eq!(segments(&dir, 0).len(), 1);
+    assert_eq!(read_all(&store, 0, 0).unwrap().len(), 10);
+    assert_eq!(store.flush("t").unwrap_err().code, Code::Storage);
+}
+
+#[test]
+fn what_an_earlier_process_wrote_is_synced_by_the_next_flush() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    store.create_topic("t", config(1)).unwrap();
+    append(&store, 0, "a", 10);
+    drop(store);
+    let options = LogOptions {
+        fsync: FsyncPolicy::Interval(Duration::from_hours(1)),
+        ..small()
+    };
+    let store = LogStore::open(dir.path(), options, SystemClock::shared()).unwrap();
+    let topic = store.find("t").unwrap();
+    let segment = &topic.partitions()[0].segments()[0];
+    segment.set_sync_hook(|| Err(std::io::ErrorKind::Other.into()));
+    assert_eq!(store.flush("t").unwrap_err().code, Code::Storage);
+}

@@ -70,7 +70,10 @@ impl Journal {
         };
         let generation = last_generation + 1;
         if generation > GENERATION_MAX {
-            return Err(corrupt(&path, 0, "the store was opened too often"));
+            return Err(Error::corrupt(format!(
+                "log journal \"{}\" has no more numbers: the log was opened too often",
+                path.display()
+            )));
         }
         let content = first_lines(&table, generation)?;
         replace(&path, &content)?;
@@ -130,11 +133,8 @@ impl Journal {
                 .open(&self.path)
                 .and_then(|file| {
                     file.set_len(self.size)?;
-                    if self.durable {
-                        file.sync_all()
-                    } else {
-                        Ok(())
-                    }
+                    // Whatever the policy: a commit that was taken back and aborted since must not be back after a power failure.
+                    file.sync_all()
                 })
                 .map_err(|error| storage("truncate", &self.path, &error))?;
             self.torn = false;
@@ -206,48 +206,61 @@ fn decode(line: &[u8]) -> Result<Line, &'static str> {
 fn parse(path: &Path, bytes: &[u8]) -> Result<(u32, Table)> {
     let lines = split(path, bytes)?;
     let Some(((_, Line::Snapshot(first)), rest)) = lines.split_first() else {
-        return Err(corrupt(path, 0, "it does not begin with a snapshot"));
+        let place = Place {
+            line: 2,
+            position: TITLE.len() + 1,
+        };
+        return Err(corrupt(path, place, "it does not begin with a snapshot"));
     };
     let generation = first.generation;
     let mut table = Table::from_snapshot(first.clone());
-    for (position, line) in rest {
+    for (place, line) in rest {
         match line {
             Line::Commit(commit) => table.commit(commit.clone()),
             Line::Forget(forget) => table.forget(&forget.owner),
             Line::Snapshot(_) => {
-                return Err(corrupt(
-                    path,
-                    *position,
-                    "a snapshot is not in the first line",
-                ));
+                return Err(corrupt(path, *place, "a snapshot is not the first entry"));
             }
         }
     }
     Ok((generation, table))
 }
 
+/// A place in a journal.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// Number of the line, from 1.
+    line: usize,
+    /// Its first byte.
+    position: usize,
+}
+
 /// The lines of a journal with their places; a torn tail is left out.
-fn split(path: &Path, bytes: &[u8]) -> Result<Vec<(usize, Line)>> {
+fn split(path: &Path, bytes: &[u8]) -> Result<Vec<(Place, Line)>> {
     let mut lines = Vec::new();
     let mut position = 0;
     for (number, part) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
         let last = position + part.len() == bytes.len();
+        let place = Place {
+            line: number + 1,
+            position,
+        };
         match (number, part.strip_suffix(b"\n")) {
             (0, title) => {
                 if title != Some(TITLE.as_bytes()) {
-                    return Err(corrupt(path, 0, "it is not a journal of this version"));
+                    return Err(corrupt(path, place, "it is not a journal of this version"));
                 }
             }
             (_, Some(line)) => match decode(line) {
-                Ok(line) => lines.push((position, line)),
+                Ok(line) => lines.push((place, line)),
                 Err(_) if last && number > 1 && has_unwritten_block(line) => {
                     torn(path, position, part);
                 }
-                Err(reason) => return Err(corrupt(path, position, reason)),
+                Err(reason) => return Err(corrupt(path, place, reason)),
             },
             (_, None) => {
                 if part.len() > 1 && decode(&part[..part.len() - 1]).is_ok() {
-                    return Err(corrupt(path, position, "the end of the line is damaged"));
+                    return Err(corrupt(path, place, "the end of the line is damaged"));
                 }
                 torn(path, position, part);
             }
@@ -276,10 +289,18 @@ fn torn(path: &Path, position: usize, part: &[u8]) {
     );
 }
 
-/// An error that names file and place.
-fn corrupt(path: &Path, position: usize, reason: &str) -> Error {
+/// An error that names file, place and the way out: lines behind the snapshot do not depend on one another.
+fn corrupt(path: &Path, place: Place, reason: &str) -> Error {
+    let Place { line, position } = place;
+    let way_out = if line > 2 {
+        format!(
+            "check the disk, then restore the file from a copy or delete line {line}, and what it committed counts as aborted"
+        )
+    } else {
+        "check the disk, then restore the file from a copy".to_owned()
+    };
     Error::corrupt(format!(
-        "log journal \"{}\" is damaged at byte {position}: {reason}",
+        "log journal \"{}\" is damaged at byte {position}, in line {line}: {reason}; {way_out}",
         path.display()
     ))
 }
