@@ -40,7 +40,7 @@ pub struct GroupAggregate {
 }
 
 /// What is kept of a group, by id.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Groups {
     /// Accumulators.
     aggregates: Aggregates,

@@ -7,7 +7,7 @@ use crate::checkpoint::entry::{Entry, KeyGroupDelta};
 use crate::error::{Error, Result};
 use crate::operator::Operator;
 use crate::state::codec::Reader;
-use crate::state::{Deltas, ExportVisit, StateTable};
+use crate::state::{Deltas, ExportVisit, HandedOver, StateTable};
 use crate::time::EpochMillis;
 
 /// The bit of a table's number that says how its values are stored and not which table it is.
@@ -105,6 +105,42 @@ pub fn export(operator: &mut dyn Operator, visit: &mut ExportVisit<'_>) -> Resul
     outcome
 }
 
+/// Gives the keys of all tables to other slots, by number of the table. Of a table whose keys are partly on disk they stay here, to be
+/// shown by [`export`].
+pub fn hand_over(operator: &mut dyn Operator) -> Vec<(u8, HandedOver)> {
+    let mut handed = Vec::new();
+    operator.visit_state(&mut |table| {
+        let number = table.number();
+        handed.extend(table.hand_over().map(|keys| (number, keys)));
+    });
+    handed
+}
+
+/// Takes the keys that are owned here of those which a table with this number has handed over.
+///
+/// # Errors
+/// `Internal` when it was another kind of table.
+pub fn take_over(
+    operator: &mut dyn Operator,
+    (number, handed): &(u8, HandedOver),
+    owns: &dyn Fn(u32) -> bool,
+) -> Result<()> {
+    try_visit(operator, &mut |table| {
+        if table.number() == *number {
+            table.take_over(handed, owns)?;
+        }
+        Ok(())
+    })
+}
+
+/// Copies some of the keys that were handed over; looks at about `limit` per table.
+///
+/// # Errors
+/// As [`StateTable::take_over_some`].
+pub fn take_over_some(operator: &mut dyn Operator, limit: usize) -> Result<()> {
+    try_visit(operator, &mut |table| table.take_over_some(limit))
+}
+
 /// Takes what the next snapshot begins with, which was moved out of memory before its barrier.
 pub fn take_begun(operator: &mut dyn Operator) -> Vec<KeyGroupDelta> {
     let mut deltas = Deltas::default();
@@ -174,6 +210,8 @@ pub struct Size {
     pub bytes: usize,
     /// Keys, those on disk included.
     pub keys: usize,
+    /// Keys that other slots have handed over and that are not copied yet.
+    pub handed_keys: usize,
     /// Memory of what the next snapshot begins with, bytes.
     pub begun_bytes: usize,
     /// What the table that grows next is going to take, if one soon does, bytes.
@@ -186,6 +224,7 @@ pub fn measure(operator: &mut dyn Operator) -> Size {
     operator.visit_state(&mut |table| {
         size.bytes += table.memory_bytes();
         size.keys += table.keys();
+        size.handed_keys += table.handed_keys();
         size.begun_bytes += table.begun_bytes();
         size.growth_bytes = size.growth_bytes.max(table.growth_bytes());
     });

@@ -17,9 +17,12 @@ use crate::state::codec::{Reader, Writer};
 use crate::state::column;
 use crate::state::delta::Deltas;
 use crate::state::group_table::GroupTable;
+use crate::state::handed::Handed;
 
 /// Values by group id, in whatever form is fastest to work on.
-pub trait Values: Send + std::fmt::Debug {
+///
+/// The default is what is left of a table that has handed over its keys: it is never used.
+pub trait Values: Default + Send + Sync + std::fmt::Debug + 'static {
     /// Has as many ids as `len`: new ones are empty, and those past it, which are empty, give back their memory.
     fn resize(&mut self, len: usize);
 
@@ -266,7 +269,7 @@ fn split_spilled(spilled: &[u8]) -> (u32, &[u8]) {
 
 /// Keys and values of one namespace.
 #[derive(Debug)]
-pub(super) struct Keyed<V> {
+pub(super) struct Keyed<V: Values> {
     /// The namespace.
     namespace: i64,
     /// Keys to ids.
@@ -285,6 +288,10 @@ pub(super) struct Keyed<V> {
     hand: u32,
     /// Keys that are in the backend only.
     spilled: usize,
+    /// Where keys are that tables of other slots have handed over; none is without keys.
+    handed: Vec<Handed<V>>,
+    /// Keys that are there.
+    handed_keys: usize,
     /// Key groups of which a checkpoint may hold keys of this namespace.
     logged: Vec<bool>,
 }
@@ -302,6 +309,8 @@ impl<V: Values> Keyed<V> {
             written_ms: Vec::new(),
             hand: 0,
             spilled: 0,
+            handed: Vec::new(),
+            handed_keys: 0,
             logged: Vec::new(),
         }
     }
@@ -336,9 +345,24 @@ impl<V: Values> Keyed<V> {
         self.groups.capacity()
     }
 
-    /// Keys held, spilled ones included.
+    /// Keys held, spilled and handed over ones included.
     pub(super) fn len(&self) -> usize {
-        self.groups.len() + self.spilled
+        self.groups.len() + self.spilled + self.handed_keys
+    }
+
+    /// The hash of an id in use.
+    pub(super) fn hash(&self, id: u32) -> u64 {
+        self.groups.hash(id)
+    }
+
+    /// The id of a key, if it is in memory.
+    pub(super) fn find_in_memory(&self, key: &[u8], hash: u64) -> Option<u32> {
+        self.groups.find(key, hash)
+    }
+
+    /// Whether keys are held that are not in memory, or not in that of this table.
+    fn has_others(&self) -> bool {
+        self.spilled > 0 || self.handed_keys > 0
     }
 
     /// The id of a key that is about to be changed, and whether it is new.
@@ -372,7 +396,7 @@ impl<V: Values> Keyed<V> {
     ) -> Result<Option<u32>> {
         let found = match self.groups.find(key, hash) {
             Some(id) => Some(id),
-            None if self.spilled > 0 => self.fetch(common, key, hash)?,
+            None if self.has_others() => self.fetch(common, key, hash)?,
             None => None,
         };
         let Some(id) = found else {
@@ -389,7 +413,7 @@ impl<V: Values> Keyed<V> {
 
     /// The id of a key, inserted or fetched when it is not in memory; whether it is new.
     fn insert(&mut self, common: &mut Common, key: &[u8], hash: u64) -> Result<(u32, bool)> {
-        if self.spilled > 0
+        if self.has_others()
             && self.groups.find(key, hash).is_none()
             && let Some(id) = self.fetch(common, key, hash)?
         {
@@ -415,8 +439,16 @@ impl<V: Values> Keyed<V> {
         }
     }
 
-    /// Brings a key back from the backend, if it is there.
+    /// Brings a key back from the backend or from another slot's table, if it is there.
     fn fetch(&mut self, common: &mut Common, key: &[u8], hash: u64) -> Result<Option<u32>> {
+        if self.handed_keys > 0
+            && let Some(id) = self.take_over(common, key, hash)?
+        {
+            return Ok(Some(id));
+        }
+        if self.spilled == 0 {
+            return Ok(None);
+        }
         let key_group = crate::graph::key_group::key_group(hash, common.config.key_groups);
         let Some(backend) = common.backend()? else {
             return Ok(None);
@@ -430,6 +462,110 @@ impl<V: Values> Keyed<V> {
         self.flags[id as usize] = STALE;
         self.spilled -= 1;
         Ok(Some(id))
+    }
+
+    /// Takes a key over from another slot's table, if it is there.
+    fn take_over(&mut self, common: &mut Common, key: &[u8], hash: u64) -> Result<Option<u32>> {
+        let mut stored = std::mem::take(&mut common.scratch);
+        stored.clear();
+        let taken = self.handed.iter_mut().any(|handed| {
+            let taken = handed.take(key, hash);
+            taken
+                .inspect(|(from, id)| from.write(*id, &mut stored))
+                .is_some()
+        });
+        let id = if taken {
+            Some(self.put_handed(common, (key, hash), &stored)?)
+        } else {
+            None
+        };
+        common.scratch = stored;
+        Ok(id)
+    }
+
+    /// Holds a key that was taken over.
+    fn put_handed(
+        &mut self,
+        common: &Common,
+        (key, hash): (&[u8], u64),
+        stored: &[u8],
+    ) -> Result<u32> {
+        let (id, _) = self.groups.id_of(key, hash)?;
+        self.extend(common);
+        self.flags[id as usize] = 0;
+        self.read(id, stored, common.table)?;
+        self.handed_keys -= 1;
+        if self.handed.iter().any(|handed| handed.left() == 0) {
+            self.handed.retain(|handed| handed.left() > 0);
+        }
+        Ok(id)
+    }
+
+    /// Takes over about `limit` of the keys that other slots' tables still hold.
+    pub(super) fn take_over_some(&mut self, common: &mut Common, limit: usize) -> Result<()> {
+        let (mut key, mut stored) = (Vec::new(), std::mem::take(&mut common.scratch));
+        let mut looks = limit;
+        while let Some(handed) = self.handed.last_mut() {
+            let Some((from, id)) = handed.take_next(&mut looks) else {
+                break;
+            };
+            key.clear();
+            key.extend_from_slice(from.key(id));
+            let hash = from.hash(id);
+            stored.clear();
+            from.write(id, &mut stored);
+            self.put_handed(common, (&key, hash), &stored)?;
+        }
+        common.scratch = stored;
+        Ok(())
+    }
+
+    /// Takes over what other slots' tables still hold.
+    fn take_over_all(&mut self, common: &mut Common) -> Result<()> {
+        self.take_over_some(common, usize::MAX)
+    }
+
+    /// Keys that other slots' tables still hold.
+    pub(super) fn handed_keys(&self) -> usize {
+        self.handed_keys
+    }
+
+    /// All keys, for other slots, after the barrier at which this one ends; those that others have handed over to it come with them.
+    pub(super) fn into_handed(mut self) -> Vec<Handed<V>> {
+        let mut handed = std::mem::take(&mut self.handed);
+        self.handed_keys = 0;
+        handed.push(Handed::all(self));
+        handed
+    }
+
+    /// Holds those keys of another slot's table that belong here.
+    pub(super) fn add_handed(
+        &mut self,
+        common: &Common,
+        handed: &Handed<V>,
+        owns: &dyn Fn(u32) -> bool,
+    ) {
+        let key_groups = common.config.key_groups;
+        let key_group = |hash| crate::graph::key_group::key_group(hash, key_groups);
+        if let Some(part) = handed.part(&|hash| owns(key_group(hash))) {
+            self.handed_keys += part.left();
+            self.handed.push(part);
+        }
+        for (key_group, is_logged) in (0..).zip(handed.logged()) {
+            if *is_logged && owns(key_group) {
+                self.note_logged(key_group);
+            }
+        }
+    }
+
+    /// Whether keys are on disk.
+    pub(super) fn has_spilled(&self) -> bool {
+        self.spilled > 0
+    }
+
+    /// Key groups of which a checkpoint holds or has held keys of this namespace.
+    pub(super) fn logged_groups(&self) -> &[bool] {
+        &self.logged
     }
 
     /// Reads the stored form of a value; `table` tells whether it begins with a time.
@@ -613,6 +749,15 @@ impl<V: Values> Keyed<V> {
                 &Entry::Put { place, key, value },
             )?;
         }
+        for (from, id) in self.handed.iter().flat_map(Handed::rest) {
+            stored.clear();
+            from.write(id, &mut stored);
+            let (key, value) = (from.key(id), stored.as_slice());
+            visit(
+                from.key_group(common, id),
+                &Entry::Put { place, key, value },
+            )?;
+        }
         let Some(backend) = common.backend.as_ref().filter(|_| self.spilled > 0) else {
             return Ok(());
         };
@@ -681,6 +826,7 @@ impl<V: Values> Keyed<V> {
 
     /// Moves cold keys to the backend until about `limit_bytes` are held, and gives back their memory. Ids change.
     pub(super) fn shrink(&mut self, common: &mut Common, limit_bytes: usize) -> Result<()> {
+        self.take_over_all(common)?;
         if self.room() > self.room_wanted() && self.memory_bytes() > limit_bytes {
             self.compact(common)?;
         }
@@ -751,7 +897,7 @@ impl<V: Values> Keyed<V> {
     /// What this is going to take when it grows, if it soon does: columns double when they are full.
     pub(super) fn growth_bytes(&self) -> usize {
         if self.room() < self.room_wanted() {
-            self.memory_bytes() - self.values.heap_bytes()
+            self.memory_bytes() - self.handed_bytes() - self.values.heap_bytes()
         } else {
             0
         }
@@ -795,8 +941,10 @@ impl<V: Values> Keyed<V> {
             .collect()
     }
 
-    /// Forgets what the backend holds of this namespace.
-    pub(super) fn clear_backend(&mut self, common: &mut Common) -> Result<()> {
+    /// Forgets what the backend and other slots' tables hold of this namespace.
+    pub(super) fn clear_others(&mut self, common: &mut Common) -> Result<()> {
+        self.handed.clear();
+        self.handed_keys = 0;
         let Some(backend) = &mut common.backend else {
             return Ok(());
         };
@@ -809,8 +957,9 @@ impl<V: Values> Keyed<V> {
         keys.iter().try_for_each(|key| backend.remove(key))
     }
 
-    /// Brings every key back from the backend.
+    /// Brings every key into the memory of this table.
     pub(super) fn fetch_all(&mut self, common: &mut Common) -> Result<()> {
+        self.take_over_all(common)?;
         let Some(backend) = common.backend.as_ref().filter(|_| self.spilled > 0) else {
             return Ok(());
         };
@@ -870,6 +1019,12 @@ impl<V: Values> Keyed<V> {
             + self.flags.capacity()
             + (self.dirty.capacity() + self.frozen.capacity()) * size_of::<u32>()
             + self.written_ms.capacity() * size_of::<i64>()
+            + self.handed_bytes()
+    }
+
+    /// Memory of keys that other slots' tables still hold, in bytes.
+    fn handed_bytes(&self) -> usize {
+        self.handed.iter().map(Handed::memory_bytes).sum()
     }
 }
 

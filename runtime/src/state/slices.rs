@@ -10,14 +10,15 @@ use crate::checkpoint::entry::Entry;
 use crate::error::Result;
 use crate::state::EncodedKeys;
 use crate::state::delta::Deltas;
+use crate::state::handed::{HandedOver, Legacy};
 use crate::state::keyed::{Common, ExportVisit, Keyed, StateConfig, Values};
-use crate::state::table::StateTable;
+use crate::state::table::{StateTable, legacy};
 
 /// Makes the values of a namespace that is opened.
 pub type MakeValues<V> = Box<dyn Fn() -> Result<V> + Send>;
 
 /// Keys and values by namespace.
-pub struct Slices<V> {
+pub struct Slices<V: Values> {
     /// What the namespaces share.
     common: Common,
     /// Makes the values of a namespace.
@@ -28,7 +29,7 @@ pub struct Slices<V> {
     dropped: Vec<Keyed<V>>,
 }
 
-impl<V: Debug> Debug for Slices<V> {
+impl<V: Values> Debug for Slices<V> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Slices")
             .field("common", &self.common)
@@ -39,7 +40,7 @@ impl<V: Debug> Debug for Slices<V> {
 
 /// One namespace, for reading.
 #[derive(Debug)]
-pub struct Slice<'a, V> {
+pub struct Slice<'a, V: Values> {
     /// Its keys and values.
     keyed: &'a Keyed<V>,
 }
@@ -106,7 +107,7 @@ impl<V: Values> Slices<V> {
         self.open.first_key_value().map(|(namespace, _)| *namespace)
     }
 
-    /// A namespace whose spilled keys are back in memory.
+    /// A namespace, all of whose keys are in the memory of this table from then on.
     ///
     /// # Errors
     /// `Unavailable` when spilled state cannot be read.
@@ -128,7 +129,7 @@ impl<V: Values> Slices<V> {
         for key_group in keyed.logged(&self.common) {
             self.common.drop_namespace(namespace, key_group);
         }
-        keyed.clear_backend(&mut self.common)?;
+        keyed.clear_others(&mut self.common)?;
         if keyed.frozen_count() > 0 {
             self.dropped.push(keyed);
         }
@@ -192,6 +193,42 @@ impl<V: Values> StateTable for Slices<V> {
         self.open
             .values()
             .try_for_each(|keyed| keyed.export(&self.common, visit))
+    }
+
+    fn hand_over(&mut self) -> Option<HandedOver> {
+        if self.open.values().any(Keyed::has_spilled) {
+            return None;
+        }
+        let open = std::mem::take(&mut self.open).into_iter();
+        let legacy: Legacy<V> = open
+            .map(|(namespace, keyed)| (namespace, keyed.into_handed()))
+            .collect();
+        Some(Box::new(legacy))
+    }
+
+    fn take_over(&mut self, handed: &HandedOver, owns: &dyn Fn(u32) -> bool) -> Result<()> {
+        for (namespace, parts) in legacy::<V>(handed)? {
+            let keyed = open(&mut self.open, *namespace, &self.make)?;
+            for handed in parts {
+                keyed.add_handed(&self.common, handed, owns);
+            }
+            if keyed.len() == 0 {
+                self.open.remove(namespace);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_over_some(&mut self, limit: usize) -> Result<()> {
+        let mut parts = self.open.values_mut();
+        let first = parts.find(|keyed| keyed.handed_keys() > 0);
+        first.map_or(Ok(()), |keyed| {
+            keyed.take_over_some(&mut self.common, limit)
+        })
+    }
+
+    fn handed_keys(&self) -> usize {
+        self.open.values().map(Keyed::handed_keys).sum()
     }
 
     fn begun_bytes(&self) -> usize {

@@ -4,12 +4,14 @@
 //! memory, without the operator's help. Invariant: what [`StateTable::freeze`] saw is what the snapshot holds, whatever happens to
 //! the table while it is being written.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use crate::checkpoint::entry::Entry;
 use crate::error::{Error, Result};
 use crate::state::EncodedKeys;
 use crate::state::delta::Deltas;
+use crate::state::handed::{HandedOver, Legacy};
 use crate::state::keyed::{Common, ExportVisit, Keyed, StateConfig, Values, hash_in};
 
 /// What the subtask does with a table.
@@ -43,6 +45,26 @@ pub trait StateTable: Debug {
     /// # Errors
     /// What `visit` returns; `Unavailable` when spilled state cannot be read.
     fn export(&self, visit: &mut ExportVisit<'_>) -> Result<()>;
+
+    /// Gives all keys to tables in other slots, after the barrier at which this one's slot ends; absent when some are on disk, and then
+    /// they are still here.
+    fn hand_over(&mut self) -> Option<HandedOver>;
+
+    /// Takes the keys that this table owns of those which one of another slot has handed over. That costs a look at each; they are
+    /// copied when they are looked up, or by [`Self::take_over_some`].
+    ///
+    /// # Errors
+    /// `Internal` when it was another kind of table.
+    fn take_over(&mut self, handed: &HandedOver, owns: &dyn Fn(u32) -> bool) -> Result<()>;
+
+    /// Copies some of the keys that were handed over; looks at about `limit`. `Slices` copy those of their first namespace.
+    ///
+    /// # Errors
+    /// `Internal` past four billion keys in one subtask.
+    fn take_over_some(&mut self, limit: usize) -> Result<()>;
+
+    /// Keys that were handed over and not copied yet.
+    fn handed_keys(&self) -> usize;
 
     /// Memory of what the next snapshot begins with, as it was moved out of memory before its barrier, in bytes.
     fn begun_bytes(&self) -> usize;
@@ -96,7 +118,7 @@ pub(super) const EXPIRE_IDS: u32 = 4096;
 /// # Ok::<(), weir_runtime::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct KeyedTable<V> {
+pub struct KeyedTable<V: Values> {
     /// What parts of a table share.
     common: Common,
     /// The only part.
@@ -222,6 +244,30 @@ impl<V: Values> StateTable for KeyedTable<V> {
         self.keyed.export(&self.common, visit)
     }
 
+    fn hand_over(&mut self) -> Option<HandedOver> {
+        if self.keyed.has_spilled() {
+            return None;
+        }
+        let keyed = std::mem::replace(&mut self.keyed, Keyed::new(0, V::default()));
+        let legacy: Legacy<V> = BTreeMap::from([(0, keyed.into_handed())]);
+        Some(Box::new(legacy))
+    }
+
+    fn take_over(&mut self, handed: &HandedOver, owns: &dyn Fn(u32) -> bool) -> Result<()> {
+        for handed in legacy::<V>(handed)?.values().flatten() {
+            self.keyed.add_handed(&self.common, handed, owns);
+        }
+        Ok(())
+    }
+
+    fn take_over_some(&mut self, limit: usize) -> Result<()> {
+        self.keyed.take_over_some(&mut self.common, limit)
+    }
+
+    fn handed_keys(&self) -> usize {
+        self.keyed.handed_keys()
+    }
+
     fn begun_bytes(&self) -> usize {
         self.common.begun_bytes()
     }
@@ -260,6 +306,12 @@ impl<V: Values> StateTable for KeyedTable<V> {
     fn keys(&self) -> usize {
         self.keyed.len()
     }
+}
+
+/// What a table with the same values has handed over.
+pub(super) fn legacy<V: Values>(handed: &HandedOver) -> Result<&Legacy<V>> {
+    let legacy = handed.downcast_ref();
+    legacy.ok_or_else(|| Error::internal("another kind of table has handed over its keys"))
 }
 
 #[cfg(test)]

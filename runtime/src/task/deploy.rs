@@ -699,12 +699,13 @@ impl<'a> Deployer<'a> {
             .zip(&self.loaded_bytes)
             .map(|(memory, loaded_bytes)| memory.cap_bytes().saturating_sub(*loaded_bytes))
             .collect();
+        let subtasks = operators.len();
+        let owner_of = |key_group: u32| match is_single {
+            true => 0,
+            false => subtask_of(key_group, subtasks, KEY_GROUPS_DEFAULT),
+        };
         let mut load = |key_group: u32, entry: Entry<'_>| -> Result<()> {
-            let owner = if is_single {
-                0
-            } else {
-                subtask_of(key_group, operators.len(), KEY_GROUPS_DEFAULT)
-            };
+            let owner = owner_of(key_group);
             let operator = &mut *operators[owner];
             snapshot::load(operator, key_group, &entry)?;
             entries[owner] += 1;
@@ -728,10 +729,19 @@ impl<'a> Deployer<'a> {
                     })?;
             }
             StateOrigin::Operators(before) => {
+                let mut handed = Vec::new();
                 for mut operator in before.remove(&id).unwrap_or_default() {
+                    handed.extend(snapshot::hand_over(&mut *operator));
+                    // Tables that are partly on disk.
                     snapshot::export(&mut *operator, &mut |key_group, entry| {
                         load(key_group, *entry)
                     })?;
+                }
+                for (subtask, operator) in operators.iter_mut().enumerate() {
+                    let owns = |key_group| owner_of(key_group) == subtask;
+                    for keys in &handed {
+                        snapshot::take_over(&mut **operator, keys, &owns)?;
+                    }
                 }
             }
         }

@@ -233,7 +233,10 @@ struct Snapshot {
 
 /// Keys of each table that are written to the snapshot between two batches: with batches of some thousand rows, a snapshot takes a
 /// small share of a busy slot (measured in `benches/results`).
-const SNAPSHOT_KEYS: usize = 2048;
+const SNAPSHOT_KEYS: usize = 4096;
+
+/// Keys of each table that are taken over from the slots before between two batches (guess, unmeasured: as many as a snapshot writes).
+const TAKE_OVER_KEYS: usize = SNAPSHOT_KEYS;
 
 /// How the state of an operator is kept small.
 #[derive(Debug, Clone, Copy)]
@@ -369,8 +372,21 @@ impl Transform {
         }
         match self.gate.poll() {
             Some(event) => self.react(event),
+            None if self.size.handed_keys > 0 => {
+                self.take_over_some()?;
+                self.measure_state();
+                Ok(Progress::Ready)
+            }
             None => Ok(Progress::Idle(None)),
         }
+    }
+
+    /// Copies some of the keys that the slots before have handed over.
+    fn take_over_some(&mut self) -> Result<()> {
+        if self.size.handed_keys > 0 {
+            snapshot::take_over_some(&mut *self.operator, TAKE_OVER_KEYS)?;
+        }
+        Ok(())
     }
 
     /// Hands out what the next snapshot begins with: keys that have changed and left memory. While it cannot, no more of them may
@@ -396,6 +412,7 @@ impl Transform {
                 self.operator
                     .on_batch(input, &batch, &context, &mut self.collector)?;
                 self.output.emit_all(&mut self.collector)?;
+                self.take_over_some()?;
                 self.measure_state();
                 if self.operator.has_backlog() {
                     self.emitting = Some(Emitting::Backlog);

@@ -64,7 +64,7 @@ impl Rows<'_> {
 }
 
 /// The accumulators of one aggregate, indexed by group id.
-pub trait Accumulator: Send + Debug {
+pub trait Accumulator: Send + Sync + Debug {
     /// Makes room for `groups` groups; new ones are empty.
     fn resize(&mut self, groups: usize);
 
@@ -102,7 +102,7 @@ pub trait Accumulator: Send + Debug {
 }
 
 /// The accumulators of all aggregates of an operator.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Aggregates {
     /// One per call, in order.
     calls: Vec<(AggregateCall, Box<dyn Accumulator>)>,

@@ -17,7 +17,7 @@ use crate::state::column;
 use crate::types::{FlinkType, TypeKind};
 
 /// A sum of values of one Arrow type.
-pub(super) trait Sum: Copy + Default + Send + std::fmt::Debug + 'static {
+pub(super) trait Sum: Copy + Default + Send + Sync + std::fmt::Debug + 'static {
     /// Arrow type of argument and result.
     type Arrow: ArrowPrimitiveType;
 

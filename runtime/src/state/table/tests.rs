@@ -1,4 +1,4 @@
-//! Tables against a plain map: snapshots written bit by bit while the table changes, with keys spilled at any moment.
+//! Tables against a plain map: snapshots written bit by bit while the tables change, with keys spilled and handed over at any moment.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -106,6 +106,10 @@ enum Step {
     Barrier,
     /// The snapshot goes on.
     Write(usize),
+    /// After a barrier and its snapshot, other slots have the keys.
+    Rescale(usize),
+    /// Some keys of the slots before are copied.
+    TakeOver(usize),
 }
 
 /// Any step.
@@ -118,6 +122,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0usize..400).prop_map(Step::Shrink),
         2 => Just(Step::Barrier),
         3 => (1usize..5).prop_map(Step::Write),
+        1 => (1usize..4).prop_map(Step::Rescale),
+        2 => (1usize..12).prop_map(Step::TakeOver),
     ]
 }
 
@@ -148,42 +154,67 @@ fn apply(stored: &mut Stored, deltas: Deltas) {
     }
 }
 
-/// A table, and what it must hold.
+/// The table of each slot, and what they must hold together.
 struct Checked {
-    /// The table.
-    table: KeyedTable<Numbers>,
-    /// What it must hold.
+    /// The tables.
+    tables: Vec<KeyedTable<Numbers>>,
+    /// What they must hold.
     model: BTreeMap<u8, i64>,
-    /// What it held at the barrier whose snapshot is being written.
+    /// What they held at the barrier whose snapshot is being written.
     frozen: Option<BTreeMap<u8, i64>>,
     /// All snapshots together.
     stored: Stored,
 }
 
+/// An empty table that may spill.
+fn spilling() -> KeyedTable<Numbers> {
+    let config = StateConfig {
+        spill: Some(Arc::new(MemorySpace)),
+        ..StateConfig::in_memory("test", KEY_GROUPS)
+    };
+    KeyedTable::new(1, Numbers::default(), config)
+}
+
+/// The slot that has the keys of a key group.
+fn owner(key_group: u32, slots: usize) -> usize {
+    key_group as usize * slots / KEY_GROUPS as usize
+}
+
 impl Checked {
-    /// An empty table that may spill.
+    /// One empty table.
     fn new() -> Self {
-        let config = StateConfig {
-            spill: Some(Arc::new(MemorySpace)),
-            ..StateConfig::in_memory("test", KEY_GROUPS)
-        };
         Self {
-            table: KeyedTable::new(1, Numbers::default(), config),
+            tables: vec![spilling()],
             model: BTreeMap::new(),
             frozen: None,
             stored: Stored::new(),
         }
     }
 
-    /// Completes the snapshot being written and compares it with what the table held at its barrier.
+    /// The table that has a key.
+    fn table(&mut self, key: u8) -> &mut KeyedTable<Numbers> {
+        let slots = self.tables.len();
+        &mut self.tables[owner(key_group(key), slots)]
+    }
+
+    /// A barrier, once the snapshot before is complete.
+    fn freeze(&mut self) {
+        self.complete();
+        self.tables.iter_mut().for_each(StateTable::freeze);
+        self.frozen = Some(self.model.clone());
+    }
+
+    /// Completes the snapshot being written and compares it with what the tables held at its barrier.
     fn complete(&mut self) {
         let Some(frozen) = self.frozen.take() else {
             return;
         };
-        while !self.table.write_frozen(1).unwrap() {}
-        let mut deltas = Deltas::default();
-        self.table.take_snapshot(&mut deltas);
-        apply(&mut self.stored, deltas);
+        for table in &mut self.tables {
+            while !table.write_frozen(1).unwrap() {}
+            let mut deltas = Deltas::default();
+            table.take_snapshot(&mut deltas);
+            apply(&mut self.stored, deltas);
+        }
         let expected: Stored = frozen
             .iter()
             .map(|(key, value)| (vec![*key], *value))
@@ -191,43 +222,77 @@ impl Checked {
         assert_eq!(self.stored, expected);
     }
 
+    /// Gives the keys to other slots, as a deployment does.
+    fn rescale(&mut self, slots: usize) {
+        self.freeze();
+        self.complete();
+        let before = std::mem::take(&mut self.tables);
+        self.tables = (0..slots).map(|_| spilling()).collect();
+        for mut table in before {
+            let Some(handed) = table.hand_over() else {
+                let load = &mut |key_group: u32, entry: &Entry<'_>| {
+                    self.tables[owner(key_group, slots)].load(key_group, entry)
+                };
+                table.export(load).unwrap();
+                continue;
+            };
+            assert_eq!(table.keys(), 0);
+            for (slot, table) in self.tables.iter_mut().enumerate() {
+                let owns = |key_group| owner(key_group, slots) == slot;
+                table.take_over(&handed, &owns).unwrap();
+            }
+        }
+    }
+
     /// Does a step.
     fn step(&mut self, step: &Step) {
         match step {
             Step::Add(key, by) => {
-                let (id, is_new) = self.table.upsert_in(&[*key], key_group(*key), 0).unwrap();
-                assert_eq!(is_new, !self.model.contains_key(key));
-                self.table.values_mut().0[id as usize] += by;
+                let is_known = self.model.contains_key(key);
+                let table = self.table(*key);
+                let (id, is_new) = table.upsert_in(&[*key], key_group(*key), 0).unwrap();
+                assert_eq!(is_new, !is_known);
+                table.values_mut().0[id as usize] += by;
                 *self.model.entry(*key).or_default() += by;
             }
             Step::Remove(key) => {
-                if let Some(id) = self.table.find_in(&[*key], key_group(*key), 0).unwrap() {
-                    self.table.remove(id).unwrap();
+                let table = self.table(*key);
+                if let Some(id) = table.find_in(&[*key], key_group(*key), 0).unwrap() {
+                    table.remove(id).unwrap();
                 }
                 self.model.remove(key);
             }
             Step::Find(key) => {
-                let found = self.table.find_in(&[*key], key_group(*key), 0).unwrap();
-                let found = found.map(|id| self.table.values().0[id as usize]);
+                let table = self.table(*key);
+                let found = table.find_in(&[*key], key_group(*key), 0).unwrap();
+                let found = found.map(|id| table.values().0[id as usize]);
                 assert_eq!(found, self.model.get(key).copied());
             }
             Step::Evict(count) => {
-                self.table
-                    .keyed
-                    .evict(&mut self.table.common, *count)
-                    .unwrap();
+                for table in &mut self.tables {
+                    table.keyed.evict(&mut table.common, *count).unwrap();
+                }
             }
-            Step::Shrink(limit_bytes) => self.table.shrink(*limit_bytes).unwrap(),
-            Step::Barrier => {
-                self.complete();
-                self.table.freeze();
-                self.frozen = Some(self.model.clone());
+            Step::Shrink(limit_bytes) => {
+                for table in &mut self.tables {
+                    table.shrink(*limit_bytes).unwrap();
+                }
             }
+            Step::Barrier => self.freeze(),
             Step::Write(limit) => {
-                self.table.write_frozen(*limit).unwrap();
+                for table in &mut self.tables {
+                    table.write_frozen(*limit).unwrap();
+                }
+            }
+            Step::Rescale(slots) => self.rescale(*slots),
+            Step::TakeOver(limit) => {
+                for table in &mut self.tables {
+                    table.take_over_some(*limit).unwrap();
+                }
             }
         }
-        assert_eq!(self.table.keys(), self.model.len());
+        let keys: usize = self.tables.iter().map(StateTable::keys).sum();
+        assert_eq!(keys, self.model.len());
     }
 }
 
@@ -240,12 +305,15 @@ proptest! {
             checked.step(step);
         }
         let mut exported = BTreeMap::new();
-        checked.table.export(&mut |_, entry| {
-            if let Entry::Put { key, value, .. } = entry {
-                exported.insert(key[0], Reader::new(value).i64()?);
-            }
-            Ok(())
-        }).unwrap();
+        for table in &checked.tables {
+            table.export(&mut |key_group, entry| {
+                if let Entry::Put { key, value, .. } = entry {
+                    assert_eq!(self::key_group(key[0]), key_group);
+                    exported.insert(key[0], Reader::new(value).i64()?);
+                }
+                Ok(())
+            }).unwrap();
+        }
         prop_assert_eq!(&exported, &checked.model);
         checked.complete();
     }
@@ -285,6 +353,67 @@ fn a_key_that_was_not_written_for_the_ttl_is_forgotten() {
     }
     let id = restored.find_in(b"k", 0, 0).unwrap().unwrap();
     assert_eq!(restored.values().0[id as usize], 1);
+}
+
+#[test]
+fn namespaces_are_handed_over_and_their_keys_are_all_there_when_they_are_read() {
+    let make = || Box::new(|| Ok(Numbers::default()));
+    let slices = || Slices::new(2, StateConfig::in_memory("test", KEY_GROUPS), make());
+    let keys = |numbers: &[u8]| EncodedKeys {
+        bytes: numbers.to_vec(),
+        ends: (1..=numbers.len()).collect(),
+        hashes: numbers
+            .iter()
+            .map(|number| hash_in(&[*number], key_group(*number), KEY_GROUPS))
+            .collect(),
+    };
+    let all: Vec<u8> = (0..16).collect();
+    let mut ids = Vec::new();
+    let mut tables = vec![slices()];
+    for namespace in [10, 20] {
+        let values = tables[0].upsert(namespace, &keys(&all), &mut ids).unwrap();
+        for (key, id) in all.iter().zip(&ids) {
+            values.0[*id as usize] = i64::from(*key) + namespace;
+        }
+    }
+    for slots in [3, 2] {
+        for table in &mut tables {
+            table.freeze();
+            while !table.write_frozen(usize::MAX).unwrap() {}
+        }
+        let handed: Vec<_> = tables.iter_mut().map(|table| table.hand_over()).collect();
+        tables = (0..slots).map(|_| slices()).collect();
+        for (slot, table) in tables.iter_mut().enumerate() {
+            for handed in handed.iter().flatten() {
+                let owns = |key_group| owner(key_group, slots) == slot;
+                table.take_over(handed, &owns).unwrap();
+            }
+            table.take_over_some(3).unwrap();
+            assert!(table.handed_keys() > 0);
+        }
+        assert_eq!(tables.iter().map(StateTable::keys).sum::<usize>(), 32);
+    }
+    let mut found = Vec::new();
+    for table in &mut tables {
+        assert_eq!(table.first(), Some(10));
+        table.drop_slice(10).unwrap();
+        let slice = table.slice(20).unwrap().unwrap();
+        for id in slice.ids(0, 100) {
+            found.push((slice.key(id)[0], slice.values().0[id as usize]));
+        }
+        table.drop_slice(20).unwrap();
+        assert_eq!((table.keys(), table.handed_keys()), (0, 0));
+        // Both are in the checkpoint, and a drop per namespace and key group that is owned takes them out again.
+        table.freeze();
+        while !table.write_frozen(usize::MAX).unwrap() {}
+        let mut deltas = Deltas::default();
+        table.take_snapshot(&mut deltas);
+        let groups = deltas.into_groups();
+        assert_eq!(groups.len(), KEY_GROUPS as usize / 2);
+    }
+    found.sort_unstable();
+    let expected: Vec<(u8, i64)> = all.iter().map(|key| (*key, i64::from(*key) + 20)).collect();
+    assert_eq!(found, expected);
 }
 
 #[test]
