@@ -233,8 +233,6 @@ fn changes(running: &Running) -> Result<()> {
         let calm = running.rate(CALM)?;
         let (took, rate) = checkpoint(running, &format!("change-{round}"))?;
         longest = longest.max(took);
-        let reported = running.meter()?.checkpoints.last_duration_ms;
-        eprintln!("round {round}: {took:?}, reported {reported:?}");
         // Weighted by time, as short checkpoints are hardly measured.
         calm_sum += calm * took.as_secs_f64();
         rate_sum += rate * took.as_secs_f64();
@@ -257,14 +255,22 @@ fn changes(running: &Running) -> Result<()> {
     )
 }
 
-/// Asks for other slots; the longest time without a row.
+/// Rows that have come out of the statement's last operator.
+fn rows_written(running: &Running) -> Result<u64> {
+    let meter = running.meter()?;
+    let sink = meter.operators.last().context("a job has a sink")?;
+    Ok(sink.records_in_total)
+}
+
+/// Asks for other slots; the longest time without a row that comes out.
 fn rescale(running: &Running, parallelism: usize) -> Result<Duration> {
     let answer = running.job.rescale(parallelism);
-    let (mut rows, mut since, mut longest) = (running.rows()?, Instant::now(), Duration::ZERO);
+    let (mut rows, mut since, mut longest) =
+        (rows_written(running)?, Instant::now(), Duration::ZERO);
     let mut ends_at = None;
     while ends_at.is_none_or(|at| Instant::now() < at) {
         std::thread::sleep(LOOK);
-        let now = running.rows()?;
+        let now = rows_written(running)?;
         if now != rows {
             longest = longest.max(since.elapsed());
             (rows, since) = (now, Instant::now());

@@ -64,10 +64,7 @@ impl<V: Values> Handed<V> {
             left: 0,
             share_bytes: 0,
         };
-        for id in from.ids_from(self.next) {
-            if self.is_gone(id) {
-                continue;
-            }
+        for id in self.left_ids() {
             if owns(from.hash(id)) {
                 part.left += 1;
             } else {
@@ -120,10 +117,16 @@ impl<V: Values> Handed<V> {
 
     /// The keys left, by the table that holds them and the ids there.
     pub(super) fn rest(&self) -> impl Iterator<Item = (&Keyed<V>, u32)> {
-        let from = self.from.as_deref();
-        from.into_iter().flat_map(move |from| {
-            let ids = from.ids_from(self.next).filter(|id| !self.is_gone(*id));
-            ids.map(move |id| (from, id))
+        let from = self.from.as_deref().into_iter();
+        from.flat_map(|from| self.left_ids().map(move |id| (from, id)))
+    }
+
+    /// The ids left, ascending.
+    fn left_ids(&self) -> impl Iterator<Item = u32> {
+        let words = (0..).zip(&self.gone).filter(|(_, gone)| **gone != u64::MAX);
+        words.flat_map(|(word, gone): (u32, &u64)| {
+            let left = (0..u64::BITS).filter(move |bit| gone & (1 << bit) == 0);
+            left.map(move |bit| word * u64::BITS + bit)
         })
     }
 

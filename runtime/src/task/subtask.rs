@@ -233,10 +233,11 @@ struct Snapshot {
 
 /// Keys of each table that are written to the snapshot between two batches: with batches of some thousand rows, a snapshot takes a
 /// small share of a busy slot (measured in `benches/results`).
-const SNAPSHOT_KEYS: usize = 4096;
+const SNAPSHOT_KEYS: usize = 8192;
 
-/// Keys of each table that are taken over from the slots before between two batches (guess, unmeasured: as many as a snapshot writes).
-const TAKE_OVER_KEYS: usize = SNAPSHOT_KEYS;
+/// Keys of each table that are copied from the slots before between two batches; none while a snapshot is waited for (measured in
+/// `benches/results`).
+const TAKE_OVER_KEYS: usize = 4096;
 
 /// How the state of an operator is kept small.
 #[derive(Debug, Clone, Copy)]
@@ -372,7 +373,7 @@ impl Transform {
         }
         match self.gate.poll() {
             Some(event) => self.react(event),
-            None if self.size.handed_keys > 0 => {
+            None if self.takes_over() => {
                 self.take_over_some()?;
                 self.measure_state();
                 Ok(Progress::Ready)
@@ -381,9 +382,14 @@ impl Transform {
         }
     }
 
-    /// Copies some of the keys that the slots before have handed over.
+    /// Whether there are keys to be copied that the slots before have handed over.
+    fn takes_over(&self) -> bool {
+        self.size.handed_keys > 0 && self.snapshot.is_none()
+    }
+
+    /// Copies some of them.
     fn take_over_some(&mut self) -> Result<()> {
-        if self.size.handed_keys > 0 {
+        if self.takes_over() {
             snapshot::take_over_some(&mut *self.operator, TAKE_OVER_KEYS)?;
         }
         Ok(())
