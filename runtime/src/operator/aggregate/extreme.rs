@@ -161,24 +161,104 @@ where
 /// Extremes of any ordered type; a multiset when rows can be taken away.
 #[derive(Debug)]
 struct Ordered {
-    /// Copies of each value, by its ordered bytes; one entry only over an append-only input.
-    values: Vec<BTreeMap<Box<[u8]>, i64>>,
+    /// Values of each group; one only over an append-only input.
+    values: Vec<Multiset>,
     /// Which.
     side: Side,
     /// Argument and result type.
     ty: DataType,
     /// Whether rows can be taken away.
     retracts: bool,
-    /// Bytes of all values, with [`ENTRY_BYTES`] for each.
+    /// Memory of all values, bytes.
     values_bytes: usize,
+}
+
+/// Copies of values, by their ordered bytes. Most groups have one value, for which a tree would take ten times its memory.
+#[derive(Debug, Default)]
+enum Multiset {
+    /// None.
+    #[default]
+    Empty,
+    /// One.
+    One(Box<[u8]>, i64),
+    /// Two or more.
+    Many(BTreeMap<Box<[u8]>, i64>),
 }
 
 /// Memory of a tree entry beside the value's bytes (guess, unmeasured).
 const ENTRY_BYTES: usize = 48;
 
-/// Memory of a value in a tree.
-fn entry_bytes(value: &[u8]) -> usize {
-    value.len() + ENTRY_BYTES
+impl Multiset {
+    /// Values in order, each with its copies.
+    fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], i64)> {
+        let (one, many) = match self {
+            Self::Empty => (None, None),
+            Self::One(value, count) => (Some((&**value, *count)), None),
+            Self::Many(values) => (None, Some(values)),
+        };
+        let many = many.into_iter().flatten();
+        one.into_iter()
+            .chain(many.map(|(value, count)| (&**value, *count)))
+    }
+
+    /// Values.
+    fn len(&self) -> usize {
+        match self {
+            Self::Empty => 0,
+            Self::One(..) => 1,
+            Self::Many(values) => values.len(),
+        }
+    }
+
+    /// Memory of the values, bytes.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Empty => 0,
+            Self::One(value, _) => value.len(),
+            Self::Many(values) => values.keys().map(|value| value.len() + ENTRY_BYTES).sum(),
+        }
+    }
+
+    /// Adds copies of a value, or takes them away; by how much memory that has grown, bytes.
+    fn add(&mut self, value: &[u8], change: i64) -> isize {
+        let entry_bytes = (value.len() + ENTRY_BYTES).cast_signed();
+        match self {
+            Self::Empty => {
+                *self = Self::One(value.into(), change);
+                value.len().cast_signed()
+            }
+            Self::One(held, count) if **held == *value => {
+                *count += change;
+                if *count != 0 {
+                    return 0;
+                }
+                *self = Self::Empty;
+                -value.len().cast_signed()
+            }
+            Self::One(held, count) => {
+                let held = (std::mem::take(held), *count);
+                *self = Self::Many(BTreeMap::from([held, (value.into(), change)]));
+                entry_bytes + ENTRY_BYTES.cast_signed()
+            }
+            Self::Many(values) => {
+                let Some(count) = values.get_mut(value) else {
+                    values.insert(value.into(), change);
+                    return entry_bytes;
+                };
+                *count += change;
+                if *count != 0 {
+                    return 0;
+                }
+                values.remove(value);
+                if values.len() > 1 {
+                    return -entry_bytes;
+                }
+                let last = values.pop_first();
+                *self = last.map_or(Self::Empty, |(value, count)| Self::One(value, count));
+                -entry_bytes - ENTRY_BYTES.cast_signed()
+            }
+        }
+    }
 }
 
 impl Ordered {
@@ -186,8 +266,8 @@ impl Ordered {
     fn extreme(&self, group: u32) -> Option<&[u8]> {
         let mut present = self.values[group as usize]
             .iter()
-            .filter(|(_, count)| **count > 0)
-            .map(|(value, _)| &**value);
+            .filter(|(_, count)| *count > 0)
+            .map(|(value, _)| value);
         match self.side {
             Side::Min => present.next(),
             Side::Max => present.next_back(),
@@ -197,36 +277,28 @@ impl Ordered {
     /// Adds or takes away one value.
     fn add(&mut self, group: usize, value: &[u8], change: i64) {
         let values = &mut self.values[group];
-        if !self.retracts {
-            let best = values.keys().next();
-            let is_better = best.is_none_or(|best| match self.side {
-                Side::Min => *value < **best,
-                Side::Max => *value > **best,
-            });
-            if is_better {
-                self.values_bytes -= best.map_or(0, |best| entry_bytes(best));
-                self.values_bytes += entry_bytes(value);
-                values.clear();
-                values.insert(value.into(), 1);
-            }
-            return;
-        }
-        if let Some(count) = values.get_mut(value) {
-            *count += change;
-            if *count == 0 {
-                values.remove(value);
-                self.values_bytes -= entry_bytes(value);
-            }
+        let grown = if self.retracts {
+            values.add(value, change)
         } else {
-            values.insert(value.into(), change);
-            self.values_bytes += entry_bytes(value);
-        }
+            let best = values.iter().next();
+            let is_better = best.is_none_or(|(best, _)| match self.side {
+                Side::Min => *value < *best,
+                Side::Max => *value > *best,
+            });
+            if !is_better {
+                return;
+            }
+            let before = values.bytes().cast_signed();
+            *values = Multiset::Empty;
+            values.add(value, 1) - before
+        };
+        self.values_bytes = self.values_bytes.saturating_add_signed(grown);
     }
 }
 
 impl Accumulator for Ordered {
     fn resize(&mut self, groups: usize) {
-        column::resize_with(&mut self.values, groups, BTreeMap::new);
+        column::resize_with(&mut self.values, groups, Multiset::default);
     }
 
     fn update(&mut self, rows: Rows<'_>) -> Result<()> {
@@ -249,15 +321,15 @@ impl Accumulator for Ordered {
 
     fn clear(&mut self, group: u32) {
         let values = std::mem::take(&mut self.values[group as usize]);
-        self.values_bytes -= values.keys().map(|value| entry_bytes(value)).sum::<usize>();
+        self.values_bytes -= values.bytes();
     }
 
     fn write(&self, group: u32, out: &mut Vec<u8>) {
         let values = &self.values[group as usize];
         out.put_u32(u32::try_from(values.len()).unwrap_or(u32::MAX));
-        for (value, count) in values {
+        for (value, count) in values.iter() {
             out.put_bytes(value);
-            out.put_i64(*count);
+            out.put_i64(count);
         }
     }
 
@@ -265,14 +337,14 @@ impl Accumulator for Ordered {
         for _ in 0..input.u32()? {
             let value = input.bytes()?;
             let count = input.i64()?;
-            self.values_bytes += entry_bytes(value);
-            self.values[group as usize].insert(value.into(), count);
+            let grown = self.values[group as usize].add(value, count);
+            self.values_bytes = self.values_bytes.saturating_add_signed(grown);
         }
         Ok(())
     }
 
     fn memory_bytes(&self) -> usize {
-        self.values_bytes + self.values.capacity() * size_of::<BTreeMap<Box<[u8]>, i64>>()
+        self.values_bytes + self.values.capacity() * size_of::<Multiset>()
     }
 
     fn heap_bytes(&self) -> usize {
@@ -416,4 +488,33 @@ fn from_ordered_bytes<'a>(
             arrow::compute::cast(&narrow, other)?
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_multiset_counts_copies_and_its_memory(
+            changes in prop::collection::vec((0_u8..4, -2_i64..3), 0..60),
+        ) {
+            let (mut values, mut bytes) = (Multiset::default(), 0);
+            let mut model = BTreeMap::new();
+            for (value, change) in changes.into_iter().filter(|(_, change)| *change != 0) {
+                let text = vec![value; 1 + usize::from(value)];
+                bytes += values.add(&text, change);
+                let count = model.entry(text).or_insert(0);
+                *count += change;
+                model.retain(|_, count| *count != 0);
+                let held: Vec<_> = values.iter().map(|(value, count)| (value.to_vec(), count)).collect();
+                prop_assert_eq!(held, model.clone().into_iter().collect::<Vec<_>>());
+                prop_assert_eq!(values.len(), model.len());
+                prop_assert_eq!(values.bytes().cast_signed(), bytes);
+                prop_assert_eq!(matches!(values, Multiset::Many(_)), model.len() > 1);
+            }
+        }
+    }
 }
