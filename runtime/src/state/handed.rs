@@ -31,7 +31,9 @@ pub(super) struct Handed<V: Values> {
     next: u32,
     /// Keys left to be taken over.
     left: usize,
-    /// The part of the memory of `from` that these keys took at first, bytes.
+    /// Keys that there were at first.
+    first: usize,
+    /// The part of the memory of `from` that those took, bytes.
     share_bytes: usize,
 }
 
@@ -43,6 +45,7 @@ impl<V: Values> Handed<V> {
             gone: vec![u64::MAX; words],
             next: 0,
             left: 0,
+            first: from.held(),
             share_bytes: from.memory_bytes(),
             from: None,
         };
@@ -62,6 +65,7 @@ impl<V: Values> Handed<V> {
             gone: self.gone.clone(),
             next: self.next,
             left: 0,
+            first: 0,
             share_bytes: 0,
         };
         for id in self.left_ids() {
@@ -71,8 +75,8 @@ impl<V: Values> Handed<V> {
                 part.set_gone(id);
             }
         }
-        let share = self.share_bytes as u128 * part.left as u128 / self.left.max(1) as u128;
-        part.share_bytes = share as usize;
+        part.first = part.left;
+        part.share_bytes = self.share_of(part.left);
         (part.left > 0).then_some(part)
     }
 
@@ -140,9 +144,15 @@ impl<V: Values> Handed<V> {
         self.left
     }
 
-    /// Memory that they take, together with those that were taken already, in bytes.
+    /// The part of the memory that some of the keys take, in bytes.
+    fn share_of(&self, keys: usize) -> usize {
+        (self.share_bytes as u128 * keys as u128 / self.first.max(1) as u128) as usize
+    }
+
+    /// Memory of the keys left, in bytes. That of the others goes with the last of them; it is not counted, so that no key is moved to
+    /// disk that fits into memory a moment later.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.share_bytes + self.gone.capacity() * size_of::<u64>()
+        self.share_of(self.left) + self.gone.capacity() * size_of::<u64>()
     }
 }
 

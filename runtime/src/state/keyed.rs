@@ -824,9 +824,35 @@ impl<V: Values> Keyed<V> {
         self.spilled += 1;
     }
 
+    /// Moves the keys that other slots' tables still hold to the backend: copied into memory first, they would take twice theirs. They
+    /// are in a checkpoint already.
+    fn spill_handed(&mut self, common: &mut Common) -> Result<()> {
+        if self.handed.is_empty() {
+            return Ok(());
+        }
+        let batch_bytes = common
+            .backend()?
+            .map_or(usize::MAX, |backend| backend.batch_bytes());
+        let (mut stored, mut looks) = (Vec::new(), usize::MAX);
+        while let Some(mut handed) = self.handed.pop() {
+            while let Some((from, id)) = handed.take_next(&mut looks) {
+                stored.clear();
+                from.write(id, &mut stored);
+                let key = spilled_key(self.namespace, from.key_group(common, id), from.key(id));
+                common.spilling.push(&key, &stored);
+                self.handed_keys -= 1;
+                self.spilled += 1;
+                if common.spilling.bytes() >= batch_bytes {
+                    common.store_spilling()?;
+                }
+            }
+        }
+        common.store_spilling()
+    }
+
     /// Moves cold keys to the backend until about `limit_bytes` are held, and gives back their memory. Ids change.
     pub(super) fn shrink(&mut self, common: &mut Common, limit_bytes: usize) -> Result<()> {
-        self.take_over_all(common)?;
+        self.spill_handed(common)?;
         if self.room() > self.room_wanted() && self.memory_bytes() > limit_bytes {
             self.compact(common)?;
         }
@@ -987,9 +1013,15 @@ impl<V: Values> Keyed<V> {
         self.fetch_all(common)?;
         let ids: Vec<u32> = self.groups.ids().collect();
         for id in ids {
-            if self.key_group(common, id) == key_group {
-                self.forget(id);
+            if self.key_group(common, id) != key_group {
+                continue;
             }
+            if self.flags[id as usize] & STALE != 0
+                && let Some(backend) = common.backend()?
+            {
+                backend.remove(&spilled_key(self.namespace, key_group, self.groups.key(id)))?;
+            }
+            self.forget(id);
         }
         if let Some(is_logged) = self.logged.get_mut(key_group as usize) {
             *is_logged = false;

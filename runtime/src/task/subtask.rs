@@ -366,6 +366,11 @@ impl Transform {
             return Ok(self.hand_out_begun(control));
         }
         if !self.output.has_room() {
+            if self.emitting.is_none() && self.takes_over() {
+                self.take_over_some()?;
+                self.measure_state();
+                return Ok(Progress::Ready);
+            }
             return Ok(Progress::Blocked);
         }
         if let Some(emitting) = self.emitting.take() {
