@@ -3,6 +3,12 @@
 //! Place in the flow: programs in `src/bin/` measure, their figures are kept in `results/`. Invariant: nothing here is measured by
 //! itself.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::cast_precision_loss,
+    reason = "a benchmark measures wall time, and its figures have three digits"
+)]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};

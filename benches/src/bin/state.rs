@@ -3,6 +3,12 @@
 //! Place in the flow: `cargo run --release -p weir-benches --bin state -- all` makes the figures of `results/state.md`. Invariant: each
 //! part runs in a process of its own, so that the first one's memory is not the second one's, and a job that is to recover was killed.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::cast_precision_loss,
+    reason = "a benchmark measures wall time, and its figures have three digits"
+)]
+
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -687,23 +687,13 @@ impl<'a> Deployer<'a> {
             .collect::<Result<_>>()?;
         let id = vertex.node.id.0;
         let mut entries = vec![0_usize; operators.len()];
-        // Rows of a single exchange all go to subtask 0, whatever their key.
-        let is_single = vertex
-            .node
-            .inputs
-            .iter()
-            .any(|input| input.exchange == Exchange::Single);
         let limits: Vec<usize> = self
             .memories
             .iter()
             .zip(&self.loaded_bytes)
             .map(|(memory, loaded_bytes)| memory.cap_bytes().saturating_sub(*loaded_bytes))
             .collect();
-        let subtasks = operators.len();
-        let owner_of = |key_group: u32| match is_single {
-            true => 0,
-            false => subtask_of(key_group, subtasks, KEY_GROUPS_DEFAULT),
-        };
+        let owner_of = owners(vertex, operators.len());
         let mut load = |key_group: u32, entry: Entry<'_>| -> Result<()> {
             let owner = owner_of(key_group);
             let operator = &mut *operators[owner];
@@ -742,6 +732,7 @@ impl<'a> Deployer<'a> {
                     for keys in &handed {
                         snapshot::take_over(&mut **operator, keys, &owns)?;
                     }
+                    keep_within(&mut **operator, limits[subtask])?;
                 }
             }
         }
@@ -837,6 +828,19 @@ impl<'a> Deployer<'a> {
             publishes: self.restored.is_exactly_once && sink.publishes(),
             waker: self.wakers[place.subtask].clone(),
             clock: self.environment.clock.clone(),
+        }
+    }
+}
+
+/// Which subtask of a vertex owns a key group. Rows of a single exchange all go to subtask 0, whatever their key.
+fn owners(vertex: &Vertex, subtasks: usize) -> impl Fn(u32) -> usize {
+    let mut inputs = vertex.node.inputs.iter();
+    let is_single = inputs.any(|input| input.exchange == Exchange::Single);
+    move |key_group| {
+        if is_single {
+            0
+        } else {
+            subtask_of(key_group, subtasks, KEY_GROUPS_DEFAULT)
         }
     }
 }

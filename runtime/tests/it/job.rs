@@ -14,7 +14,9 @@ use weir_runtime::plan::{
     AggregateCall, AggregateFunction, ChangelogMode, Column, Exchange, Input, Node, NodeId,
     Operator, PLAN_VERSION, ReadColumn, Scan, SinkSpec, SinkTarget, StreamPlan,
 };
-use weir_runtime::sql::catalog::{ColumnKind, ObjectName, TableColumn, TableDef};
+use weir_runtime::sql::catalog::{ColumnKind, MemoryCatalog, ObjectName, TableColumn, TableDef};
+use weir_runtime::sql::session::Session;
+use weir_runtime::sql::{Bound, analyze, parse};
 use weir_runtime::task::{
     Checkpoints, Environment, Job, JobConfig, JobEvent, JobSpec, MemoryAccountant, StartFrom,
 };
@@ -168,6 +170,19 @@ pub(crate) fn plan(rows: u64, rows_per_second: u64) -> StreamPlan {
         nodes,
         time_zone: "UTC".into(),
     }
+}
+
+/// The plan of the query of a script.
+pub(crate) fn planned(script: &str) -> StreamPlan {
+    let (mut catalog, session) = (MemoryCatalog::new(), Session::default());
+    for statement in parse(script).unwrap() {
+        match analyze(&statement, &catalog, &session).unwrap() {
+            Bound::CreateTable { table, .. } => catalog.put_table(table),
+            Bound::Query(plan, _) => return plan,
+            other => panic!("not in these tests: {other:?}"),
+        }
+    }
+    panic!("there is no query")
 }
 
 /// A started job and where its end is reported.

@@ -10,15 +10,12 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
 use weir_runtime::plan::StreamPlan;
-use weir_runtime::sql::catalog::MemoryCatalog;
-use weir_runtime::sql::session::Session;
-use weir_runtime::sql::{Bound, analyze, parse};
 use weir_runtime::task::{
     Environment, Job, JobConfig, JobEvent, JobSpec, MemoryAccountant, StartFrom,
 };
 use weir_runtime::time::SystemClock;
 
-use crate::job::{checkpoints, fold};
+use crate::job::{checkpoints, fold, planned};
 
 /// Names a run: `WITHOUT`, or where to spill.
 const RUN: &str = "WEIR_TEST_MEMORY_RUN";
@@ -50,15 +47,7 @@ fn plan() -> StreamPlan {
            GROUP BY t) GROUP BY c;",
         ROWS - 1
     );
-    let (mut catalog, session) = (MemoryCatalog::new(), Session::default());
-    for statement in parse(&sql).unwrap() {
-        match analyze(&statement, &catalog, &session).unwrap() {
-            Bound::CreateTable { table, .. } => catalog.put_table(table),
-            Bound::Query(plan, _) => return plan,
-            other => panic!("not in this test: {other:?}"),
-        }
-    }
-    panic!("there is a query")
+    planned(&sql)
 }
 
 /// A field of `/proc/self/status`, bytes.

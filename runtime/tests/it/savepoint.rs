@@ -7,7 +7,7 @@ use std::time::Duration;
 use weir_runtime::checkpoint::store::CheckpointStore;
 use weir_runtime::task::{Job, JobEvent, StartFrom};
 
-use crate::job::{PATIENCE, check, checkpoints, fold, plan, rows_of, start_from};
+use crate::job::{PATIENCE, check, checkpoints, fold, plan, planned, rows_of, start_from};
 
 /// Rows of the table, at this many a second.
 const ROWS: u64 = 30_000;
@@ -51,6 +51,44 @@ fn a_running_job_gets_other_numbers_of_slots_and_loses_nothing() {
     assert_eq!(fold(&job, &events, &mut folded), JobEvent::Finished);
     check(folded, ROWS.cast_signed());
     assert_eq!(job.meter().operators[0].records_out_total, ROWS);
+}
+
+#[test]
+fn large_state_is_handed_over_while_rows_flow() {
+    const KEYS: i64 = 100_000;
+    const PASSES: i64 = 4;
+    let sql = format!(
+        "CREATE TABLE numbers (id BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '100000000', \
+           'fields.id.kind' = 'sequence', 'fields.id.start' = '0', 'fields.id.end' = '{}');
+         SELECT c, COUNT(*) AS n, SUM(k) AS s FROM ( \
+           SELECT t, COUNT(*) AS c, MAX(k) AS k FROM ( \
+             SELECT CAST(MOD(id, {KEYS}) AS STRING) AS t, CAST(MOD(id, {KEYS}) AS BIGINT) AS k FROM numbers) \
+           GROUP BY t) GROUP BY c;",
+        KEYS * PASSES - 1
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let kept = checkpoints(dir.path(), "run", StartFrom::Committed);
+    let (job, events) = start_from(planned(&sql), 1, 4 << 20, Some(kept));
+    let mut folded = HashMap::new();
+    let rescale = || {
+        // All keys are there, and the second request comes while the first one's tables are still being copied.
+        while job.meter().operators[0].records_out_total < KEYS.unsigned_abs() {
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        [3, 2].map(|parallelism| job.rescale(parallelism).recv_timeout(PATIENCE))
+    };
+    let (ended, rescaled) = std::thread::scope(|scope| {
+        let rescaled = scope.spawn(rescale);
+        let ended = fold(&job, &events, &mut folded);
+        (ended, rescaled.join().unwrap())
+    });
+    assert_eq!(ended, JobEvent::Finished);
+    for outcome in rescaled {
+        outcome.expect("it comes before the end").unwrap();
+    }
+    folded.retain(|_, count| *count != 0);
+    let row = vec![PASSES, KEYS, KEYS * (KEYS - 1) / 2];
+    assert_eq!(folded, HashMap::from([(row, 1)]));
 }
 
 #[test]

@@ -381,7 +381,7 @@ fn namespaces_are_handed_over_and_their_keys_are_all_there_when_they_are_read() 
             table.freeze();
             while !table.write_frozen(usize::MAX).unwrap() {}
         }
-        let handed: Vec<_> = tables.iter_mut().map(|table| table.hand_over()).collect();
+        let handed: Vec<_> = tables.iter_mut().map(StateTable::hand_over).collect();
         tables = (0..slots).map(|_| slices()).collect();
         for (slot, table) in tables.iter_mut().enumerate() {
             for handed in handed.iter().flatten() {
