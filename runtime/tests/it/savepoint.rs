@@ -110,7 +110,7 @@ fn a_job_without_checkpoints_keeps_its_slots() {
 fn a_new_run_goes_on_from_a_savepoint_at_another_parallelism() {
     let dir = tempfile::tempdir().unwrap();
     let kept = checkpoints(dir.path(), "first", StartFrom::Committed);
-    let (job, events) = start_from(plan(ROWS, RATE), 2, 4 << 20, Some(kept));
+    let (job, events) = start_from(plan(ROWS, RATE / 3), 2, 4 << 20, Some(kept));
     await_checkpoints(&job, 1);
     let savepoint = answer(&job.savepoint("before"));
     let taken = job.savepoint("before").recv_timeout(PATIENCE).unwrap();
@@ -125,7 +125,7 @@ fn a_new_run_goes_on_from_a_savepoint_at_another_parallelism() {
     // What the first run wrote after the savepoint is written again: results are folded from the savepoint on.
     let from = || StartFrom::Savepoint("before".into());
     let (job, events) = start_from(
-        plan(ROWS, RATE),
+        plan(ROWS, RATE / 3),
         3,
         4 << 20,
         Some(checkpoints(dir.path(), "second", from())),
@@ -141,7 +141,7 @@ fn a_new_run_goes_on_from_a_savepoint_at_another_parallelism() {
 
     // The second run has checkpoints of its own now, and never goes back to the savepoint.
     let (job, events) = start_from(
-        plan(ROWS, RATE),
+        plan(ROWS, RATE / 3),
         1,
         4 << 20,
         Some(checkpoints(dir.path(), "second", from())),
