@@ -21,7 +21,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 
 use super::statements::{SOURCE_PARTITIONS, Topic};
-use crate::harness::{KafkaTools, Weir, http_post};
+use crate::harness::{KafkaTools, Weir, http_post, wait_for};
 
 /// Records of one request to the records API: about a megabyte, a sixteenth of what the server takes.
 const RECORDS_PER_REQUEST: usize = 4000;
@@ -31,6 +31,9 @@ const QUEUE_WAIT: Duration = Duration::from_millis(10);
 
 /// How long a call to the broker may take: seconds for a million queued records; the rest is for a loaded machine.
 const CALL_LIMIT: Duration = Duration::from_mins(1);
+
+/// Longest time from a commit to its markers (guess; they take milliseconds on an idle machine).
+const MARKERS_SECONDS_MAX: u64 = 60;
 
 /// The error table, and the beginning of its name in a Kafka cluster that several runs share.
 const ERRORS: &str = "order_errors";
@@ -121,21 +124,46 @@ impl Kafka {
         format!("{}-{}", topic.table, self.suffix)
     }
 
-    /// Key and value of every committed record of a topic; `null` for those that are absent.
-    fn records(&self, topic: &str) -> Result<Vec<(String, String)>> {
-        let consumer: BaseConsumer = ClientConfig::new()
+    /// A consumer that commits nothing.
+    fn consumer(&self, topic: &str, isolation: &str) -> Result<BaseConsumer> {
+        let consumer = ClientConfig::new()
             .set("bootstrap.servers", &self.tools.bootstrap)
             .set("group.id", topic)
-            .set("isolation.level", "read_committed")
+            .set("isolation.level", isolation)
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "true")
             .create()?;
+        Ok(consumer)
+    }
+
+    /// Waits until no transaction is open on a topic. A commit is answered when the coordinator has noted it; its markers follow, and
+    /// until then readers of committed records see the end before it.
+    fn await_stable(&self, topic: &str, committed: &BaseConsumer, partitions: usize) -> Result<()> {
+        let all = self.consumer(topic, "read_uncommitted")?;
+        let what = format!("the transactions on {topic} to end");
+        wait_for(&what, MARKERS_SECONDS_MAX, || {
+            for partition in 0..i32::try_from(partitions)? {
+                let (_, stable) = committed.fetch_watermarks(topic, partition, CALL_LIMIT)?;
+                let (_, end) = all.fetch_watermarks(topic, partition, CALL_LIMIT)?;
+                if stable < end {
+                    eprintln!("{topic}-{partition}: stable up to {stable} of {end}");
+                    return Ok(None);
+                }
+            }
+            Ok(Some(()))
+        })
+    }
+
+    /// Key and value of every committed record of a topic; `null` for those that are absent.
+    fn records(&self, topic: &str) -> Result<Vec<(String, String)>> {
+        let consumer = self.consumer(topic, "read_committed")?;
         let metadata = consumer.fetch_metadata(Some(topic), CALL_LIMIT)?;
         let partitions = metadata.topics().first().context("no metadata")?;
         let mut assigned = TopicPartitionList::new();
         for partition in partitions.partitions() {
             assigned.add_partition_offset(topic, partition.id(), Offset::Beginning)?;
         }
+        self.await_stable(topic, &consumer, assigned.count())?;
         consumer.assign(&assigned)?;
         let mut ends = BTreeSet::new();
         let mut records = Vec::new();
