@@ -82,11 +82,6 @@ impl SpillBatch {
         self.bytes.len()
     }
 
-    /// Memory held, bytes.
-    pub fn memory_bytes(&self) -> usize {
-        self.bytes.capacity() + self.entries.capacity() * size_of::<(usize, usize, usize)>()
-    }
-
     /// Empties it; its memory is kept.
     pub fn clear(&mut self) {
         self.bytes.clear();

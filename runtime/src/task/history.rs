@@ -18,7 +18,8 @@ use crate::checkpoint::commit::EpochRecord;
 use crate::checkpoint::entry::KeyGroupDelta;
 use crate::checkpoint::restore::{self, Facts, WAYS_OUT};
 use crate::checkpoint::store::{
-    CheckpointName, CheckpointStore, Manifest, Owner, Replacement, SegmentWriter, Settled, Written,
+    CheckpointName, CheckpointStore, Listed, Manifest, Owner, Replacement, SegmentWriter, Settled,
+    Written,
 };
 use crate::connector::sink::{Sink, Transactions};
 use crate::connector::source::Source;
@@ -175,8 +176,11 @@ impl History {
             // Before checkpoints are listed: that of a record is there before the record is.
             self.record = transactions.committer.committed()?;
         }
-        self.outlived = store.runs()?;
-        let stored = self.stored(&store)?;
+        let listed = store.list()?;
+        self.outlived = store.segment_runs()?;
+        self.outlived
+            .extend(listed.iter().map(|listed| listed.name.run.clone()));
+        let stored = self.stored(&listed);
         self.last_epoch = stored.first().map_or(0, |(epoch, _)| *epoch);
         let own = match &start_from {
             StartFrom::Checkpoint(epoch) => {
@@ -254,19 +258,18 @@ impl History {
     }
 
     /// Epochs of the run with their ages, newest first.
-    fn stored(&self, store: &CheckpointStore) -> Result<Vec<(u64, Duration)>> {
+    fn stored(&self, listed: &[Listed]) -> Vec<(u64, Duration)> {
         let now_ms = self.clock.now_ms();
         let age = |modified_ms: i64| {
             Duration::from_millis(now_ms.saturating_sub(modified_ms).max(0).unsigned_abs())
         };
-        let listed = store.list()?;
         let mut stored: Vec<(u64, Duration)> = listed
             .iter()
             .filter(|listed| listed.name.run == self.newest.run)
             .map(|listed| (listed.name.epoch, age(listed.modified_ms)))
             .collect();
         stored.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
-        Ok(stored)
+        stored
     }
 
     /// The checkpoint of the newest committed epoch of the run.

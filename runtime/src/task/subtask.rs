@@ -366,38 +366,37 @@ impl Transform {
             return Ok(self.hand_out_begun(control));
         }
         if !self.output.has_room() {
-            if self.emitting.is_none() && self.takes_over() {
-                self.take_over_some()?;
-                self.measure_state();
-                return Ok(Progress::Ready);
-            }
-            return Ok(Progress::Blocked);
+            return if self.emitting.is_none() {
+                self.spare_time(Progress::Blocked)
+            } else {
+                Ok(Progress::Blocked)
+            };
         }
         if let Some(emitting) = self.emitting.take() {
             return self.emit_pending(emitting);
         }
         match self.gate.poll() {
             Some(event) => self.react(event),
-            None if self.takes_over() => {
-                self.take_over_some()?;
-                self.measure_state();
-                Ok(Progress::Ready)
-            }
-            None => Ok(Progress::Idle(None)),
+            None => self.spare_time(Progress::Idle(None)),
         }
     }
 
-    /// Whether there are keys to be copied that the slots before have handed over.
-    fn takes_over(&self) -> bool {
-        self.size.handed_keys > 0 && self.snapshot.is_none()
-    }
-
-    /// Copies some of them.
-    fn take_over_some(&mut self) -> Result<()> {
-        if self.takes_over() {
+    /// Copies some of the keys that the slots before have handed over; whether there were any to be copied.
+    fn take_over_some(&mut self) -> Result<bool> {
+        let takes_over = self.size.handed_keys > 0 && self.snapshot.is_none();
+        if takes_over {
             snapshot::take_over_some(&mut *self.operator, TAKE_OVER_KEYS)?;
         }
-        Ok(())
+        Ok(takes_over)
+    }
+
+    /// Copies such keys while there is nothing else to do.
+    fn spare_time(&mut self, without: Progress) -> Result<Progress> {
+        if !self.take_over_some()? {
+            return Ok(without);
+        }
+        self.measure_state();
+        Ok(Progress::Ready)
     }
 
     /// Hands out what the next snapshot begins with: keys that have changed and left memory. While it cannot, no more of them may

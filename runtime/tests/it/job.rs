@@ -9,14 +9,13 @@ use std::time::Duration;
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use weir_runtime::checkpoint::store::CheckpointStore;
+use weir_runtime::connector::log::LogStore;
 use weir_runtime::connector::source::SplitPosition;
 use weir_runtime::plan::{
     AggregateCall, AggregateFunction, ChangelogMode, Column, Exchange, Input, Node, NodeId,
     Operator, PLAN_VERSION, ReadColumn, Scan, SinkSpec, SinkTarget, StreamPlan,
 };
-use weir_runtime::sql::catalog::{ColumnKind, MemoryCatalog, ObjectName, TableColumn, TableDef};
-use weir_runtime::sql::session::Session;
-use weir_runtime::sql::{Bound, analyze, parse};
+use weir_runtime::sql::catalog::{ColumnKind, ObjectName, TableColumn, TableDef};
 use weir_runtime::task::{
     Checkpoints, Environment, Job, JobConfig, JobEvent, JobSpec, MemoryAccountant, StartFrom,
 };
@@ -172,19 +171,6 @@ pub(crate) fn plan(rows: u64, rows_per_second: u64) -> StreamPlan {
     }
 }
 
-/// The plan of the query of a script.
-pub(crate) fn planned(script: &str) -> StreamPlan {
-    let (mut catalog, session) = (MemoryCatalog::new(), Session::default());
-    for statement in parse(script).unwrap() {
-        match analyze(&statement, &catalog, &session).unwrap() {
-            Bound::CreateTable { table, .. } => catalog.put_table(table),
-            Bound::Query(plan, _) => return plan,
-            other => panic!("not in these tests: {other:?}"),
-        }
-    }
-    panic!("there is no query")
-}
-
 /// A started job and where its end is reported.
 pub(crate) fn start(
     plan: StreamPlan,
@@ -212,19 +198,29 @@ pub(crate) fn start_from(
     queue_bytes: usize,
     checkpoints: Option<Checkpoints>,
 ) -> (Job, Receiver<JobEvent>) {
-    let environment = Environment {
-        clock: SystemClock::shared(),
-        log: None,
-        kafka: None,
-        registry: None,
-        error_tables: Arc::new(|name| panic!("no error table {name} in this test")),
-        memory: MemoryAccountant::of_this_machine(),
-    };
     let config = JobConfig {
         exchange_queue_bytes: queue_bytes,
         results_rows_max: 1 << 24,
         checkpoint_interval: Duration::from_millis(50),
         ..JobConfig::default()
+    };
+    start_with(plan, parallelism, checkpoints, (config, None))
+}
+
+/// As [`start_from`], with other settings, and a log to read.
+pub(crate) fn start_with(
+    plan: StreamPlan,
+    parallelism: usize,
+    checkpoints: Option<Checkpoints>,
+    (config, log): (JobConfig, Option<Arc<LogStore>>),
+) -> (Job, Receiver<JobEvent>) {
+    let environment = Environment {
+        clock: SystemClock::shared(),
+        log,
+        kafka: None,
+        registry: None,
+        error_tables: Arc::new(|name| panic!("no error table {name} in this test")),
+        memory: MemoryAccountant::of_this_machine(),
     };
     let spec = JobSpec {
         statement_name: "test".into(),
@@ -235,12 +231,8 @@ pub(crate) fn start_from(
         config,
     };
     let (sender, events) = sync_channel(1);
-    let job = Job::start(
-        &spec,
-        &environment,
-        Box::new(move |event| sender.send(event).unwrap()),
-    )
-    .unwrap();
+    let on_event = Box::new(move |event| sender.send(event).unwrap());
+    let job = Job::start(&spec, &environment, on_event).unwrap();
     (job, events)
 }
 

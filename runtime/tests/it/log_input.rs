@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use weir_runtime::checkpoint::commit::{Committer, EpochRecord};
@@ -14,12 +14,10 @@ use weir_runtime::connector::log::{
 use weir_runtime::connector::sink::{EncodedBatch, Sink, Transactions, WriterContext};
 use weir_runtime::connector::source::Range;
 use weir_runtime::plan::{Operator, StreamPlan};
-use weir_runtime::task::{
-    Environment, Job, JobConfig, JobEvent, JobSpec, MemoryAccountant, StartFrom, Waker,
-};
+use weir_runtime::task::{Job, JobConfig, JobEvent, StartFrom, Waker};
 use weir_runtime::time::SystemClock;
 
-use crate::job::{PATIENCE, checkpoints, plan};
+use crate::job::{PATIENCE, checkpoints, plan, start_with};
 
 /// The plan of the other tests, reading a topic at an isolation level.
 fn reading_the_log(isolation: &str) -> StreamPlan {
@@ -44,29 +42,13 @@ fn start(log: &Arc<LogStore>, dir: &Path) -> (Job, Receiver<JobEvent>) {
 
 /// As [`start`], at an isolation level.
 fn start_reading(log: &Arc<LogStore>, dir: &Path, isolation: &str) -> (Job, Receiver<JobEvent>) {
-    let environment = Environment {
-        clock: SystemClock::shared(),
-        log: Some(Arc::clone(log)),
-        kafka: None,
-        registry: None,
-        error_tables: Arc::new(|name| panic!("no error table {name} in this test")),
-        memory: MemoryAccountant::of_this_machine(),
+    let config = JobConfig {
+        checkpoint_interval: Duration::from_hours(1),
+        ..JobConfig::default()
     };
-    let spec = JobSpec {
-        statement_name: "test".into(),
-        statement_uid: "uid".into(),
-        plan: reading_the_log(isolation),
-        parallelism: 1,
-        checkpoints: Some(checkpoints(dir, "run", StartFrom::Committed)),
-        config: JobConfig {
-            checkpoint_interval: Duration::from_hours(1),
-            ..JobConfig::default()
-        },
-    };
-    let (sender, events) = sync_channel(1);
-    let on_event = Box::new(move |event| sender.send(event).unwrap());
-    let job = Job::start(&spec, &environment, on_event).unwrap();
-    (job, events)
+    let kept = checkpoints(dir, "run", StartFrom::Committed);
+    let outside = (config, Some(Arc::clone(log)));
+    start_with(reading_the_log(isolation), 1, Some(kept), outside)
 }
 
 /// A log that syncs nothing by itself, with an empty topic.

@@ -6,16 +6,12 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
 
 use weir_runtime::plan::StreamPlan;
-use weir_runtime::task::{
-    Environment, Job, JobConfig, JobEvent, JobSpec, MemoryAccountant, StartFrom,
-};
-use weir_runtime::time::SystemClock;
+use weir_runtime::task::{JobConfig, JobEvent, StartFrom};
 
-use crate::job::{checkpoints, fold, planned};
+use crate::job::{checkpoints, fold, start_with};
+use crate::join::plan;
 
 /// Names a run: `WITHOUT`, or where to spill.
 const RUN: &str = "WEIR_TEST_MEMORY_RUN";
@@ -37,17 +33,19 @@ const ROWS: i64 = 2 * KEYS;
 const BESIDE_BYTES: usize = 256 << 20;
 
 /// How often each key was seen: one row, whose parts are known.
-fn plan() -> StreamPlan {
-    let sql = format!(
+fn counts() -> StreamPlan {
+    let numbers = format!(
         "CREATE TABLE numbers (id BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '100000000', \
-           'fields.id.kind' = 'sequence', 'fields.id.start' = '0', 'fields.id.end' = '{}');
-         SELECT c, COUNT(*) AS n, SUM(k) AS s FROM ( \
-           SELECT t, COUNT(*) AS c, MAX(k) AS k FROM ( \
-             SELECT LPAD(CAST(MOD(id, {KEYS}) AS STRING), {KEY_BYTES}, 'x') AS t, CAST(MOD(id, {KEYS}) AS BIGINT) AS k FROM numbers) \
-           GROUP BY t) GROUP BY c;",
+           'fields.id.kind' = 'sequence', 'fields.id.start' = '0', 'fields.id.end' = '{}');",
         ROWS - 1
     );
-    planned(&sql)
+    let query = format!(
+        "SELECT c, COUNT(*) AS n, SUM(k) AS s FROM ( \
+           SELECT t, COUNT(*) AS c, MAX(k) AS k FROM ( \
+             SELECT LPAD(CAST(MOD(id, {KEYS}) AS STRING), {KEY_BYTES}, 'x') AS t, CAST(MOD(id, {KEYS}) AS BIGINT) AS k FROM numbers) \
+           GROUP BY t) GROUP BY c;"
+    );
+    plan(&[numbers], &query)
 }
 
 /// A field of `/proc/self/status`, bytes.
@@ -68,29 +66,13 @@ fn status_bytes(field: &str) -> usize {
 /// Runs the job and checks its result; by how much resident memory has grown at most, bytes.
 fn run(spill_dir: Option<&Path>, checkpoint_dir: &Path) -> usize {
     let before = status_bytes("VmRSS");
-    let environment = Environment {
-        clock: SystemClock::shared(),
-        log: None,
-        kafka: None,
-        registry: None,
-        error_tables: Arc::new(|name| panic!("no error table {name} in this test")),
-        memory: MemoryAccountant::of_this_machine(),
+    let config = JobConfig {
+        slot_memory_bytes: CAP_BYTES,
+        spill_dir: spill_dir.map(Path::to_owned),
+        ..JobConfig::default()
     };
-    let spec = JobSpec {
-        statement_name: "test".into(),
-        statement_uid: "uid".into(),
-        plan: plan(),
-        parallelism: 1,
-        checkpoints: Some(checkpoints(checkpoint_dir, "run", StartFrom::Committed)),
-        config: JobConfig {
-            slot_memory_bytes: CAP_BYTES,
-            spill_dir: spill_dir.map(Path::to_owned),
-            ..JobConfig::default()
-        },
-    };
-    let (sender, events) = sync_channel(1);
-    let on_event = Box::new(move |event| sender.send(event).unwrap());
-    let job = Job::start(&spec, &environment, on_event).unwrap();
+    let kept = checkpoints(checkpoint_dir, "run", StartFrom::Committed);
+    let (job, events) = start_with(counts(), 1, Some(kept), (config, None));
     let mut folded = HashMap::new();
     assert_eq!(fold(&job, &events, &mut folded), JobEvent::Finished);
     folded.retain(|_, count| *count != 0);

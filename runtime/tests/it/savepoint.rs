@@ -7,7 +7,8 @@ use std::time::Duration;
 use weir_runtime::checkpoint::store::CheckpointStore;
 use weir_runtime::task::{Job, JobEvent, StartFrom};
 
-use crate::job::{PATIENCE, check, checkpoints, fold, plan, planned, rows_of, start_from};
+use crate::job::{PATIENCE, check, checkpoints, fold, plan, rows_of, start_from};
+use crate::join;
 
 /// Rows of the table, at this many a second.
 const ROWS: u64 = 30_000;
@@ -57,18 +58,20 @@ fn a_running_job_gets_other_numbers_of_slots_and_loses_nothing() {
 fn large_state_is_handed_over_while_rows_flow() {
     const KEYS: i64 = 100_000;
     const PASSES: i64 = 4;
-    let sql = format!(
+    let numbers = format!(
         "CREATE TABLE numbers (id BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '100000000', \
-           'fields.id.kind' = 'sequence', 'fields.id.start' = '0', 'fields.id.end' = '{}');
-         SELECT c, COUNT(*) AS n, SUM(k) AS s FROM ( \
+           'fields.id.kind' = 'sequence', 'fields.id.start' = '0', 'fields.id.end' = '{}');",
+        KEYS * PASSES - 1
+    );
+    let query = format!(
+        "SELECT c, COUNT(*) AS n, SUM(k) AS s FROM ( \
            SELECT t, COUNT(*) AS c, MAX(k) AS k FROM ( \
              SELECT CAST(MOD(id, {KEYS}) AS STRING) AS t, CAST(MOD(id, {KEYS}) AS BIGINT) AS k FROM numbers) \
-           GROUP BY t) GROUP BY c;",
-        KEYS * PASSES - 1
+           GROUP BY t) GROUP BY c;"
     );
     let dir = tempfile::tempdir().unwrap();
     let kept = checkpoints(dir.path(), "run", StartFrom::Committed);
-    let (job, events) = start_from(planned(&sql), 1, 4 << 20, Some(kept));
+    let (job, events) = start_from(join::plan(&[numbers], &query), 1, 4 << 20, Some(kept));
     let mut folded = HashMap::new();
     let rescale = || {
         // All keys are there, and the second request comes while the first one's tables are still being copied.

@@ -473,18 +473,16 @@ impl CheckpointStore {
         self.objects.read(name::COMMITTED, None, read)
     }
 
-    /// The runs that have written something, checkpoint or not.
+    /// The runs that have written segments, checkpoint or not.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub fn runs(&self) -> Result<BTreeSet<String>> {
-        let manifests = self.list()?.into_iter().map(|listed| listed.name.run);
+    pub fn segment_runs(&self) -> Result<BTreeSet<String>> {
         let segments = self.objects.list(name::SEGMENTS)?;
-        let segments = segments
+        let names = segments
             .iter()
-            .filter_map(|object| name::segment_of(&object.name))
-            .map(|name| name.run);
-        Ok(manifests.chain(segments).collect())
+            .filter_map(|object| name::segment_of(&object.name));
+        Ok(names.map(|name| name.run).collect())
     }
 
     /// Deletes manifests that are not kept, and then the segments that nothing refers to any more.

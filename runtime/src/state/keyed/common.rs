@@ -111,6 +111,16 @@ impl Common {
         Ok(self.backend.as_mut())
     }
 
+    /// Puts a key on its way to the backend, and stores those that are when they are enough.
+    pub(super) fn spill(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.spilling.push(key, value);
+        let enough = self.backend()?.map_or(0, |backend| backend.batch_bytes());
+        if self.spilling.bytes() >= enough {
+            self.store_spilling()?;
+        }
+        Ok(())
+    }
+
     /// Stores the keys on their way to the backend.
     pub(super) fn store_spilling(&mut self) -> Result<()> {
         let mut batch = std::mem::take(&mut self.spilling);

@@ -24,9 +24,6 @@ impl<V: Values> Keyed<V> {
     /// algorithm).
     pub(in crate::state) fn evict(&mut self, common: &mut Common, count: usize) -> Result<()> {
         let capacity = u32::try_from(self.groups.capacity()).unwrap_or(u32::MAX);
-        let batch_bytes = common
-            .backend()?
-            .map_or(usize::MAX, |backend| backend.batch_bytes());
         let mut moved = 0;
         for _ in 0..u64::from(capacity) * 2 {
             if moved >= count {
@@ -41,17 +38,14 @@ impl<V: Values> Keyed<V> {
                 self.flags[id as usize] &= !SEEN;
                 continue;
             }
-            self.spill(common, id);
+            self.spill(common, id)?;
             moved += 1;
-            if common.spilling.bytes() >= batch_bytes {
-                common.store_spilling()?;
-            }
         }
         common.store_spilling()
     }
 
     /// Moves one key to the backend.
-    pub(super) fn spill(&mut self, common: &mut Common, id: u32) {
+    pub(super) fn spill(&mut self, common: &mut Common, id: u32) -> Result<()> {
         let flags = self.flags[id as usize];
         if flags & FROZEN != 0 {
             self.log_put(common, id, Log::Running);
@@ -67,10 +61,11 @@ impl<V: Values> Keyed<V> {
         let mut value = std::mem::take(&mut common.scratch);
         value.clear();
         self.write(id, &mut value);
-        common.spilling.push(&key, &value);
+        common.spill(&key, &value)?;
         common.scratch = value;
         self.forget(id);
         self.spilled += 1;
+        Ok(())
     }
 
     /// Moves the keys that other slots' tables still hold to the backend: copied into memory first, they would take twice theirs. They
@@ -79,21 +74,15 @@ impl<V: Values> Keyed<V> {
         if self.handed.is_empty() {
             return Ok(());
         }
-        let batch_bytes = common
-            .backend()?
-            .map_or(usize::MAX, |backend| backend.batch_bytes());
         let (mut stored, mut looks) = (Vec::new(), usize::MAX);
         while let Some(mut handed) = self.handed.pop() {
             while let Some((from, id)) = handed.take_next(&mut looks) {
                 stored.clear();
                 from.write(id, &mut stored);
                 let key = spilled_key(self.namespace, from.key_group(common, id), from.key(id));
-                common.spilling.push(&key, &stored);
+                common.spill(&key, &stored)?;
                 self.handed_keys -= 1;
                 self.spilled += 1;
-                if common.spilling.bytes() >= batch_bytes {
-                    common.store_spilling()?;
-                }
             }
         }
         common.store_spilling()
