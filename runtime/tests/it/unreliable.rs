@@ -28,6 +28,8 @@ fn faulty(dir: &Path, plan: FaultPlan, seed: u64) -> (Arc<FaultyObjects>, Checkp
     let objects = Arc::new(FaultyObjects::new(inner, plan, seed).with_hook(slow));
     let options = Options {
         retry: RetryOptions {
+            // Nearly three reads of ten come back damaged, some hundred are made: 16 attempts leave one of a million runs failed.
+            damage_attempts_max: 16,
             pause_first: Duration::from_millis(1),
             ..RetryOptions::default()
         },
