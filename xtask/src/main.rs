@@ -9,6 +9,7 @@
 
 mod check;
 mod command;
+mod conformance;
 mod golden;
 mod stack;
 mod test;
@@ -32,6 +33,7 @@ Commands:
       --profile NAME       build with this profile instead of ci, for instance dev
   golden --update [NAME..] rewrite the expected rows of golden cases whose name contains one of these, or of all
   golden --flink [ARG..]   compare golden cases with a running Flink; the arguments are those of runtime/tests/golden/flink.py
+  conformance ARG..        run cases verified on Flink and write what Weir says; --help shows the arguments
   stack fetch              fetch what the tests need (JRE, Kafka, Prometheus, an S3 server) and print where it is
   stack up                 start Kafka and S3 and print the environment of the tests, until the input ends (Ctrl-D)
   help                     print this text
@@ -76,6 +78,7 @@ fn run(arguments: &[String]) -> Result<bool> {
                 slack: options.slack()?,
             })
         }
+        ["conformance", arguments @ ..] => conformance::run(arguments).map(|()| true),
         ["golden", "--update", filters @ ..] => golden::update(filters).map(|()| true),
         ["golden", "--flink", arguments @ ..] => golden::flink(arguments).map(|()| true),
         ["stack", "fetch"] => {

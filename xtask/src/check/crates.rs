@@ -14,7 +14,7 @@ use super::spdx;
 use crate::workspace::{Package, Workspace};
 
 /// For each crate of the workspace, the crates of the workspace that it may depend on.
-const EDGES: [(&str, &[&str]); 8] = [
+const EDGES: [(&str, &[&str]); 9] = [
     ("weir-model", &[]),
     ("weir-runtime", &["weir-model"]),
     ("weir-metrics-exporter", &["weir-model"]),
@@ -38,6 +38,7 @@ const EDGES: [(&str, &[&str]); 8] = [
             "weir-server",
         ],
     ),
+    ("weir-conformance", &["weir-runtime"]),
     (
         "weir-benches",
         &["weir-model", "weir-runtime", "weir-estimator"],

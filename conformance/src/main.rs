@@ -1,0 +1,143 @@
+//! `weir-conformance`: runs cases whose results were verified on a real Flink, and writes what Weir says.
+//!
+//! Place in the flow: `cargo xtask conformance` builds and starts it; a scorer compares the results. Invariant: it calls only what the
+//! runtime makes public, so that what is scored is what users get.
+#![expect(
+    clippy::print_stderr,
+    reason = "this program reports its progress on the standard error"
+)]
+
+mod expression;
+mod value;
+
+use std::fs;
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context, Result, anyhow};
+use clap::Parser;
+use serde_json::{Value, json};
+use weir_runtime::{Error, Kind};
+
+/// Stack of a thread that runs cases, bytes: some expressions nest hundreds of levels deep. A guess, unmeasured.
+const STACK_BYTES: usize = 64 << 20;
+
+/// Runs cases and writes one JSON object a line: what came out, or an error.
+#[derive(Debug, Parser)]
+#[command(after_help = "Example:
+  cargo xtask conformance --expressions expressions.jsonl --out results.jsonl")]
+struct Arguments {
+    /// Checks of expressions, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    expressions: PathBuf,
+    /// Where results go
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Cases at once
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    jobs: usize,
+    /// Only cases whose id contains this text
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let mut cases = lines(&arguments.expressions)?;
+    if let Some(filter) = &arguments.filter {
+        cases.retain(|case| id(case).contains(filter.as_str()));
+    }
+    let results = run_all(&cases, arguments.jobs, expression::run)?;
+    let mut out = fs::File::create(&arguments.out)
+        .with_context(|| format!("create {}", arguments.out.display()))?;
+    for result in &results {
+        writeln!(out, "{result}")?;
+    }
+    let errors = results.iter().filter_map(|result| result["error"].as_str());
+    let (unsupported, failed): (Vec<&str>, Vec<&str>) =
+        errors.partition(|error| error.starts_with(UNSUPPORTED));
+    eprintln!(
+        "{} cases, {} with an error, {} unsupported: {}",
+        results.len(),
+        failed.len(),
+        unsupported.len(),
+        arguments.out.display()
+    );
+    Ok(())
+}
+
+/// What the text of an error begins with when the case needs what Weir does not have.
+const UNSUPPORTED: &str = "UNSUPPORTED: ";
+
+/// The objects of a file, one a line.
+fn lines(path: &Path) -> Result<Vec<Value>> {
+    let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    let objects = text.lines().enumerate().map(|(number, line)| {
+        serde_json::from_str(line)
+            .with_context(|| format!("{}: line {}", path.display(), number + 1))
+    });
+    objects.collect()
+}
+
+/// The id of a case.
+fn id(case: &Value) -> &str {
+    case["id"].as_str().unwrap_or("")
+}
+
+/// Runs cases in threads; the results in the order of the cases.
+fn run_all(
+    cases: &[Value],
+    jobs: usize,
+    run: fn(&Value) -> Result<Value, Error>,
+) -> Result<Vec<Value>> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(case) = cases.get(index) else {
+                return done;
+            };
+            done.push((index, result(case, run)));
+        }
+    };
+    let mut results: Vec<(usize, Value)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..jobs.max(1))
+            .map(|_| {
+                std::thread::Builder::new()
+                    .stack_size(STACK_BYTES)
+                    .spawn_scoped(scope, work)
+            })
+            .collect::<std::io::Result<_>>()?;
+        let done = threads.into_iter().map(|thread| {
+            thread
+                .join()
+                .map_err(|_| anyhow!("a thread that runs cases has panicked"))
+        });
+        anyhow::Ok(done.collect::<Result<Vec<_>>>()?.concat())
+    })?;
+    results.sort_by_key(|(index, _)| *index);
+    Ok(results.into_iter().map(|(_, result)| result).collect())
+}
+
+/// The result of a case, whatever becomes of it.
+fn result(case: &Value, run: fn(&Value) -> Result<Value, Error>) -> Value {
+    let outcome = catch_unwind(AssertUnwindSafe(|| run(case)));
+    let mut object = match outcome {
+        Ok(Ok(object)) => object,
+        Ok(Err(error)) => json!({ "error": error_text(&error) }),
+        Err(_) => json!({ "error": "PANIC" }),
+    };
+    object["id"] = case["id"].clone();
+    object
+}
+
+/// An error as the results have it.
+fn error_text(error: &Error) -> String {
+    match error.kind {
+        Kind::Unsupported => format!("{UNSUPPORTED}{error}"),
+        _ => error.to_string(),
+    }
+}

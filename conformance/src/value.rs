@@ -1,0 +1,180 @@
+//! Values of the case files as columns.
+//!
+//! Place in the flow: rows of tables and fields of expressions come from here. Invariant: text is read by arrow's parsers, not by those
+//! that the cases check.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BinaryArray, BooleanArray, Int32Array, Int64Array, ListArray, MapArray, NullArray,
+    StringArray, StructArray,
+};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::DataType;
+use serde_json::Value;
+use weir_runtime::{Error, FlinkType, Result, TypeKind};
+
+/// The error for what a case lacks.
+pub(crate) fn missing(what: &str) -> Error {
+    Error::internal(format!("the case has no {what}"))
+}
+
+/// The error for a value of another shape than its type.
+fn unfit(value: &Value, ty: &FlinkType) -> Error {
+    Error::internal(format!("the case has {value} for {ty}"))
+}
+
+/// A column of values.
+///
+/// # Errors
+/// `Internal` when one has not the shape that the type has in case files.
+pub(crate) fn array(ty: &FlinkType, values: &[&Value]) -> Result<ArrayRef> {
+    let present = || NullBuffer::from_iter(values.iter().map(|value| !value.is_null()));
+    Ok(match (&ty.kind, ty.to_arrow()?) {
+        (TypeKind::Null, _) => Arc::new(NullArray::new(values.len())),
+        (TypeKind::Boolean, _) => Arc::new(
+            values
+                .iter()
+                .map(|value| value.as_bool())
+                .collect::<BooleanArray>(),
+        ),
+        (kind, _) if kind.is_character() => Arc::new(
+            values
+                .iter()
+                .map(|value| text(value))
+                .collect::<StringArray>(),
+        ),
+        (kind, _) if kind.is_binary() => Arc::new(
+            values
+                .iter()
+                .map(|value| bytes(value, ty))
+                .collect::<Result<BinaryArray>>()?,
+        ),
+        (TypeKind::IntervalYearMonth, _) => Arc::new(
+            values
+                .iter()
+                .map(|value| months(value, ty))
+                .collect::<Result<Int32Array>>()?,
+        ),
+        (TypeKind::IntervalDayTime, _) => Arc::new(
+            values
+                .iter()
+                .map(|value| millis(value, ty))
+                .collect::<Result<Int64Array>>()?,
+        ),
+        (TypeKind::Array(element), DataType::List(field)) => {
+            let lists = values.iter().map(|value| elements(value, ty));
+            let lists = lists.collect::<Result<Vec<_>>>()?;
+            let offsets = OffsetBuffer::from_lengths(lists.iter().map(Vec::len));
+            let inner = array(element, &lists.concat())?;
+            Arc::new(ListArray::try_new(field, offsets, inner, Some(present()))?)
+        }
+        (TypeKind::Map(key, value), DataType::Map(field, sorted)) => {
+            let maps = values.iter().map(|value| entries(value, ty));
+            let maps = maps.collect::<Result<Vec<_>>>()?;
+            let offsets = OffsetBuffer::from_lengths(maps.iter().map(Vec::len));
+            let (keys, inner): (Vec<_>, Vec<_>) = maps.concat().into_iter().unzip();
+            let columns = vec![array(key, &keys)?, array(value, &inner)?];
+            let DataType::Struct(fields) = field.data_type() else {
+                return Err(Error::internal("a map without entries"));
+            };
+            let entries = StructArray::try_new(fields.clone(), columns, None)?;
+            let map = MapArray::try_new(field.clone(), offsets, entries, Some(present()), sorted);
+            Arc::new(map?)
+        }
+        (TypeKind::Row(row), DataType::Struct(fields)) => {
+            let column = |(index, field): (usize, &weir_runtime::RowField)| {
+                let parts: Vec<&Value> = values
+                    .iter()
+                    .map(|value| value["$row"].get(index).unwrap_or(&Value::Null))
+                    .collect();
+                array(&field.ty, &parts)
+            };
+            let columns = row.iter().enumerate().map(column);
+            let columns = columns.collect::<Result<Vec<_>>>()?;
+            Arc::new(StructArray::try_new_with_length(
+                fields,
+                columns,
+                Some(present()),
+                values.len(),
+            )?)
+        }
+        (_, data_type) => {
+            let texts: StringArray = values.iter().map(|value| text(value)).collect();
+            let strict = CastOptions {
+                safe: false,
+                ..CastOptions::default()
+            };
+            cast_with_options(&texts, &data_type, &strict)?
+        }
+    })
+}
+
+/// A scalar as text; absent for NULL.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
+/// `{"$bytes": hex}`.
+fn bytes(value: &Value, ty: &FlinkType) -> Result<Option<Vec<u8>>> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    let digits = value["$bytes"].as_str().ok_or_else(|| unfit(value, ty))?;
+    let byte = |at: usize| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
+    let bytes = (0..digits.len()).step_by(2).map(byte);
+    bytes
+        .collect::<Option<Vec<u8>>>()
+        .map(Some)
+        .ok_or_else(|| unfit(value, ty))
+}
+
+/// Months: a number, or `P10Y4M0D`.
+fn months(value: &Value, ty: &FlinkType) -> Result<Option<i32>> {
+    let Some(text) = text(value) else {
+        return Ok(None);
+    };
+    let written = || {
+        let (years, rest) = text.strip_prefix('P')?.split_once('Y')?;
+        let (months, _) = rest.split_once('M')?;
+        Some(years.parse::<i32>().ok()? * 12 + months.parse::<i32>().ok()?)
+    };
+    let months = text.parse().ok().or_else(written);
+    months.map(Some).ok_or_else(|| unfit(value, ty))
+}
+
+/// Milliseconds: a number, or `43200000 ms`.
+fn millis(value: &Value, ty: &FlinkType) -> Result<Option<i64>> {
+    let Some(text) = text(value) else {
+        return Ok(None);
+    };
+    let millis = text.trim_end_matches(" ms").parse().ok();
+    millis.map(Some).ok_or_else(|| unfit(value, ty))
+}
+
+/// The elements of a list; none for NULL.
+fn elements<'a>(value: &'a Value, ty: &FlinkType) -> Result<Vec<&'a Value>> {
+    match value {
+        Value::Null => Ok(Vec::new()),
+        Value::Array(elements) => Ok(elements.iter().collect()),
+        _ => Err(unfit(value, ty)),
+    }
+}
+
+/// The pairs of `{"$map": [[key, value]]}`; none for NULL.
+fn entries<'a>(value: &'a Value, ty: &FlinkType) -> Result<Vec<(&'a Value, &'a Value)>> {
+    if value.is_null() {
+        return Ok(Vec::new());
+    }
+    let pairs = value["$map"].as_array().ok_or_else(|| unfit(value, ty))?;
+    let pair = |pair: &'a Value| match pair.as_array().map(Vec::as_slice) {
+        Some([key, value]) => Ok((key, value)),
+        _ => Err(unfit(value, ty)),
+    };
+    pairs.iter().map(pair).collect()
+}
