@@ -1,7 +1,8 @@
 //! One expression over one row.
 //!
-//! Place in the flow: binds `SELECT expression FROM` a table with the fields of the case, and evaluates what the plan computes. Invariant:
-//! value and type are those of the query's one column.
+//! Place in the flow: binds `SELECT expression FROM` a table with the fields of the case, and evaluates what the plan computes. Where the
+//! case says in which form its result was taken (`CAST(expr AS STRING)`), the form is evaluated. Invariant: value and type are those of
+//! the query's one column.
 
 use serde_json::{Value, json};
 use weir_runtime::plan::{Operator, StreamPlan};
@@ -9,11 +10,10 @@ use weir_runtime::sql::catalog::MemoryCatalog;
 use weir_runtime::sql::eval::{EvalContext, Evaluator};
 use weir_runtime::sql::expr::Expr;
 use weir_runtime::sql::session::Session;
-use weir_runtime::sql::text::to_text;
 use weir_runtime::sql::{Bound, QueryInfo, analyze, parse};
 use weir_runtime::{Batch, Error, Result};
 
-use crate::value::{array, missing};
+use crate::value::{array, missing, natural};
 
 /// The table of the fields.
 const TABLE: &str = "fields";
@@ -31,7 +31,11 @@ pub(crate) fn run(case: &Value) -> Result<Value> {
     let mut session = Session::default();
     session.set("sql.local-time-zone", zone)?;
     let sql = case["sql"].as_str().ok_or_else(|| missing("sql"))?;
-    let (plan, info) = plan(fields, sql, &session)?;
+    let sql = match case["as"].as_str() {
+        Some(form) => form.replace("expr", sql),
+        None => sql.to_owned(),
+    };
+    let (plan, info) = plan(fields, &sql, &session)?;
     let column = info.columns.first().ok_or_else(|| missing("a column"))?;
     let ty = column.ty.to_string();
     let (expr, batch) = computation(&plan, fields)?;
@@ -40,7 +44,7 @@ pub(crate) fn run(case: &Value) -> Result<Value> {
         watermark_ms: None,
     };
     let values = Evaluator::compile(expr, zone)?.eval(&batch, &context)?;
-    let value = to_text(&values, 0, &column.ty, zone)?;
+    let value = natural(&values, 0, &column.ty)?;
     Ok(json!({ "value": value, "type": ty, "error": null }))
 }
 

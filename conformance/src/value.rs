@@ -1,4 +1,4 @@
-//! Values of the case files as columns.
+//! Values of the case files as columns, and columns as values.
 //!
 //! Place in the flow: rows of tables and fields of expressions come from here. Invariant: text is read by arrow's parsers, not by those
 //! that the cases check.
@@ -6,13 +6,14 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, BooleanArray, Int32Array, Int64Array, ListArray, MapArray, NullArray,
-    StringArray, StructArray,
+    ArrayRef, AsArray, BinaryArray, BooleanArray, Int32Array, Int64Array, ListArray, MapArray,
+    NullArray, StringArray, StructArray,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::DataType;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
+use weir_runtime::sql::text::to_text;
 use weir_runtime::{Error, FlinkType, Result, TypeKind};
 
 /// The error for what a case lacks.
@@ -101,7 +102,8 @@ pub(crate) fn array(ty: &FlinkType, values: &[&Value]) -> Result<ArrayRef> {
             )?)
         }
         (_, data_type) => {
-            let texts: StringArray = values.iter().map(|value| text(value)).collect();
+            let texts = values.iter().map(|value| text(value).map(whole_time));
+            let texts: StringArray = texts.collect();
             let strict = CastOptions {
                 safe: false,
                 ..CastOptions::default()
@@ -111,12 +113,67 @@ pub(crate) fn array(ty: &FlinkType, values: &[&Value]) -> Result<ArrayRef> {
     })
 }
 
+/// A value as results have it: rows and arrays are lists, maps objects, bytes lists of Java's signed bytes, all else text.
+///
+/// # Errors
+/// `Internal` when the array is not of the type.
+pub(crate) fn natural(array: &ArrayRef, row: usize, ty: &FlinkType) -> Result<Value> {
+    if array.is_null(row) || ty.kind == TypeKind::Null {
+        return Ok(Value::Null);
+    }
+    let wrong = || Error::internal(format!("a column is not {ty}"));
+    let list = |values: &ArrayRef, ty: &FlinkType| {
+        let values = (0..values.len()).map(|at| natural(values, at, ty));
+        values.collect::<Result<Vec<Value>>>()
+    };
+    Ok(match &ty.kind {
+        TypeKind::Boolean => json!(array.as_boolean_opt().ok_or_else(wrong)?.value(row)),
+        TypeKind::Array(element) => {
+            let values = array.as_list_opt::<i32>().ok_or_else(wrong)?.value(row);
+            Value::Array(list(&values, element)?)
+        }
+        TypeKind::Map(key, value) => {
+            let entries = array.as_map_opt().ok_or_else(wrong)?.value(row);
+            let (keys, values) = (
+                list(entries.column(0), key)?,
+                list(entries.column(1), value)?,
+            );
+            let name = |key: Value| text(&key).unwrap_or_else(|| "null".to_owned());
+            Value::Object(
+                keys.into_iter()
+                    .map(name)
+                    .zip(values)
+                    .collect::<Map<_, _>>(),
+            )
+        }
+        TypeKind::Row(fields) => {
+            let columns = array.as_struct_opt().ok_or_else(wrong)?.columns();
+            let values = fields.iter().zip(columns);
+            let values = values.map(|(field, column)| natural(column, row, &field.ty));
+            Value::Array(values.collect::<Result<_>>()?)
+        }
+        kind if kind.is_binary() => {
+            let bytes = array.as_binary_opt::<i32>().ok_or_else(wrong)?.value(row);
+            bytes.iter().map(|byte| byte.cast_signed()).collect()
+        }
+        _ => to_text(array, row, ty, "UTC")?.map_or(Value::Null, Value::String),
+    })
+}
+
 /// A scalar as text; absent for NULL.
 fn text(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
         Value::String(text) => Some(text.clone()),
         other => Some(other.to_string()),
+    }
+}
+
+/// A timestamp that Java prints without its seconds, with them; any other text as it is.
+fn whole_time(text: String) -> String {
+    match text.split_once('T') {
+        Some((_, time)) if time.len() == 5 => text + ":00",
+        _ => text,
     }
 }
 
