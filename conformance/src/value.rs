@@ -10,8 +10,8 @@ use arrow::array::{
     NullArray, StringArray, StructArray,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
-use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::DataType;
+use arrow::compute::{CastOptions, cast, cast_with_options};
+use arrow::datatypes::{DataType, TimeUnit};
 use serde_json::{Map, Value, json};
 use weir_runtime::sql::text::to_text;
 use weir_runtime::{Error, FlinkType, Result, TypeKind};
@@ -31,7 +31,6 @@ fn unfit(value: &Value, ty: &FlinkType) -> Error {
 /// # Errors
 /// `Internal` when one has not the shape that the type has in case files.
 pub(crate) fn array(ty: &FlinkType, values: &[&Value]) -> Result<ArrayRef> {
-    let present = || NullBuffer::from_iter(values.iter().map(|value| !value.is_null()));
     Ok(match (&ty.kind, ty.to_arrow()?) {
         (TypeKind::Null, _) => Arc::new(NullArray::new(values.len())),
         (TypeKind::Boolean, _) => Arc::new(
@@ -64,12 +63,32 @@ pub(crate) fn array(ty: &FlinkType, values: &[&Value]) -> Result<ArrayRef> {
                 .map(|value| millis(value, ty))
                 .collect::<Result<Int64Array>>()?,
         ),
+        (TypeKind::Array(_) | TypeKind::Map(..) | TypeKind::Row(_), data_type) => {
+            nested(ty, data_type, values)?
+        }
+        (TypeKind::Timestamp(7..) | TypeKind::TimestampLtz(7..), data_type) => {
+            let finest = DataType::Timestamp(TimeUnit::Nanosecond, None);
+            let nanos = cast(&parsed(values, &finest)?, &DataType::Int64)?;
+            cast(&nanos, &data_type)?
+        }
+        (kind, data_type) if kind.is_integer() => {
+            let wide: Int64Array = values.iter().map(|value| integer(value, kind)).collect();
+            cast(&wide, &data_type)?
+        }
+        (_, data_type) => parsed(values, &data_type)?,
+    })
+}
+
+/// A column of arrays, maps or rows.
+fn nested(ty: &FlinkType, data_type: DataType, values: &[&Value]) -> Result<ArrayRef> {
+    let present: NullBuffer = values.iter().map(|value| !value.is_null()).collect();
+    Ok(match (&ty.kind, data_type) {
         (TypeKind::Array(element), DataType::List(field)) => {
             let lists = values.iter().map(|value| elements(value, ty));
             let lists = lists.collect::<Result<Vec<_>>>()?;
             let offsets = OffsetBuffer::from_lengths(lists.iter().map(Vec::len));
             let inner = array(element, &lists.concat())?;
-            Arc::new(ListArray::try_new(field, offsets, inner, Some(present()))?)
+            Arc::new(ListArray::try_new(field, offsets, inner, Some(present))?)
         }
         (TypeKind::Map(key, value), DataType::Map(field, sorted)) => {
             let maps = values.iter().map(|value| entries(value, ty));
@@ -81,7 +100,7 @@ pub(crate) fn array(ty: &FlinkType, values: &[&Value]) -> Result<ArrayRef> {
                 return Err(Error::internal("a map without entries"));
             };
             let entries = StructArray::try_new(fields.clone(), columns, None)?;
-            let map = MapArray::try_new(field.clone(), offsets, entries, Some(present()), sorted);
+            let map = MapArray::try_new(field.clone(), offsets, entries, Some(present), sorted);
             Arc::new(map?)
         }
         (TypeKind::Row(row), DataType::Struct(fields)) => {
@@ -97,20 +116,40 @@ pub(crate) fn array(ty: &FlinkType, values: &[&Value]) -> Result<ArrayRef> {
             Arc::new(StructArray::try_new_with_length(
                 fields,
                 columns,
-                Some(present()),
+                Some(present),
                 values.len(),
             )?)
         }
-        (_, data_type) => {
-            let texts = values.iter().map(|value| text(value).map(whole_time));
-            let texts: StringArray = texts.collect();
-            let strict = CastOptions {
-                safe: false,
-                ..CastOptions::default()
-            };
-            cast_with_options(&texts, &data_type, &strict)?
-        }
+        _ => return Err(Error::internal(format!("{ty} is not nested"))),
     })
+}
+
+/// A number as Java narrows it to an integer type.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "Java's narrowing is wanted"
+)]
+fn integer(value: &Value, kind: &TypeKind) -> Option<i64> {
+    let wide = value
+        .as_i64()
+        .or_else(|| value.as_f64().map(|value| value as i64))?;
+    Some(match kind {
+        TypeKind::TinyInt => i64::from(wide as i8),
+        TypeKind::SmallInt => i64::from(wide as i16),
+        TypeKind::Int => i64::from(wide as i32),
+        _ => wide,
+    })
+}
+
+/// Scalars read from their texts.
+fn parsed(values: &[&Value], data_type: &DataType) -> Result<ArrayRef> {
+    let texts = values.iter().map(|value| text(value).map(whole_time));
+    let texts: StringArray = texts.collect();
+    let strict = CastOptions {
+        safe: false,
+        ..CastOptions::default()
+    };
+    Ok(cast_with_options(&texts, data_type, &strict)?)
 }
 
 /// A value as results have it: rows and arrays are lists, maps objects, bytes lists of Java's signed bytes, all else text.
@@ -138,7 +177,7 @@ pub(crate) fn natural(array: &ArrayRef, row: usize, ty: &FlinkType) -> Result<Va
                 list(entries.column(0), key)?,
                 list(entries.column(1), value)?,
             );
-            let name = |key: Value| text(&key).unwrap_or_else(|| "null".to_owned());
+            let name = |key: Value| name(&key);
             Value::Object(
                 keys.into_iter()
                     .map(name)
@@ -166,6 +205,17 @@ fn text(value: &Value) -> Option<String> {
         Value::Null => None,
         Value::String(text) => Some(text.clone()),
         other => Some(other.to_string()),
+    }
+}
+
+/// The text of a key.
+fn name(key: &Value) -> String {
+    match key {
+        Value::Array(parts) => {
+            let parts: Vec<String> = parts.iter().map(name).collect();
+            format!("[{}]", parts.join(", "))
+        }
+        key => text(key).unwrap_or_else(|| "null".to_owned()),
     }
 }
 

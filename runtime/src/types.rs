@@ -9,13 +9,16 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// The length of `STRING` and `BYTES`.
 ///
 /// # Source
 /// Flink: `STRING` is `VARCHAR(2147483647)`.
 pub const MAX_LENGTH: u32 = 2_147_483_647;
+
+/// How timestamps with more than six fractional digits are stored.
+pub(crate) const NANOSECONDS: DataType = DataType::Decimal128(38, 0);
 
 /// A logical type with its nullability.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -160,11 +163,11 @@ impl FlinkType {
     /// The Arrow type of values.
     ///
     /// # Units
-    /// TIMESTAMP(p) and `TIMESTAMP_LTZ(p)` are milliseconds for p <= 3 and microseconds for p <= 6, without an Arrow time
-    /// zone; TIME is milliseconds; intervals are months (`Int32`) and milliseconds (`Int64`).
+    /// TIMESTAMP(p) and `TIMESTAMP_LTZ(p)` are milliseconds for p <= 3, microseconds for p <= 6, without an Arrow time zone, and
+    /// above nanoseconds as `Decimal128(38, 0)`, since 64 bits of them end in the year 2262; TIME is milliseconds; intervals are months (`Int32`) and milliseconds (`Int64`).
     ///
     /// # Errors
-    /// `Unsupported` for timestamps with more than six fractional digits.
+    /// None today; a type without storage would be `Unsupported`.
     pub fn to_arrow(&self) -> Result<DataType> {
         Ok(match &self.kind {
             TypeKind::Null => DataType::Null,
@@ -185,11 +188,7 @@ impl FlinkType {
             TypeKind::Timestamp(p) | TypeKind::TimestampLtz(p) => match p {
                 0..=3 => DataType::Timestamp(TimeUnit::Millisecond, None),
                 4..=6 => DataType::Timestamp(TimeUnit::Microsecond, None),
-                _ => {
-                    return Err(Error::unsupported(format!(
-                        "{self}: timestamps have at most 6 fractional digits"
-                    )));
-                }
+                _ => NANOSECONDS,
             },
             TypeKind::Array(element) => {
                 DataType::List(Arc::new(Field::new("element", element.to_arrow()?, true)))

@@ -1,7 +1,7 @@
 //! The Flink dialect of sqlparser.
 //!
 //! Place in the flow: tokenizer and parser ask it what is allowed. Its hooks parse what sqlparser would misread or refuse:
-//! CAST with Flink's types, `MAP[...]`, `TABLE t` as an argument, and `IS [NOT] DISTINCT FROM`. Invariant: a construct that
+//! CAST with Flink's types, CASE, `MAP[...]`, `TABLE t` as an argument, BETWEEN SYMMETRIC and `IS [NOT] DISTINCT FROM`. Invariant: a construct that
 //! sqlparser reads differently from Flink never reaches its default rule.
 
 use sqlparser::ast::{
@@ -13,6 +13,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Span, Token};
 
+use crate::sql::parser::conditional::{is_between_with_order, parse_between, parse_case};
 use crate::sql::parser::types::parse_type;
 
 /// Name of the pseudo function that carries `TABLE t`; no user can write it unquoted.
@@ -138,6 +139,7 @@ impl Dialect for FlinkDialect {
         match word.keyword {
             Keyword::CAST if is_call => Some(parse_cast(parser, CastKind::Cast)),
             Keyword::TRY_CAST if is_call => Some(parse_cast(parser, CastKind::TryCast)),
+            Keyword::CASE => Some(parse_case(parser)),
             Keyword::MAP if next.token == Token::LBracket => Some(parse_map(parser)),
             Keyword::TABLE => Some(parse_table_argument(parser)),
             keyword if RESERVED.contains(&keyword) => {
@@ -153,6 +155,9 @@ impl Dialect for FlinkDialect {
         expr: &Expr,
         _precedence: u8,
     ) -> Option<Result<Expr, ParserError>> {
+        if is_between_with_order(parser) {
+            return Some(parse_between(parser, expr, PRECEDENCE_OF_LIKE));
+        }
         let negated = if parser.parse_keywords(&[
             Keyword::IS,
             Keyword::NOT,

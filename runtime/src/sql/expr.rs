@@ -65,7 +65,7 @@ pub enum Literal {
     Integer(i64),
     /// FLOAT and DOUBLE.
     Double(f64),
-    /// DECIMAL: the unscaled value; the scale is the type's. Text, because JSON numbers do not hold 38 digits.
+    /// DECIMAL: the unscaled value; the scale is the type's. TIMESTAMP of a precision above 6: nanoseconds. Text, because JSON numbers do not hold 38 digits.
     Decimal(#[serde(with = "decimal_text")] i128),
     /// CHAR and VARCHAR.
     String(String),
@@ -75,7 +75,7 @@ pub enum Literal {
     Date(i32),
     /// TIME: milliseconds of the day.
     Time(i32),
-    /// TIMESTAMP and `TIMESTAMP_LTZ`: milliseconds when the precision is at most 3, else microseconds.
+    /// TIMESTAMP and `TIMESTAMP_LTZ` of a precision up to 6: milliseconds when it is at most 3, else microseconds.
     Timestamp(i64),
     /// INTERVAL YEAR TO MONTH: months.
     Months(i32),

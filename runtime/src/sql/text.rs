@@ -174,13 +174,12 @@ fn time(array: &ArrayRef, row: usize, kind: &TypeKind, zone: &Zone) -> Result<St
         }
         TypeKind::Time(p) => datetime::time_text(slot!(Time32MillisecondType).into(), *p),
         TypeKind::Timestamp(p) => {
-            let micros = datetime::micros_at(array.as_ref(), row)?.unwrap_or_default();
-            datetime::timestamp_text(micros, *p)
+            let moment = datetime::moment_at(array.as_ref(), row)?.unwrap_or_default();
+            datetime::timestamp_text(moment, *p)
         }
         TypeKind::TimestampLtz(p) => {
-            let micros = datetime::micros_at(array.as_ref(), row)?.unwrap_or_default();
-            let offset = zone.offset_at(micros.div_euclid(datetime::MICROS));
-            datetime::timestamp_text(micros.saturating_add(offset * datetime::MICROS), *p)
+            let moment = datetime::moment_at(array.as_ref(), row)?.unwrap_or_default();
+            datetime::timestamp_text(datetime::to_local(moment, zone), *p)
         }
         TypeKind::IntervalYearMonth => {
             let months = slot!(Int32Type);

@@ -170,6 +170,11 @@ impl<'a> ExprBinder<'a> {
             Ast::Value(value) => literal::value(&value.value),
             Ast::Interval(interval) => literal::interval(interval),
             Ast::TypedString(typed) => typed_string(typed),
+            Ast::BinaryOp {
+                left,
+                op: BinaryOperator::Overlaps,
+                right,
+            } => self.overlaps(left, right, span),
             Ast::BinaryOp { .. } => self.binary(ast),
             Ast::UnaryOp { op, expr } => self.prefix(*op, expr, span),
             Ast::IsDistinctFrom(a, b) => self.call("IS DISTINCT FROM", &[a, b], span),
@@ -272,6 +277,7 @@ impl<'a> ExprBinder<'a> {
             op,
             right,
         } = left
+            && *op != BinaryOperator::Overlaps
         {
             links.push((left, op, &**right));
             left = inner;
@@ -519,7 +525,6 @@ fn operator(op: &BinaryOperator) -> Result<&'static str> {
         BinaryOperator::GtEq => ">=",
         BinaryOperator::And => "AND",
         BinaryOperator::Or => "OR",
-        BinaryOperator::Overlaps => return Err(Error::unsupported("OVERLAPS")),
         other => return Err(Error::syntax(format!("Flink SQL has no operator {other}"))),
     })
 }

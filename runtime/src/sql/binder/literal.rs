@@ -117,13 +117,9 @@ pub(super) fn date(text: &str) -> Result<Expr> {
 
 /// `TIME '...'`.
 pub(super) fn time(text: &str) -> Result<Expr> {
-    let (millis, micros, digits) = parse_time(text)
+    // Flink keeps milliseconds, whatever the precision.
+    let (millis, _, digits) = parse_time(text)
         .ok_or_else(|| Error::syntax(format!("\"{text}\" is not a time like 23:59:59.999")))?;
-    if digits > 3 || micros != 0 {
-        return Err(Error::unsupported(
-            "TIME with more than 3 fractional digits",
-        ));
-    }
     let millis = i32::try_from(millis).map_err(|_| Error::syntax("time out of range"))?;
     Ok(constant(Literal::Time(millis), TypeKind::Time(digits)))
 }
@@ -136,22 +132,14 @@ pub(super) fn timestamp(text: &str) -> Result<Expr> {
         ))
     };
     let (date, rest) = text.split_once(' ').ok_or_else(bad)?;
-    let (date, (millis, micros, digits)) =
-        parse_date(date).zip(parse_time(rest)).ok_or_else(bad)?;
+    let (date, (millis, nanos, digits)) = parse_date(date).zip(parse_time(rest)).ok_or_else(bad)?;
     let millis = days(date) * DAY_MS + millis;
     let value = match digits {
-        0..=3 => millis,
-        4..=6 => millis * 1000 + micros,
-        _ => {
-            return Err(Error::unsupported(
-                "timestamps with more than 6 fractional digits",
-            ));
-        }
+        0..=3 => Literal::Timestamp(millis),
+        4..=6 => Literal::Timestamp(millis * 1000 + nanos / 1000),
+        _ => Literal::Decimal(i128::from(millis) * 1_000_000 + i128::from(nanos)),
     };
-    Ok(constant(
-        Literal::Timestamp(value),
-        TypeKind::Timestamp(digits),
-    ))
+    Ok(constant(value, TypeKind::Timestamp(digits)))
 }
 
 /// Days since the epoch.
@@ -176,7 +164,7 @@ fn parse_date(text: &str) -> Option<NaiveDate> {
     NaiveDate::from_ymd_opt(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?)
 }
 
-/// Milliseconds of the day, microseconds of the millisecond and number of fractional digits.
+/// Milliseconds of the day, nanoseconds of the millisecond and number of fractional digits.
 fn parse_time(text: &str) -> Option<(i64, i64, u8)> {
     let (clock, fraction) = text.split_once('.').unwrap_or((text, ""));
     if fraction.len() > 9 || !fraction.bytes().all(|b| b.is_ascii_digit()) || text.ends_with('.') {
@@ -194,10 +182,10 @@ fn parse_time(text: &str) -> Option<(i64, i64, u8)> {
         return None;
     };
     let time = NaiveTime::from_hms_opt(hour, minute, second)?;
-    let micros: i64 = format!("{fraction:0<9}").parse::<i64>().ok()? / 1000;
+    let nanos: i64 = format!("{fraction:0<9}").parse().ok()?;
     let digits = u8::try_from(fraction.len()).ok()?;
-    let millis = i64::from(time.num_seconds_from_midnight()) * 1000 + micros / 1000;
-    Some((millis, micros % 1000, digits))
+    let millis = i64::from(time.num_seconds_from_midnight()) * 1000 + nanos / 1_000_000;
+    Some((millis, nanos % 1_000_000, digits))
 }
 
 /// `INTERVAL '...' unit [TO unit]`.

@@ -14,6 +14,7 @@ mod join;
 mod literal;
 mod names;
 mod options;
+mod overlaps;
 mod prune;
 mod query;
 mod relation;

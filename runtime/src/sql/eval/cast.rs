@@ -9,14 +9,16 @@ use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BooleanArray, Decimal128Array,
     ListArray, MapArray, PrimitiveArray, StringArray, StringBuilder, StructArray, new_null_array,
 };
+use arrow::compute::concat;
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
     Int64Type, Time32MillisecondType,
 };
 
+use super::datetime::Moment;
 use super::zone::Zone;
 use super::{datetime, decimal};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::sql::text;
 use crate::sql::typing::{PrecisionScale, length_of, same_values};
 use crate::types::{FlinkType, TypeKind};
@@ -96,7 +98,11 @@ pub(crate) fn cast(array: &ArrayRef, cast: &Cast<'_>) -> Result<ArrayRef> {
             to_time(array, cast)
         }
         TypeKind::Array(_) | TypeKind::Map(..) | TypeKind::Multiset(_) | TypeKind::Row(_) => {
-            to_nested(array, cast)
+            if cast.lenient {
+                try_nested(array, cast)
+            } else {
+                to_nested(array, cast)
+            }
         }
         _ => Err(unknown_pair(cast)),
     }
@@ -444,36 +450,36 @@ fn to_time(array: &ArrayRef, cast: &Cast<'_>) -> Result<ArrayRef> {
     if cast.from.kind.is_character() {
         return text_to_time(input(array)?, cast);
     }
-    let micros: Vec<Option<i64>> = (0..array.len())
-        .map(|row| local_micros(array, row, cast))
+    let moments: Vec<Option<Moment>> = (0..array.len())
+        .map(|row| local_moment(array, row, cast))
         .collect::<Result<_>>()?;
     Ok(match &cast.to.kind {
         TypeKind::Date => {
-            let days = micros
+            let days = moments
                 .into_iter()
                 .map(|v| {
-                    v.map(|v| datetime::in_range(v.div_euclid(datetime::DAY_US)))
+                    v.map(|v| datetime::in_range(v.micros.div_euclid(datetime::DAY_US)))
                         .transpose()
                 })
                 .collect::<Result<Vec<_>>>()?;
             datetime::dates(days.into_iter())
         }
         TypeKind::Time(precision) => {
-            let times = micros
+            let times = moments
                 .into_iter()
                 .map(|v| v.map(|v| stored_time(v, *precision)).transpose())
                 .collect::<Result<Vec<_>>>()?;
             datetime::times(times.into_iter())
         }
-        TypeKind::Timestamp(precision) => datetime::timestamps(micros.into_iter(), *precision),
+        TypeKind::Timestamp(precision) => datetime::timestamps(moments.into_iter(), *precision),
         TypeKind::TimestampLtz(precision) => {
             let is_instant = matches!(cast.from.kind, TypeKind::TimestampLtz(_));
-            let instants = micros.into_iter().map(|v| {
+            let instants = moments.into_iter().map(|v| {
                 v.map(|v| {
                     if is_instant {
                         v
                     } else {
-                        to_instant(v, cast.zone)
+                        datetime::to_instant(v, cast.zone)
                     }
                 })
             });
@@ -483,44 +489,34 @@ fn to_time(array: &ArrayRef, cast: &Cast<'_>) -> Result<ArrayRef> {
     })
 }
 
-/// Microseconds of a local time as an instant.
-pub(crate) fn to_instant(local_us: i64, zone: &Zone) -> i64 {
-    let (millis, rest) = (
-        local_us.div_euclid(datetime::MICROS),
-        local_us.rem_euclid(datetime::MICROS),
-    );
-    zone.to_instant(millis)
-        .saturating_mul(datetime::MICROS)
-        .saturating_add(rest)
-}
-
-/// The time of day of local microseconds, cut to the precision.
-fn stored_time(micros: i64, precision: u8) -> Result<i32> {
+/// The time of day of a local time, cut to the precision.
+fn stored_time(local: Moment, precision: u8) -> Result<i32> {
     let cut = 10_i64.pow(u32::from(3 - precision.min(3)));
-    let millis = micros.rem_euclid(datetime::DAY_US) / datetime::MICROS;
+    let millis = local.micros.rem_euclid(datetime::DAY_US) / datetime::MICROS;
     datetime::in_range(millis - millis % cut)
 }
 
-/// A time as local microseconds since the epoch; an instant stays one when the target is `TIMESTAMP_LTZ`.
-fn local_micros(array: &ArrayRef, row: usize, cast: &Cast<'_>) -> Result<Option<i64>> {
+/// A time as a local one; an instant stays one when the target is `TIMESTAMP_LTZ`.
+fn local_moment(array: &ArrayRef, row: usize, cast: &Cast<'_>) -> Result<Option<Moment>> {
     if array.is_null(row) {
         return Ok(None);
     }
     Ok(Some(match &cast.from.kind {
         TypeKind::Date => {
-            i64::from(array.as_primitive::<Date32Type>().value(row)) * datetime::DAY_US
+            let days = array.as_primitive::<Date32Type>().value(row);
+            Moment::from(i64::from(days) * datetime::DAY_US)
         }
         TypeKind::Time(_) => {
-            i64::from(array.as_primitive::<Time32MillisecondType>().value(row)) * datetime::MICROS
+            let millis = array.as_primitive::<Time32MillisecondType>().value(row);
+            Moment::from(i64::from(millis) * datetime::MICROS)
         }
-        TypeKind::Timestamp(_) => datetime::micros_at(array.as_ref(), row)?.unwrap_or_default(),
+        TypeKind::Timestamp(_) => datetime::moment_at(array.as_ref(), row)?.unwrap_or_default(),
         TypeKind::TimestampLtz(_) => {
-            let micros = datetime::micros_at(array.as_ref(), row)?.unwrap_or_default();
+            let instant = datetime::moment_at(array.as_ref(), row)?.unwrap_or_default();
             if matches!(cast.to.kind, TypeKind::TimestampLtz(_)) {
-                micros
+                instant
             } else {
-                let offset = cast.zone.offset_at(micros.div_euclid(datetime::MICROS));
-                micros.saturating_add(offset * datetime::MICROS)
+                datetime::to_local(instant, cast.zone)
             }
         }
         _ => return Err(unknown_pair(cast)),
@@ -529,12 +525,12 @@ fn local_micros(array: &ArrayRef, row: usize, cast: &Cast<'_>) -> Result<Option<
 
 /// Text to a time.
 fn text_to_time(texts: &StringArray, cast: &Cast<'_>) -> Result<ArrayRef> {
-    let read_micros = |read: fn(&str) -> Option<i64>| -> Result<Vec<Option<i64>>> {
+    let timestamps = || -> Result<Vec<Option<Moment>>> {
         texts
             .iter()
             .map(|text| match text {
                 None => Ok(None),
-                Some(text) => match read(text) {
+                Some(text) => match datetime::parse_timestamp(text) {
                     Some(value) => Ok(Some(value)),
                     None => cast.failed(text),
                 },
@@ -551,17 +547,35 @@ fn text_to_time(texts: &StringArray, cast: &Cast<'_>) -> Result<ArrayRef> {
             })?)
         }
         TypeKind::Timestamp(precision) => {
-            let micros = read_micros(datetime::parse_timestamp)?;
-            datetime::timestamps(micros.into_iter(), *precision)
+            datetime::timestamps(timestamps()?.into_iter(), *precision)
         }
         TypeKind::TimestampLtz(precision) => {
-            let micros = read_micros(datetime::parse_timestamp)?;
-            let instants = micros.into_iter();
-            let instants = instants.map(|v| v.map(|v| to_instant(v, cast.zone)));
+            let instants = timestamps()?.into_iter();
+            let instants = instants.map(|v| v.map(|v| datetime::to_instant(v, cast.zone)));
             datetime::timestamps(instants, *precision)
         }
         _ => return Err(unknown_pair(cast)),
     })
+}
+
+/// `TRY_CAST` of nested values: a failure anywhere in a value makes the whole value NULL.
+fn try_nested(array: &ArrayRef, how: &Cast<'_>) -> Result<ArrayRef> {
+    let strict = Cast {
+        lenient: false,
+        ..*how
+    };
+    match to_nested(array, &strict) {
+        Err(error) if error.kind == Kind::Data => {}
+        outcome => return outcome,
+    }
+    let target = how.to.to_arrow()?;
+    let rows = (0..array.len()).map(|row| match to_nested(&array.slice(row, 1), &strict) {
+        Err(error) if error.kind == Kind::Data => Ok(new_null_array(&target, 1)),
+        outcome => outcome,
+    });
+    let rows = rows.collect::<Result<Vec<ArrayRef>>>()?;
+    let rows: Vec<&dyn Array> = rows.iter().map(AsRef::as_ref).collect();
+    Ok(concat(&rows)?)
 }
 
 /// Element by element.

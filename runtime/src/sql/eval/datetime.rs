@@ -1,22 +1,24 @@
 //! Calendar arithmetic, and times as text.
 //!
 //! Place in the flow: casts and time functions share it. Invariant: the proleptic Gregorian calendar on integers, so that
-//! no step loses precision; a TIMESTAMP array holds milliseconds up to precision 3 and microseconds above.
+//! no step loses precision; a TIMESTAMP array holds milliseconds up to precision 3, microseconds up to 6 and nanoseconds above.
 
 use std::fmt::Write;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Date32Array, Time32MillisecondArray, TimestampMicrosecondArray,
-    TimestampMillisecondArray,
+    Array, ArrayRef, AsArray, Date32Array, Decimal128Array, Time32MillisecondArray,
+    TimestampMicrosecondArray, TimestampMillisecondArray,
 };
 use arrow::datatypes::{
-    DataType, Date32Type, Int32Type, Int64Type, Time32MillisecondType, TimeUnit,
+    DataType, Date32Type, Decimal128Type, Int32Type, Int64Type, Time32MillisecondType, TimeUnit,
     TimestampMicrosecondType, TimestampMillisecondType,
 };
 use std::sync::Arc;
 
 use super::call::Call;
+use super::zone::Zone;
 use crate::error::{Error, Result};
+use crate::types::NANOSECONDS;
 
 /// Milliseconds of a day.
 pub(crate) const DAY_MS: i64 = 86_400_000;
@@ -26,6 +28,48 @@ pub(crate) const MICROS: i64 = 1000;
 
 /// Microseconds of a day.
 pub(crate) const DAY_US: i64 = DAY_MS * MICROS;
+
+/// Nanoseconds of a microsecond.
+const NANOS: i64 = 1000;
+
+/// A point of time, local or not, with all its digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Moment {
+    /// Whole microseconds since the epoch.
+    pub(crate) micros: i64,
+    /// Nanoseconds of the microsecond, 0 to 999.
+    pub(crate) nanos: i64,
+}
+
+impl Moment {
+    /// Nanoseconds since the epoch.
+    pub(crate) fn total_nanos(self) -> i128 {
+        i128::from(self.micros) * i128::from(NANOS) + i128::from(self.nanos)
+    }
+
+    /// The point so many nanoseconds since the epoch; saturates far outside of Flink's years.
+    pub(crate) fn of_nanos(nanos: i128) -> Self {
+        let micros = nanos.div_euclid(i128::from(NANOS));
+        Self {
+            micros: i64::try_from(micros).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX }),
+            nanos: i64::try_from(nanos.rem_euclid(i128::from(NANOS))).unwrap_or(0),
+        }
+    }
+
+    /// The same nanoseconds of another microsecond.
+    pub(crate) fn at(self, micros: i64) -> Self {
+        Self { micros, ..self }
+    }
+}
+
+impl From<i64> for Moment {
+    fn from(micros: i64) -> Self {
+        Self { micros, nanos: 0 }
+    }
+}
+
+/// The precision that holds every digit.
+const NANOS_PRECISION: u8 = 9;
 
 /// Year, month (1 to 12) and day of the month.
 pub(crate) type Civil = (i64, i64, i64);
@@ -91,38 +135,57 @@ pub(crate) fn add_months_to(value: i64, months: i64, per_day: i64) -> i64 {
         .wrapping_add(value.rem_euclid(per_day))
 }
 
-/// Values of a TIMESTAMP or `TIMESTAMP_LTZ` array in microseconds.
+/// The value of a TIMESTAMP or `TIMESTAMP_LTZ` array.
 ///
 /// # Errors
 /// `Internal` when it is none.
-pub(crate) fn micros_at(array: &dyn Array, row: usize) -> Result<Option<i64>> {
+pub(crate) fn moment_at(array: &dyn Array, row: usize) -> Result<Option<Moment>> {
     if array.is_null(row) {
         return Ok(None);
     }
     match array.data_type() {
-        DataType::Timestamp(TimeUnit::Millisecond, _) => Ok(Some(
-            array
-                .as_primitive::<TimestampMillisecondType>()
-                .value(row)
-                .saturating_mul(MICROS),
-        )),
-        DataType::Timestamp(TimeUnit::Microsecond, _) => Ok(Some(
-            array.as_primitive::<TimestampMicrosecondType>().value(row),
-        )),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => {
+            let millis = array.as_primitive::<TimestampMillisecondType>().value(row);
+            Ok(Some(millis.saturating_mul(MICROS).into()))
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            let micros = array.as_primitive::<TimestampMicrosecondType>().value(row);
+            Ok(Some(micros.into()))
+        }
+        DataType::Decimal128(..) => {
+            let nanos = array.as_primitive::<Decimal128Type>().value(row);
+            Ok(Some(Moment::of_nanos(nanos)))
+        }
         other => Err(Error::internal(format!("{other} is not a timestamp"))),
     }
 }
 
-/// A TIMESTAMP array of a precision from microseconds; what the precision does not hold is cut.
-pub(crate) fn timestamps(values: impl Iterator<Item = Option<i64>>, precision: u8) -> ArrayRef {
-    let cut = 10_i64.pow(u32::from(6 - precision.min(6)));
-    let values =
-        values.map(|value| value.map(|micros| micros.wrapping_sub(micros.rem_euclid(cut))));
+/// A TIMESTAMP array of a precision; what the precision does not hold is cut.
+pub(crate) fn timestamps<T: Into<Moment>>(
+    values: impl Iterator<Item = Option<T>>,
+    precision: u8,
+) -> ArrayRef {
+    let values = values.map(|value| value.map(Into::into));
+    if precision > 6 {
+        let cut = 10_i64.pow(u32::from(9 - precision.min(9)));
+        let nanos = values.map(|value: Option<Moment>| {
+            value.map(|moment| moment.total_nanos() - i128::from(moment.nanos % cut))
+        });
+        return Arc::new(
+            nanos
+                .collect::<Decimal128Array>()
+                .with_data_type(NANOSECONDS),
+        );
+    }
+    let cut = 10_i64.pow(u32::from(6 - precision));
+    let micros = values.map(|value| {
+        value.map(|Moment { micros, .. }| micros.wrapping_sub(micros.rem_euclid(cut)))
+    });
     if precision <= 3 {
-        let millis = values.map(|value| value.map(|micros| micros.div_euclid(MICROS)));
+        let millis = micros.map(|value| value.map(|micros| micros.div_euclid(MICROS)));
         Arc::new(millis.collect::<TimestampMillisecondArray>())
     } else {
-        Arc::new(values.collect::<TimestampMicrosecondArray>())
+        Arc::new(micros.collect::<TimestampMicrosecondArray>())
     }
 }
 
@@ -162,41 +225,55 @@ pub(crate) fn add_interval(call: &Call<'_>, negative: bool) -> Result<ArrayRef> 
                 let Some((time, by)) = times.get(row).map(i64::from).zip(interval(row)?) else {
                     return Ok(None);
                 };
+                // A time of day is the same some months later.
+                let by = if months { 0 } else { by };
                 in_range(time.wrapping_add(by).rem_euclid(DAY_MS)).map(Some)
             })
         }
-        DataType::Timestamp(unit, _) => {
-            let (per_milli, is_milli) = if *unit == TimeUnit::Millisecond {
-                (1, true)
-            } else {
-                (MICROS, false)
-            };
-            let add = |value: i64, by: i64| {
-                if months {
-                    add_months_to(value, by, DAY_MS * per_milli)
-                } else {
-                    value.wrapping_add(by.wrapping_mul(per_milli))
-                }
-            };
-            if is_milli {
-                let values = call.primitive::<TimestampMillisecondType>(0)?;
-                call.primitives::<TimestampMillisecondType>(|row| {
-                    Ok(values
-                        .get(row)
-                        .zip(interval(row)?)
-                        .map(|(v, by)| add(v, by)))
-                })
-            } else {
-                let values = call.primitive::<TimestampMicrosecondType>(0)?;
-                call.primitives::<TimestampMicrosecondType>(|row| {
-                    Ok(values
-                        .get(row)
-                        .zip(interval(row)?)
-                        .map(|(v, by)| add(v, by)))
-                })
-            }
+        DataType::Timestamp(..) | DataType::Decimal128(..) => {
+            add_to_timestamps(call, months, &interval)
         }
         other => Err(Error::internal(format!("{other} plus interval"))),
+    }
+}
+
+/// Timestamps plus the intervals of their rows, which are months or milliseconds.
+fn add_to_timestamps(
+    call: &Call<'_>,
+    months: bool,
+    interval: &dyn Fn(usize) -> Result<Option<i64>>,
+) -> Result<ArrayRef> {
+    let add = |value: i64, by: i64, per_milli: i64| {
+        if months {
+            add_months_to(value, by, DAY_MS * per_milli)
+        } else {
+            value.wrapping_add(by.wrapping_mul(per_milli))
+        }
+    };
+    match call.value(0)?.array().data_type() {
+        DataType::Timestamp(TimeUnit::Millisecond, _) => {
+            let values = call.primitive::<TimestampMillisecondType>(0)?;
+            call.primitives::<TimestampMillisecondType>(|row| {
+                let sum = values.get(row).zip(interval(row)?);
+                Ok(sum.map(|(value, by)| add(value, by, 1)))
+            })
+        }
+        DataType::Timestamp(..) => {
+            let values = call.primitive::<TimestampMicrosecondType>(0)?;
+            call.primitives::<TimestampMicrosecondType>(|row| {
+                let sum = values.get(row).zip(interval(row)?);
+                Ok(sum.map(|(value, by)| add(value, by, MICROS)))
+            })
+        }
+        _ => {
+            let values = call.primitive::<Decimal128Type>(0)?;
+            let sums = (0..call.rows).map(|row| {
+                let sum = values.get(row).map(Moment::of_nanos).zip(interval(row)?);
+                Ok(sum.map(|(moment, by)| moment.at(add(moment.micros, by, MICROS))))
+            });
+            let sums: Vec<Option<Moment>> = sums.collect::<Result<_>>()?;
+            Ok(timestamps(sums.into_iter(), NANOS_PRECISION))
+        }
     }
 }
 
@@ -239,16 +316,17 @@ pub(crate) fn time_text(time_ms: i64, precision: u8) -> String {
 }
 
 /// The text of TIMESTAMP: the fraction has the digits of the precision.
-pub(crate) fn timestamp_text(micros: i64, precision: u8) -> String {
-    let mut out = String::with_capacity(26);
+pub(crate) fn timestamp_text(moment: Moment, precision: u8) -> String {
+    let micros = moment.micros;
+    let mut out = String::with_capacity(29);
     write_date(&mut out, micros.div_euclid(DAY_US));
     out.push(' ');
     let rest = micros.rem_euclid(DAY_US);
     write_seconds(&mut out, rest / MICROS);
     if precision > 0 {
-        let digits = format!("{:06}", rest % 1_000_000);
+        let digits = format!("{:06}{:03}", rest % 1_000_000, moment.nanos);
         out.push('.');
-        out.push_str(&digits[..usize::from(precision.min(6))]);
+        out.push_str(&digits[..usize::from(precision.min(9))]);
     }
     out
 }
@@ -278,8 +356,8 @@ pub(crate) fn parse_date(text: &str) -> Option<i64> {
     checked_days((year, month, day))
 }
 
-/// Reads a time as CAST does: hours, then minutes, seconds and a fraction if present; microseconds of the day.
-pub(crate) fn parse_time(text: &str) -> Option<i64> {
+/// Reads a time as CAST does: hours, then minutes, seconds and a fraction if present; as a time of 1970-01-01.
+pub(crate) fn parse_time(text: &str) -> Option<Moment> {
     let (clock, fraction) = match text.trim().split_once('.') {
         Some((clock, fraction)) => (clock, Some(fraction)),
         None => (text.trim(), None),
@@ -295,19 +373,22 @@ pub(crate) fn parse_time(text: &str) -> Option<i64> {
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
-    let micros = fraction.map_or(Some(0), parse_fraction)?;
-    Some((hour * 3600 + minute * 60 + second) * 1_000_000 + micros)
+    let fraction = fraction.map_or(Some(0), parse_fraction)?;
+    let seconds = hour * 3600 + minute * 60 + second;
+    Some(Moment {
+        micros: seconds * 1_000_000 + fraction / NANOS,
+        nanos: fraction % NANOS,
+    })
 }
 
-/// Microseconds of a fraction of one to nine digits; further digits are cut.
-fn parse_fraction(digits: &str) -> Option<i64> {
+/// Nanoseconds of a fraction of one to nine digits.
+pub(crate) fn parse_fraction(digits: &str) -> Option<i64> {
     number(digits)?;
-    let padded = format!("{digits:0<6}");
-    padded[..6].parse().ok()
+    format!("{digits:0<9}").parse().ok()
 }
 
-/// Reads a timestamp as CAST and `TO_TIMESTAMP` do: `yyyy-M-d`, optionally ` H:m:s[.fraction]`; microseconds.
-pub(crate) fn parse_timestamp(text: &str) -> Option<i64> {
+/// Reads a timestamp as CAST and `TO_TIMESTAMP` do: `yyyy-M-d`, optionally ` H:m:s[.fraction]`.
+pub(crate) fn parse_timestamp(text: &str) -> Option<Moment> {
     let (date, time) = match text.split_once(' ') {
         Some((date, time)) => (date, Some(time)),
         None => (text, None),
@@ -318,12 +399,28 @@ pub(crate) fn parse_timestamp(text: &str) -> Option<i64> {
         return None;
     }
     let day = checked_days((number(year)?, number(month)?, number(dom)?))?;
-    let micros = match time {
-        None => 0,
+    let time = match time {
+        None => Moment::default(),
         Some(time) if time.matches(':').count() == 2 && !time.contains(' ') => parse_time(time)?,
         Some(_) => return None,
     };
-    Some(day * DAY_US + micros)
+    Some(time.at(day * DAY_US + time.micros))
+}
+
+/// The local time of an instant.
+pub(crate) fn to_local(instant: Moment, zone: &Zone) -> Moment {
+    let offset = zone.offset_at(instant.micros.div_euclid(MICROS));
+    instant.at(instant.micros.saturating_add(offset * MICROS))
+}
+
+/// The instant of a local time.
+pub(crate) fn to_instant(local: Moment, zone: &Zone) -> Moment {
+    let (millis, rest) = (
+        local.micros.div_euclid(MICROS),
+        local.micros.rem_euclid(MICROS),
+    );
+    let millis = zone.to_instant(millis);
+    local.at(millis.saturating_mul(MICROS).saturating_add(rest))
 }
 
 /// A DATE array.

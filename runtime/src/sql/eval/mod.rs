@@ -21,8 +21,6 @@ pub(crate) mod zone;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use cast::to_instant;
-
 /// What an expression may ask for besides its input row.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct EvalContext {

@@ -15,7 +15,7 @@ use arrow::compute::{and, and_kleene, interleave, is_null, not, or_kleene};
 use super::EvalContext;
 use super::call::{Call, Value};
 use super::cast::{Cast, can_fail, cast};
-use super::datetime;
+use super::datetime::{self, Moment};
 use super::zone::Zone;
 use crate::batch::Batch;
 use crate::error::{Error, Result, Span};
@@ -450,6 +450,9 @@ fn constant(value: &Literal, ty: &FlinkType) -> Result<ArrayRef> {
                 *v
             };
             datetime::timestamps(std::iter::once(Some(micros)), *p)
+        }
+        (Literal::Decimal(nanos), TypeKind::Timestamp(p) | TypeKind::TimestampLtz(p)) => {
+            datetime::timestamps(std::iter::once(Some(Moment::of_nanos(*nanos))), *p)
         }
         (Literal::Months(v), _) => Arc::new(Int32Array::from(vec![*v])),
         (Literal::Integer(v), TypeKind::BigInt) | (Literal::Millis(v), _) => {

@@ -5,8 +5,8 @@
 
 use std::fmt::Write;
 
-use super::datetime::{self, DAY_US};
-use crate::error::{Error, Result};
+use super::datetime::{self, DAY_US, Moment};
+use crate::error::{Error, Kind, Result};
 
 /// A compiled pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,9 +79,10 @@ impl Pattern {
     /// Compiles a pattern.
     ///
     /// # Errors
-    /// `Unsupported` for a letter beyond the common ones, `Data` for an open quote.
+    /// `Unsupported` for a letter beyond the common ones, `Data` for a letter that Java does not know and for an open quote.
     pub(crate) fn compile(pattern: &str) -> Result<Self> {
         let mut tokens = Vec::new();
+        let mut unsupported = None;
         let mut characters = pattern.chars().peekable();
         while let Some(c) = characters.next() {
             if c == '\'' {
@@ -91,7 +92,14 @@ impl Pattern {
                 while characters.next_if_eq(&c).is_some() {
                     repeat += 1;
                 }
-                tokens.push(Token::Field(letter(c, pattern)?, repeat));
+                match letter(c, pattern) {
+                    Ok(letter) => tokens.push(Token::Field(letter, repeat)),
+                    // A letter that not even Java knows may come.
+                    Err(error) if error.kind == Kind::Unsupported => {
+                        unsupported.get_or_insert(error);
+                    }
+                    Err(error) => return Err(error),
+                }
             } else if !matches!(c, '[' | ']' | '{' | '}' | '#') {
                 tokens.push(Token::Literal(c.to_string()));
             } else {
@@ -100,12 +108,18 @@ impl Pattern {
                 )));
             }
         }
-        Ok(Self(tokens))
+        match unsupported {
+            Some(error) => Err(error),
+            None => Ok(Self(tokens)),
+        }
     }
 
-    /// Prints local microseconds.
-    pub(crate) fn format(&self, local_us: i64) -> String {
-        let (day, rest) = (local_us.div_euclid(DAY_US), local_us.rem_euclid(DAY_US));
+    /// Prints a local time.
+    pub(crate) fn format(&self, local: Moment) -> String {
+        let (day, rest) = (
+            local.micros.div_euclid(DAY_US),
+            local.micros.rem_euclid(DAY_US),
+        );
         let date = datetime::civil(day);
         let seconds = rest / 1_000_000;
         let mut out = String::new();
@@ -137,7 +151,7 @@ impl Pattern {
                         Letter::Minute => seconds / 60 % 60,
                         Letter::Second => seconds % 60,
                         Letter::Fraction => {
-                            let digits = format!("{:06}000", rest % 1_000_000);
+                            let digits = format!("{:06}{:03}", rest % 1_000_000, local.nanos);
                             out.push_str(&digits[..(*repeat).min(9)]);
                             continue;
                         }
@@ -151,8 +165,8 @@ impl Pattern {
         out
     }
 
-    /// Reads local microseconds; `None` when the text does not match.
-    pub(crate) fn parse(&self, text: &str) -> Option<i64> {
+    /// Reads a local time; `None` when the text does not match.
+    pub(crate) fn parse(&self, text: &str) -> Option<Moment> {
         let mut rest = text;
         let mut read = Fields::default();
         for (i, token) in self.0.iter().enumerate() {
@@ -164,7 +178,7 @@ impl Pattern {
                 }
             }
         }
-        rest.is_empty().then(|| read.micros()).flatten()
+        rest.is_empty().then(|| read.moment()).flatten()
     }
 }
 
@@ -205,9 +219,15 @@ fn letter(c: char, pattern: &str) -> Result<Letter> {
         'm' => Letter::Minute,
         's' => Letter::Second,
         'S' => Letter::Fraction,
-        _ => {
+        'G' | 'Q' | 'q' | 'Y' | 'w' | 'W' | 'e' | 'c' | 'F' | 'B' | 'K' | 'k' | 'A' | 'n' | 'N'
+        | 'g' | 'V' | 'v' | 'z' | 'O' | 'X' | 'x' | 'Z' | 'p' => {
             return Err(Error::unsupported(format!(
                 "letter {c} in the date pattern \"{pattern}\": y, M, d, D, E, H, h, a, m, s and S are known"
+            )));
+        }
+        _ => {
+            return Err(Error::arithmetic(format!(
+                "the date pattern \"{pattern}\" has the unknown letter {c}"
             )));
         }
     })
@@ -245,7 +265,7 @@ struct Fields {
     minute: i64,
     /// Second.
     second: i64,
-    /// Microseconds.
+    /// Nanoseconds of the second.
     fraction: i64,
 }
 
@@ -293,14 +313,14 @@ impl Fields {
             Letter::HalfHour => self.half_hour = Some(value),
             Letter::Minute => self.minute = value,
             Letter::Second => self.second = value,
-            Letter::Fraction => self.fraction = format!("{digits:0<6}")[..6].parse().ok()?,
+            Letter::Fraction => self.fraction = datetime::parse_fraction(digits)?,
             Letter::DayOfYear | Letter::Weekday | Letter::HalfDay => return None,
         }
         Some(rest)
     }
 
-    /// The local microseconds; absent parts are those of 1970-01-01 00:00:00.
-    fn micros(&self) -> Option<i64> {
+    /// The local time; absent parts are those of 1970-01-01 00:00:00.
+    fn moment(&self) -> Option<Moment> {
         let date = (
             self.year.unwrap_or(1970),
             self.month.unwrap_or(1),
@@ -317,6 +337,9 @@ impl Fields {
             return None;
         }
         let seconds = hour * 3600 + self.minute * 60 + self.second;
-        Some(day * DAY_US + seconds * 1_000_000 + self.fraction)
+        Some(Moment {
+            micros: day * DAY_US + seconds * 1_000_000 + self.fraction / 1000,
+            nanos: self.fraction % 1000,
+        })
     }
 }

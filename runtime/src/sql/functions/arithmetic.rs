@@ -186,9 +186,6 @@ fn with_interval(name: &'static str, left: Expr, right: Expr, span: Span) -> Res
             ));
         }
     };
-    if matches!(kind, TypeKind::Time(_)) && args[1].ty.kind == TypeKind::IntervalYearMonth {
-        return Err(mismatch(name, &args, "TIME with INTERVAL DAY TO SECOND"));
-    }
     let nullable = any_nullable(&args);
     Ok(call(
         name,

@@ -3,6 +3,7 @@
 //! Enters: a text of statements. Leaves: [`Statement`]s whose queries are sqlparser's trees. Every error names line and
 //! column. Invariant: what Flink would read differently is refused, never misread.
 
+pub(crate) mod conditional;
 mod ddl;
 pub(crate) mod tokens;
 pub(crate) mod types;

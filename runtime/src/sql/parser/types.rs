@@ -131,12 +131,16 @@ fn parse_kind(parser: &mut Parser, depth: usize) -> Result<TypeKind, ParserError
         "DECIMAL" | "DEC" | "NUMERIC" => parse_decimal(parser)?,
         "STRING" => TypeKind::string(),
         "BYTES" => TypeKind::bytes(),
-        "CHAR" | "CHARACTER" if eat(parser, "VARYING") => TypeKind::VarChar(parse_length(parser)?),
-        "CHAR" | "CHARACTER" => TypeKind::Char(parse_length(parser)?),
-        "VARCHAR" => TypeKind::VarChar(parse_length(parser)?),
-        "BINARY" if eat(parser, "VARYING") => TypeKind::VarBinary(parse_length(parser)?),
-        "BINARY" => TypeKind::Binary(parse_length(parser)?),
-        "VARBINARY" => TypeKind::VarBinary(parse_length(parser)?),
+        "CHAR" | "CHARACTER" if eat(parser, "VARYING") => {
+            TypeKind::VarChar(parse_length(parser, MAX_LENGTH)?)
+        }
+        "CHAR" | "CHARACTER" => TypeKind::Char(parse_length(parser, 1)?),
+        "VARCHAR" => TypeKind::VarChar(parse_length(parser, MAX_LENGTH)?),
+        "BINARY" if eat(parser, "VARYING") => {
+            TypeKind::VarBinary(parse_length(parser, MAX_LENGTH)?)
+        }
+        "BINARY" => TypeKind::Binary(parse_length(parser, 1)?),
+        "VARBINARY" => TypeKind::VarBinary(parse_length(parser, MAX_LENGTH)?),
         "DATE" => TypeKind::Date,
         "TIME" => parse_time(parser)?,
         "TIMESTAMP" => parse_timestamp(parser)?,
@@ -218,10 +222,13 @@ fn parse_number(parser: &mut Parser, low: u32, high: u32) -> Result<u32, ParserE
     }
 }
 
-/// Parses `(n)`; Flink's default is 1.
-fn parse_length(parser: &mut Parser) -> Result<u32, ParserError> {
+/// Parses `(n)`.
+///
+/// # Source
+/// The default in SQL text is that of `FlinkTypeSystem`: 1 for fixed lengths, the longest for others.
+fn parse_length(parser: &mut Parser, default: u32) -> Result<u32, ParserError> {
     if !parser.consume_token(&Token::LParen) {
-        return Ok(1);
+        return Ok(default);
     }
     let length = parse_number(parser, 1, MAX_LENGTH)?;
     parser.expect_token(&Token::RParen)?;
@@ -257,17 +264,9 @@ fn parse_decimal(parser: &mut Parser) -> Result<TypeKind, ParserError> {
 
 /// Parses what follows TIME.
 fn parse_time(parser: &mut Parser) -> Result<TypeKind, ParserError> {
-    let span = parser.peek_token().span;
     let precision = parse_precision(parser, 0)?;
     if eat(parser, "WITHOUT") {
         eat_all(parser, &["TIME", "ZONE"]);
-    }
-    if precision > 3 {
-        return fail(
-            Code::Unsupported,
-            "TIME with more than 3 fractional digits",
-            span,
-        );
     }
     Ok(TypeKind::Time(precision))
 }
