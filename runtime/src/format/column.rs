@@ -19,7 +19,7 @@ use hashbrown::HashMap;
 
 use crate::error::{Error, Result};
 use crate::format::{FailureCode, FormatField};
-use crate::types::{FlinkType, TypeKind};
+use crate::types::{FlinkType, NANOSECONDS, TypeKind};
 
 /// Why a value was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,6 +150,13 @@ pub(crate) enum Data {
         /// Whether values are instants.
         local: bool,
     },
+    /// TIMESTAMP and `TIMESTAMP_LTZ` with more than six fractional digits.
+    Nanos {
+        /// Nanoseconds since the epoch.
+        values: Vec<i128>,
+        /// Whether values are instants.
+        local: bool,
+    },
     /// CHAR, VARCHAR, STRING.
     Utf8(Bytes),
     /// BINARY, VARBINARY, BYTES.
@@ -271,6 +278,10 @@ impl Column {
             TypeKind::Binary(_) | TypeKind::VarBinary(_) => Data::Binary(Bytes::new()),
             TypeKind::Date => Data::Date(Vec::new()),
             TypeKind::Time(_) => Data::Time(Vec::new()),
+            TypeKind::Timestamp(7..) | TypeKind::TimestampLtz(7..) => Data::Nanos {
+                values: Vec::new(),
+                local: matches!(ty.kind, TypeKind::TimestampLtz(_)),
+            },
             TypeKind::Timestamp(p) | TypeKind::TimestampLtz(p) => Data::Timestamp {
                 values: Vec::new(),
                 micros: *p > 3,
@@ -352,7 +363,7 @@ impl Column {
             Data::Int64(values) | Data::Timestamp { values, .. } => values.push(0),
             Data::Float32(values) => values.push(0.0),
             Data::Float64(values) => values.push(0.0),
-            Data::Decimal { values, .. } => values.push(0),
+            Data::Decimal { values, .. } | Data::Nanos { values, .. } => values.push(0),
             Data::Utf8(values) | Data::Binary(values) => values.close(),
             Data::List { offsets, .. } | Data::Map { offsets, .. } => {
                 offsets.push(offsets.last().copied().unwrap_or_default());
@@ -372,7 +383,7 @@ impl Column {
             Data::Int64(values) | Data::Timestamp { values, .. } => values.truncate(rows),
             Data::Float32(values) => values.truncate(rows),
             Data::Float64(values) => values.truncate(rows),
-            Data::Decimal { values, .. } => values.truncate(rows),
+            Data::Decimal { values, .. } | Data::Nanos { values, .. } => values.truncate(rows),
             Data::Utf8(values) | Data::Binary(values) => values.truncate(rows),
             Data::List { offsets, element } => {
                 offsets.truncate(rows + 1);
@@ -420,6 +431,10 @@ impl Column {
                     primitive::<TimestampMillisecondType>(values, nulls)?
                 }
             }
+            Data::Nanos { values, .. } => Arc::new(
+                Decimal128Array::try_new(ScalarBuffer::from(renew(values)), nulls)?
+                    .with_data_type(NANOSECONDS),
+            ),
             Data::Decimal {
                 values,
                 precision,

@@ -477,6 +477,11 @@ fn write_value(
             let millis = array.as_primitive::<Time32MillisecondType>().value(row);
             text::write_time(out, i64::from(millis) * 1000);
         }
+        TypeKind::Timestamp(7..) | TypeKind::TimestampLtz(7..) => {
+            let nanos = array.as_primitive::<Decimal128Type>().value(row);
+            let local = matches!(kind, TypeKind::TimestampLtz(_));
+            text::write_nanos(out, nanos, TimestampFormat::Sql, local);
+        }
         TypeKind::Timestamp(p) | TypeKind::TimestampLtz(p) => {
             let is_micros = *p > 3;
             let value = if is_micros {

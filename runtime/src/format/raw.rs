@@ -136,6 +136,7 @@ fn append(column: &mut Column, record: &[u8], endianness: Endianness) -> Result<
         | Data::Date(_)
         | Data::Time(_)
         | Data::Timestamp { .. }
+        | Data::Nanos { .. }
         | Data::List { .. }
         | Data::Map { .. }
         | Data::Row { .. } => return Err(Fault::mismatch("a type without a raw form")),

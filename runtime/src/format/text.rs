@@ -5,7 +5,7 @@
 use std::io::Write;
 
 use crate::format::column::{Column, Data, Fault};
-use crate::sql::eval::datetime::{checked_days, civil};
+use crate::sql::eval::datetime::{Moment, checked_days, civil};
 use crate::sql::eval::decimal;
 
 /// Microseconds of a day.
@@ -205,6 +205,17 @@ pub(crate) fn parse_timestamp(text: &[u8], format: TimestampFormat, local: bool)
     Some(i64::from(day) * DAY_US + micros)
 }
 
+/// Nanoseconds of the microsecond in the fraction of a timestamp that [`parse_timestamp`] reads.
+fn sub_micros(text: &[u8]) -> i64 {
+    let Some(point) = memchr::memchr(b'.', text) else {
+        return 0;
+    };
+    let fraction = text[point + 1..].iter();
+    let fraction = fraction.take_while(|byte| byte.is_ascii_digit());
+    let kept = fraction.chain(std::iter::repeat(&b'0')).skip(6).take(3);
+    kept.fold(0, |value, digit| value * 10 + i64::from(digit - b'0'))
+}
+
 /// Appends a value given as text, with Java's leniency.
 ///
 /// # Errors
@@ -251,6 +262,11 @@ pub(crate) fn append(
             } else {
                 value.div_euclid(1000)
             });
+        }
+        Data::Nanos { values, local } => {
+            let micros = parse_timestamp(text.as_bytes(), format, *local)
+                .ok_or_else(|| not_a(text, timestamp_example(format, *local)))?;
+            values.push(i128::from(micros) * 1000 + i128::from(sub_micros(text.as_bytes())));
         }
         Data::Utf8(values) => values.push(text.as_bytes()),
         Data::Binary(values) => {
@@ -370,6 +386,24 @@ pub(crate) fn write_timestamp(
         TimestampFormat::Sql | TimestampFormat::Epoch => b' ',
     });
     write_time(out, micros.rem_euclid(DAY_US));
+    if local {
+        out.push(b'Z');
+    }
+}
+
+/// As [`write_timestamp`], of nanoseconds since the epoch.
+pub(crate) fn write_nanos(out: &mut Vec<u8>, nanos: i128, format: TimestampFormat, local: bool) {
+    let moment = Moment::of_nanos(nanos);
+    let fraction = moment.micros.rem_euclid(1_000_000);
+    write_timestamp(out, moment.micros - fraction, format, false);
+    let fraction = fraction * 1000 + moment.nanos;
+    if fraction != 0 {
+        out.push(b'.');
+        write_padded(out, fraction, 9);
+        while out.last() == Some(&b'0') {
+            out.pop();
+        }
+    }
     if local {
         out.push(b'Z');
     }
@@ -593,6 +627,19 @@ mod tests {
             let read = parse_float(&text).unwrap();
             proptest::prop_assert!(read.to_bits() == float.to_bits() || (read.is_nan() && float.is_nan()));
             proptest::prop_assert_eq!(written(|out| write_integer(out, long)), long.to_string());
+        }
+
+        #[test]
+        fn nanoseconds_read_back(seconds in -62_167_219_200_i64..253_402_300_800, nanos in 0_i64..1_000_000_000, local: bool) {
+            for format in [TimestampFormat::Sql, TimestampFormat::Iso8601] {
+                for nanos in [nanos, nanos / 1000 * 1000, 0] {
+                    let whole = i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+                    let text = written(|out| write_nanos(out, whole, format, local));
+                    let micros = parse_timestamp(text.as_bytes(), format, local).unwrap();
+                    let read = i128::from(micros) * 1000 + i128::from(sub_micros(text.as_bytes()));
+                    proptest::prop_assert_eq!(read, whole, "{}", text);
+                }
+            }
         }
 
         #[test]

@@ -18,6 +18,9 @@ use crate::plan::ReadColumn;
 use crate::sql::catalog::TableDef;
 use crate::types::{FlinkType, TypeKind};
 
+/// Nanoseconds of a millisecond.
+const NANOS_OF_MILLI: i128 = 1_000_000;
+
 /// Length of strings unless the table says otherwise (Flink's default).
 const LENGTH_DEFAULT: usize = 100;
 
@@ -283,6 +286,11 @@ impl Column for DatagenColumn {
             }
             (Kind::Text { length }, _) => {
                 Arc::new(StringArray::from_iter_values(self.texts(rows, length)))
+            }
+            (Kind::Time { .. }, DataType::Decimal128(..)) => {
+                let millis = self.integers(rows, now_ms).into_iter();
+                let nanos = millis.map(|millis| i128::from(millis) * NANOS_OF_MILLI);
+                Arc::new(Decimal128Array::from_iter_values(nanos).with_data_type(target))
             }
             (Kind::Time { .. }, _) => {
                 let millis = TimestampMillisecondArray::from(self.integers(rows, now_ms));

@@ -125,6 +125,7 @@ pub(super) fn append(
         | Data::Date(_)
         | Data::Time(_)
         | Data::Timestamp { .. }
+        | Data::Nanos { .. }
         | Data::Utf8(_)
         | Data::Binary(_) => return append_scalar(column, bytes, at, options),
     }
@@ -319,14 +320,19 @@ fn append_scalar(
         (Data::Int64(values), Token::Number(number)) if is_float(number) => {
             values.push(whole_part(number, options.typing)?);
         }
-        (Data::Date(_) | Data::Time(_) | Data::Timestamp { .. }, Token::Number(number))
-            if options.timestamp_format == TimestampFormat::Epoch =>
-        {
+        (
+            Data::Date(_) | Data::Time(_) | Data::Timestamp { .. } | Data::Nanos { .. },
+            Token::Number(number),
+        ) if options.timestamp_format == TimestampFormat::Epoch => {
             append_epoch(&mut column.data, number)?;
         }
         (_, Token::Container | Token::Boolean(_))
         | (
-            Data::Binary(_) | Data::Date(_) | Data::Time(_) | Data::Timestamp { .. },
+            Data::Binary(_)
+            | Data::Date(_)
+            | Data::Time(_)
+            | Data::Timestamp { .. }
+            | Data::Nanos { .. },
             Token::Number(_),
         ) => {
             return Err(unexpected(&column.data, &token, options));
@@ -404,6 +410,7 @@ fn append_epoch(data: &mut Data, number: &str) -> Result<(), Fault> {
             };
             values.push(value.ok_or_else(|| out_of_range(number, "a TIMESTAMP"))?);
         }
+        Data::Nanos { values, .. } => values.push(i128::from(value) * 1_000_000),
         _ => return Err(Fault::mismatch("a number where a date was expected")),
     }
     Ok(())
@@ -433,7 +440,8 @@ fn expected(data: &Data, format: TimestampFormat) -> &'static str {
         | Data::Float32(_)
         | Data::Float64(_)
         | Data::Decimal { .. } => "a number",
-        Data::Date(_) | Data::Time(_) | Data::Timestamp { .. } => match format {
+        Data::Date(_) | Data::Time(_) | Data::Timestamp { .. } | Data::Nanos { .. } => match format
+        {
             TimestampFormat::Epoch => "a number",
             TimestampFormat::Sql | TimestampFormat::Iso8601 => "a string",
         },

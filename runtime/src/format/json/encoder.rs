@@ -144,6 +144,8 @@ enum Values<'a> {
     Millis(&'a PrimitiveArray<TimestampMillisecondType>, bool),
     /// TIMESTAMP in microseconds, and whether it is an instant.
     Micros(&'a PrimitiveArray<TimestampMicrosecondType>, bool),
+    /// TIMESTAMP in nanoseconds, and whether it is an instant.
+    Nanos(&'a Decimal128Array, bool),
     /// Character strings.
     Utf8(&'a StringArray),
     /// Byte strings.
@@ -213,7 +215,11 @@ impl<'a> Values<'a> {
             TypeKind::Time(_) => array.as_primitive_opt().map(Self::Time),
             TypeKind::Timestamp(p) | TypeKind::TimestampLtz(p) => {
                 let local = matches!(ty.kind, TypeKind::TimestampLtz(_));
-                if *p > 3 {
+                if *p > 6 {
+                    array
+                        .as_primitive_opt()
+                        .map(|values| Self::Nanos(values, local))
+                } else if *p > 3 {
                     array
                         .as_primitive_opt()
                         .map(|values| Self::Micros(values, local))
@@ -291,11 +297,26 @@ impl<'a> Values<'a> {
                 *scale,
                 options.decimals == Decimals::Plain,
             ),
-            Self::Date(_) | Self::Time(_) | Self::Millis(_, _) | Self::Micros(_, _) => {
+            Self::Date(_)
+            | Self::Time(_)
+            | Self::Millis(_, _)
+            | Self::Micros(_, _)
+            | Self::Nanos(_, _) => {
                 self.write_time(row, out, options.timestamp_format)?;
             }
             Self::Utf8(values) => write_string(out, values.value(row).as_bytes()),
             Self::Binary(values) => write_base64(out, values.value(row)),
+            Self::List(..) | Self::Object(..) | Self::Entries(..) => {
+                self.write_collection(row, out, options)?;
+            }
+            Self::Row(members) => members.write(row, out, options)?,
+        }
+        Ok(())
+    }
+
+    /// Writes an array or a map.
+    fn write_collection(&self, row: usize, out: &mut Vec<u8>, options: &JsonOptions) -> Result<()> {
+        match self {
             Self::List(list, element) => {
                 let (start, end) = range(list.value_offsets(), row);
                 out.push(b'[');
@@ -329,7 +350,7 @@ impl<'a> Values<'a> {
                 }
                 out.push(b']');
             }
-            Self::Row(members) => members.write(row, out, options)?,
+            _ => return Err(Error::internal("a value that is no array or map")),
         }
         Ok(())
     }
@@ -362,13 +383,24 @@ impl<'a> Values<'a> {
             }
             Self::Millis(values, local) => (values.value(row), false, *local),
             Self::Micros(values, local) => (values.value(row), true, *local),
+            Self::Nanos(values, local) => {
+                let nanos = values.value(row);
+                if is_number {
+                    let millis = i64::try_from(nanos / 1_000_000).ok();
+                    let millis = millis.filter(|_| nanos % 1_000_000 == 0);
+                    text::write_integer(out, millis.ok_or_else(too_fine)?);
+                } else {
+                    out.push(b'"');
+                    text::write_nanos(out, nanos, format, *local);
+                    out.push(b'"');
+                }
+                return Ok(());
+            }
             _ => return Err(Error::internal("a value that is no date or time")),
         };
         if is_number {
             if is_micros && value % 1000 != 0 {
-                return Err(Error::arithmetic(
-                    "a timestamp has digits below a millisecond, which JSON with a schema does not hold; cast it to precision 3",
-                ));
+                return Err(too_fine());
             }
             text::write_integer(out, if is_micros { value / 1000 } else { value });
             return Ok(());
@@ -380,6 +412,13 @@ impl<'a> Values<'a> {
         out.push(b'"');
         Ok(())
     }
+}
+
+/// The error for digits that a number of milliseconds does not hold.
+fn too_fine() -> Error {
+    Error::arithmetic(
+        "a timestamp has digits below a millisecond, which JSON with a schema does not hold; cast it to precision 3",
+    )
 }
 
 /// Writes a comma between two elements.

@@ -265,6 +265,15 @@ fn decimals_and_times_read_as_flink_reads_them() {
             .value(0),
         1
     );
+    for (text, nanos) in [
+        ("1970-01-01 00:00:00.000000001Z", 1),
+        ("1970-01-01 00:00:00.12345678Z", 123_456_780),
+        ("1969-12-31 23:59:59.999999999Z", -1),
+        ("1970-01-01 00:00:01Z", 1_000_000_000),
+    ] {
+        let column = ok(TypeKind::TimestampLtz(9), &format!("\"{text}\""));
+        assert_eq!(column.as_primitive::<Decimal128Type>().value(0), nanos);
+    }
     assert_eq!(
         ok(TypeKind::TimestampLtz(3), "\"1970-01-01 00:00:00.001Z\"")
             .as_primitive::<TimestampMillisecondType>()
@@ -425,7 +434,9 @@ fn every_type(keys: &TypeKind) -> Vec<FormatField> {
         TypeKind::Date,
         TypeKind::Time(3),
         TypeKind::Timestamp(3),
+        TypeKind::Timestamp(9),
         TypeKind::TimestampLtz(3),
+        TypeKind::TimestampLtz(8),
         TypeKind::Array(Box::new(row.clone().nullable())),
         TypeKind::Map(
             Box::new(keys.clone().not_null()),
