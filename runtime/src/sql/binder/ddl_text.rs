@@ -113,7 +113,7 @@ fn column_text(column: &TableColumn) -> String {
 ///
 /// # Source
 /// Flink: `LogicalType.asSerializableString`.
-fn type_text(ty: &FlinkType) -> String {
+pub(super) fn type_text(ty: &FlinkType) -> String {
     let kind = match &ty.kind {
         TypeKind::VarChar(MAX_LENGTH) => format!("VARCHAR({MAX_LENGTH})"),
         TypeKind::VarBinary(MAX_LENGTH) => format!("VARBINARY({MAX_LENGTH})"),

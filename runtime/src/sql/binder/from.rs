@@ -143,6 +143,9 @@ impl QueryBinder<'_> {
         {
             return Ok(relation);
         }
+        if let Some(relation) = self.information_schema(&name)? {
+            return Ok(relation);
+        }
         let hint = self.take_hint(name.span());
         match names::object(&name, self.catalog, self.session)? {
             Object::Table(table) => {

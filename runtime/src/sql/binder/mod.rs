@@ -9,6 +9,7 @@ mod call;
 mod ddl_text;
 mod expression;
 mod from;
+mod information_schema;
 mod insert;
 mod join;
 mod literal;

@@ -1,5 +1,6 @@
 //! Tests of the binder: plans, types, places and suggestions.
 
+mod information_schema;
 mod join;
 
 use super::*;
