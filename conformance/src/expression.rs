@@ -11,7 +11,7 @@ use weir_runtime::sql::eval::{EvalContext, Evaluator};
 use weir_runtime::sql::expr::Expr;
 use weir_runtime::sql::session::Session;
 use weir_runtime::sql::{Bound, QueryInfo, analyze, parse};
-use weir_runtime::{Batch, Error, Result};
+use weir_runtime::{Batch, Error, FlinkType, Result, TypeKind};
 
 use crate::value::{array, missing, natural};
 
@@ -64,6 +64,9 @@ fn plan(fields: &[Value], sql: &str, session: &Session) -> Result<(StreamPlan, Q
             Bound::CreateTable { mut table, .. } => {
                 // What connects it does not matter, but a blackhole is not read.
                 table.options.clear();
+                for (column, field) in table.columns.iter_mut().zip(fields) {
+                    column.ty = interval(field).unwrap_or_else(|| column.ty.clone());
+                }
                 catalog.put_table(table);
             }
             Bound::Query(plan, info) => return Ok((plan, info)),
@@ -73,9 +76,25 @@ fn plan(fields: &[Value], sql: &str, session: &Session) -> Result<(StreamPlan, Q
     Err(missing("a query"))
 }
 
-/// A field as a column of CREATE TABLE. The types of some are only implied by their values.
+/// The type of a field that no table stores.
+fn interval(field: &Value) -> Option<FlinkType> {
+    let text = field["type"].as_str()?;
+    let units = text.strip_prefix("INTERVAL ")?;
+    let kind = if units.starts_with("YEAR") || units.starts_with("MONTH") {
+        TypeKind::IntervalYearMonth
+    } else {
+        TypeKind::IntervalDayTime
+    };
+    let ty = kind.nullable();
+    Some(ty.with_nullable(!text.ends_with("NOT NULL")))
+}
+
+/// A field as a column of CREATE TABLE. The types of some are only implied by their values, and intervals are declared later.
 fn declaration(field: &Value) -> String {
     let name = field["name"].as_str().unwrap_or("");
+    if interval(field).is_some() {
+        return format!("`{name}` INT");
+    }
     let ty = field["type"].as_str().unwrap_or(match &field["value"] {
         Value::Bool(_) => "BOOLEAN NOT NULL",
         Value::Number(_) => "INT NOT NULL",

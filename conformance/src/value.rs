@@ -132,7 +132,7 @@ fn nested(ty: &FlinkType, data_type: DataType, values: &[&Value]) -> Result<Arra
 fn integer(value: &Value, kind: &TypeKind) -> Option<i64> {
     let wide = value
         .as_i64()
-        .or_else(|| value.as_f64().map(|value| value as i64))?;
+        .or_else(|| value.as_f64().map(|value| value as i128 as i64))?;
     Some(match kind {
         TypeKind::TinyInt => i64::from(wide as i8),
         TypeKind::SmallInt => i64::from(wide as i16),
