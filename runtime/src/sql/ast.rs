@@ -168,8 +168,64 @@ pub struct CreateTable {
     pub distribution: Option<Distribution>,
     /// `WITH`.
     pub options: Vec<TableOption>,
+    /// `LIKE`.
+    pub like: Option<Like>,
     /// `AS SELECT`.
     pub query: Option<Query>,
+}
+
+/// `LIKE source [(rules)]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Like {
+    /// The table that is taken over.
+    pub source: Name,
+    /// Rules in order, with their places.
+    pub rules: Vec<(LikeMode, LikePart, Span)>,
+}
+
+/// What a rule of LIKE does with a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LikeMode {
+    /// `INCLUDING`: taken, and only one table may have it.
+    Including,
+    /// `EXCLUDING`: not taken.
+    Excluding,
+    /// `OVERWRITING`: taken unless the new table has its own.
+    Overwriting,
+}
+
+/// A part of a table in LIKE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LikePart {
+    /// Every part without a rule of its own.
+    All,
+    /// The primary key.
+    Constraints,
+    /// Buckets.
+    Distribution,
+    /// Computed columns.
+    Generated,
+    /// Metadata columns.
+    Metadata,
+    /// WITH options.
+    Options,
+    /// Partitions, which no table has.
+    Partitions,
+    /// The watermark.
+    Watermarks,
+}
+
+impl LikePart {
+    /// Whether `OVERWRITING` may be said of it.
+    ///
+    /// # Source
+    /// Flink: `SqlTableLike`.
+    pub fn can_be_overwritten(self) -> bool {
+        matches!(
+            self,
+            Self::Generated | Self::Metadata | Self::Options | Self::Watermarks
+        )
+    }
 }
 
 /// `DISTRIBUTED [BY [HASH](columns)] [INTO n BUCKETS]`.

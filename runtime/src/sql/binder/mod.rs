@@ -12,6 +12,7 @@ mod from;
 mod information_schema;
 mod insert;
 mod join;
+mod like;
 mod literal;
 mod names;
 mod options;
@@ -278,7 +279,7 @@ fn known(what: &str, name: &str, valid: &[String]) -> Result<()> {
 fn create_table(create: &CreateTable, catalog: &dyn Catalog, session: &Session) -> Result<Bound> {
     let if_not_exists = create.if_not_exists;
     let Some(query) = &create.query else {
-        let table = table::create(create, None, session)?;
+        let table = table::create(create, None, catalog, session)?;
         return Ok(Bound::CreateTable {
             table,
             if_not_exists,
@@ -286,7 +287,7 @@ fn create_table(create: &CreateTable, catalog: &dyn Catalog, session: &Session) 
     };
     let mut binder = QueryBinder::new(catalog, session);
     let relation = binder.bind(query)?;
-    let table = table::create(create, Some(&relation), session)?;
+    let table = table::create(create, Some(&relation), catalog, session)?;
     binder
         .insert_into(&table, &[], relation)
         .map_err(|error| error.with_span(create.name.span()))?;

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::expression::ExprBinder;
+use super::like;
 use super::names;
 use super::options::{self, connector};
 use super::relation::{Field, Relation, Using};
@@ -63,24 +64,21 @@ const METADATA_KEYS: [&str; 9] = [
 pub(super) fn create(
     create: &CreateTable,
     query: Option<&Relation>,
+    catalog: &dyn Catalog,
     session: &Session,
 ) -> Result<TableDef> {
-    let mut options = BTreeMap::new();
+    let base = like::inherited(create, catalog, session)?;
+    let mut options = base.options;
     set_options(&mut options, &create.options)?;
+    let own_key = create.primary_key.iter().map(|ident| ident.value.clone());
+    let own_buckets = create.distribution.as_ref();
     let mut table = TableDef {
         name: names::full_name(&create.name, session),
-        columns: Vec::new(),
-        watermark: None,
-        primary_key: create
-            .primary_key
-            .iter()
-            .map(|ident| ident.value.clone())
-            .collect(),
-        distributed_by: Vec::new(),
-        buckets: create
-            .distribution
-            .as_ref()
-            .and_then(|distribution| distribution.buckets),
+        columns: base.columns,
+        watermark: base.watermark,
+        primary_key: base.primary_key.into_iter().chain(own_key).collect(),
+        distributed_by: base.distributed_by,
+        buckets: own_buckets.map_or(base.buckets, |distribution| distribution.buckets),
         options,
         comment: create.comment.clone(),
     };
@@ -90,7 +88,14 @@ pub(super) fn create(
             return Err(Error::unsupported("columns in CREATE TABLE ... AS SELECT")
                 .with_span(create.columns[0].name.span));
         }
-        None => add_columns(&mut table, &create.columns)?,
+        None => {
+            add_columns(&mut table, &create.columns)?;
+            let place = |column: &TableColumn| {
+                let place = base.order.iter().position(|name| *name == column.name);
+                place.unwrap_or(usize::MAX)
+            };
+            table.columns.sort_by_key(place);
+        }
     }
     if !table
         .columns

@@ -2,6 +2,7 @@
 
 mod information_schema;
 mod join;
+mod like;
 
 use super::*;
 use crate::error::{Code, Kind};

@@ -6,6 +6,7 @@
 use sqlparser::parser::ParserError;
 use sqlparser::tokenizer::Token;
 
+use super::like::like;
 use super::tokens::span_of;
 use super::types::parse_type;
 use super::words::{
@@ -56,13 +57,7 @@ impl StatementParser<'_> {
             .transpose()?
             .unwrap_or_default();
         let parser = &mut self.inner;
-        if peek(parser, 0, "LIKE") {
-            return fail(
-                Code::Unsupported,
-                "CREATE TABLE ... LIKE",
-                parser.peek_token().span,
-            );
-        }
+        let like = eat(parser, "LIKE").then(|| like(parser)).transpose()?;
         let query = eat(parser, "AS").then(|| self.query()).transpose()?;
         Ok(StatementKind::CreateTable(Box::new(CreateTable {
             name,
@@ -73,6 +68,7 @@ impl StatementParser<'_> {
             comment: comment.map(|literal| literal.value),
             distribution,
             options,
+            like,
             query,
         })))
     }
