@@ -12,6 +12,7 @@ use crate::time::EpochMillis;
 
 pub(crate) mod call;
 mod cast;
+pub(crate) mod compare;
 pub(crate) mod datetime;
 pub(crate) mod decimal;
 mod node;

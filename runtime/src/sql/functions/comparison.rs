@@ -7,17 +7,18 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, BooleanArray, PrimitiveArray, UInt32Array, make_comparator,
+    Array, ArrayRef, ArrowPrimitiveType, BooleanArray, PrimitiveArray, UInt32Array,
 };
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::kernels::cmp;
-use arrow::compute::{SortOptions, and_kleene, interleave, not, or_kleene};
+use arrow::compute::{and_kleene, interleave, not, or_kleene};
 use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type};
 
 use super::rules::count;
 use super::{Function, Resolve, any_nullable, call, mismatch, resolve};
 use crate::error::{Error, Result, Span};
 use crate::sql::eval::call::{Arg, Call, Value};
+use crate::sql::eval::compare::{Identity, comparator};
 use crate::sql::eval::decimal;
 use crate::sql::expr::Expr;
 use crate::sql::typing::{common_type, convert, exact};
@@ -158,8 +159,9 @@ fn is_ordered(kind: &TypeKind) -> bool {
 /// Whether values of the type can be tested for equality.
 fn has_equality(kind: &TypeKind) -> bool {
     match kind {
-        TypeKind::Map(..) | TypeKind::Multiset(_) => false,
+        TypeKind::Multiset(_) => false,
         TypeKind::Array(element) => has_equality(&element.kind),
+        TypeKind::Map(key, value) => has_equality(&key.kind) && has_equality(&value.kind),
         TypeKind::Row(fields) => fields.iter().all(|field| has_equality(&field.ty.kind)),
         _ => true,
     }
@@ -293,7 +295,9 @@ fn compare(call: &Call<'_>, left: usize, right: usize, op: Op) -> Result<Boolean
                 op.holds(decimal::compare(x, s1, y, s2))
             })
         }
-        DataType::List(_) | DataType::Struct(_) => by_order(call, left, right, op),
+        DataType::List(_) | DataType::Struct(_) | DataType::Map(..) => {
+            by_identity(call, left, right, op)
+        }
         DataType::Null => Ok(BooleanArray::new_null(call.rows)),
         _ => Ok(match op {
             Op::Eq => cmp::eq(a, b),
@@ -335,12 +339,26 @@ fn by_value<T: ArrowPrimitiveType>(
     Ok(BooleanArray::new(values, joint_nulls(&a, &b, call.rows)))
 }
 
-/// Compares nested values.
-fn by_order(call: &Call<'_>, left: usize, right: usize, op: Op) -> Result<BooleanArray> {
-    let (a, b) = (call.column(left)?, call.column(right)?);
-    let comparator = make_comparator(a.as_ref(), b.as_ref(), SortOptions::default())?;
+/// Compares nested values, which are equal or not.
+fn by_identity(call: &Call<'_>, left: usize, right: usize, op: Op) -> Result<BooleanArray> {
+    if op != Op::Eq && op != Op::Ne {
+        return Err(Error::internal("nested values have no order"));
+    }
+    let (a, b) = (call.value(left)?, call.value(right)?);
+    let (ours, theirs) = (Identity::new(a.array())?, Identity::new(b.array())?);
+    let (mut written, mut other) = (Vec::new(), Vec::new());
+    let place = |value: &Value, row| if value.is_scalar() { 0 } else { row };
     Ok((0..call.rows)
-        .map(|i| (a.is_valid(i) && b.is_valid(i)).then(|| op.holds(comparator(i, i))))
+        .map(|row| {
+            let (i, j) = (place(a, row), place(b, row));
+            if a.array().is_null(i) || b.array().is_null(j) {
+                return None;
+            }
+            written.clear();
+            other.clear();
+            let sound = ours.write(i, &mut written) && theirs.write(j, &mut other);
+            Some((sound && written == other) == (op == Op::Eq))
+        })
         .collect())
 }
 
@@ -392,9 +410,9 @@ fn pick(call: &Call<'_>, wanted: Ordering) -> Result<ArrayRef> {
     }
     for (i, candidate) in columns.iter().enumerate().skip(1) {
         for (j, best) in columns.iter().enumerate().take(i) {
-            let order = make_comparator(candidate.as_ref(), best.as_ref(), SortOptions::default())?;
+            let order = comparator(candidate, best)?;
             for (row, winner) in winners.iter_mut().enumerate() {
-                if winner.0 == j && order(row, row) == wanted {
+                if winner.0 == j && order(row, row) == Some(wanted) {
                     *winner = (i + columns.len(), row);
                 }
             }
