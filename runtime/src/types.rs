@@ -80,6 +80,8 @@ pub enum TypeKind {
     Multiset(Box<FlinkType>),
     /// `ROW<name type, ...>`.
     Row(Vec<RowField>),
+    /// `BITMAP`, a set of 32-bit integers.
+    Bitmap,
 }
 
 /// A field of a `ROW`.
@@ -161,7 +163,7 @@ impl FlinkType {
     ///
     /// # Units
     /// TIMESTAMP(p) and `TIMESTAMP_LTZ(p)` are milliseconds for p <= 3 and microseconds for p <= 6, without an Arrow time
-    /// zone; TIME is milliseconds; intervals are months (`Int32`) and milliseconds (`Int64`).
+    /// zone; TIME is milliseconds; BITMAP is bytes in the portable format of Roaring bitmaps; intervals are months (`Int32`) and milliseconds (`Int64`).
     ///
     /// # Errors
     /// `Unsupported` for timestamps with more than six fractional digits.
@@ -179,7 +181,7 @@ impl FlinkType {
                 DataType::Decimal128(*precision, scale.cast_signed())
             }
             TypeKind::Char(_) | TypeKind::VarChar(_) => DataType::Utf8,
-            TypeKind::Binary(_) | TypeKind::VarBinary(_) => DataType::Binary,
+            TypeKind::Binary(_) | TypeKind::VarBinary(_) | TypeKind::Bitmap => DataType::Binary,
             TypeKind::Date => DataType::Date32,
             TypeKind::Time(_) => DataType::Time32(TimeUnit::Millisecond),
             TypeKind::Timestamp(p) | TypeKind::TimestampLtz(p) => match p {
@@ -242,6 +244,7 @@ impl fmt::Display for TypeKind {
             Self::TimestampLtz(p) => write!(f, "TIMESTAMP_LTZ({p})"),
             Self::IntervalYearMonth => write!(f, "INTERVAL YEAR(2) TO MONTH"),
             Self::IntervalDayTime => write!(f, "INTERVAL DAY(2) TO SECOND(3)"),
+            Self::Bitmap => write!(f, "BITMAP"),
             Self::Array(element) => write!(f, "ARRAY<{element}>"),
             Self::Map(key, value) => write!(f, "MAP<{key}, {value}>"),
             Self::Multiset(element) => write!(f, "MULTISET<{element}>"),

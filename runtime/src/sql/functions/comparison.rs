@@ -152,7 +152,11 @@ pub(super) fn exact_decimal(expr: Expr) -> Expr {
 fn is_ordered(kind: &TypeKind) -> bool {
     !matches!(
         kind,
-        TypeKind::Array(_) | TypeKind::Map(..) | TypeKind::Multiset(_) | TypeKind::Row(_)
+        TypeKind::Array(_)
+            | TypeKind::Map(..)
+            | TypeKind::Multiset(_)
+            | TypeKind::Row(_)
+            | TypeKind::Bitmap
     )
 }
 

@@ -19,10 +19,11 @@ use crate::types::{FlinkType, MAX_LENGTH, RowField, TypeKind};
 const DEPTH_MAX: usize = 20;
 
 /// Names of types, for suggestions.
-const NAMES: [&str; 27] = [
+const NAMES: [&str; 28] = [
     "ARRAY",
     "BIGINT",
     "BINARY",
+    "BITMAP",
     "BOOLEAN",
     "BYTES",
     "CHAR",
@@ -137,6 +138,7 @@ fn parse_kind(parser: &mut Parser, depth: usize) -> Result<TypeKind, ParserError
         "BINARY" if eat(parser, "VARYING") => TypeKind::VarBinary(parse_length(parser)?),
         "BINARY" => TypeKind::Binary(parse_length(parser)?),
         "VARBINARY" => TypeKind::VarBinary(parse_length(parser)?),
+        "BITMAP" => TypeKind::Bitmap,
         "DATE" => TypeKind::Date,
         "TIME" => parse_time(parser)?,
         "TIMESTAMP" => parse_timestamp(parser)?,

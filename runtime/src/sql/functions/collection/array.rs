@@ -8,9 +8,9 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::Int32Type;
 
 use super::super::rules::count;
-use super::super::{Function, Resolve, any_nullable, call, mismatch};
+use super::super::{Function, Resolve, any_nullable, call};
 use super::lists::{Items, Lists, Picks};
-use super::signatures::{array_and_element, common_collection, element_of, implicitly, strict};
+use super::signatures::{array_and_element, common_collection, converted, element_of, strict};
 use crate::error::{Result, Span};
 use crate::sql::eval::call::Call;
 use crate::sql::eval::compare::Identity;
@@ -93,15 +93,7 @@ fn slice_type(name: &'static str, args: Vec<Expr>, span: Span) -> Result<Expr> {
     count(name, &args, 2..=3)?;
     element_of(name, &args, 0, EXPECTED)?;
     let kind = args[0].ty.kind.clone();
-    let offsets = args[1..]
-        .iter()
-        .map(|arg| implicitly(arg, &TypeKind::Int.nullable()));
-    let Some(offsets) = offsets.collect::<Option<Vec<Expr>>>() else {
-        return Err(mismatch(name, &args, EXPECTED));
-    };
-    let mut args = args;
-    args.truncate(1);
-    args.extend(offsets);
+    let args = converted(name, args, 1, &TypeKind::Int.nullable(), EXPECTED)?;
     Ok(strict(name, args, kind, span))
 }
 

@@ -7,6 +7,7 @@ use super::Function;
 
 mod access;
 mod array;
+mod bitmap;
 mod construct;
 mod lists;
 mod map;
@@ -28,6 +29,7 @@ pub(super) fn functions() -> Vec<Function> {
         sort::functions(),
         text::functions(),
         map::functions(),
+        bitmap::functions(),
     ]
     .into_iter()
     .flatten()

@@ -47,16 +47,32 @@ pub(super) fn array_and_element(name: &str, args: Vec<Expr>) -> Result<(FlinkTyp
     const EXPECTED: &str = "an ARRAY and an element of it";
     count(name, &args, 2..=2)?;
     let element = element_of(name, &args, 0, EXPECTED)?;
-    let Some(needle) = implicitly(&args[1], &element.with_nullable(true)) else {
-        return Err(mismatch(name, &args, EXPECTED));
-    };
-    let mut args = args;
-    args[1] = needle;
+    let args = converted(name, args, 1, &element.with_nullable(true), EXPECTED)?;
     Ok((element, args))
 }
 
+/// All arguments, those from one on converted to a type.
+///
+/// # Errors
+/// `Invalid` when Flink does not convert one silently.
+pub(super) fn converted(
+    name: &str,
+    mut args: Vec<Expr>,
+    from: usize,
+    to: &FlinkType,
+    expected: &str,
+) -> Result<Vec<Expr>> {
+    for i in from..args.len() {
+        match implicitly(&args[i], to) {
+            Some(arg) => args[i] = arg,
+            None => return Err(mismatch(name, &args, expected)),
+        }
+    }
+    Ok(args)
+}
+
 /// The argument converted to a type, if Flink does so silently; NULL stays out of parts that are NOT NULL.
-pub(super) fn implicitly(arg: &Expr, to: &FlinkType) -> Option<Expr> {
+fn implicitly(arg: &Expr, to: &FlinkType) -> Option<Expr> {
     if arg.ty.kind != TypeKind::Null && !keeps_nulls_out(&arg.ty, to) {
         return None;
     }

@@ -11,7 +11,7 @@ use arrow::compute::take;
 use super::super::rules::count;
 use super::super::{Function, Resolve, call, mismatch};
 use super::lists::{Lists, Picks};
-use super::signatures::{element_of, implicitly, strict};
+use super::signatures::{converted, element_of, strict};
 use crate::error::{Result, Span};
 use crate::sql::eval::call::Call;
 use crate::sql::eval::compare::{Comparator, comparator};
@@ -64,16 +64,8 @@ fn sort_type(name: &'static str, args: Vec<Expr>, span: Span) -> Result<Expr> {
     count(name, &args, 1..=3)?;
     ordered_element(name, &args)?;
     let kind = args[0].ty.kind.clone();
-    let flags = args[1..]
-        .iter()
-        .map(|arg| implicitly(arg, &TypeKind::Boolean.nullable()));
-    let Some(flags) = flags.collect::<Option<Vec<Expr>>>() else {
-        let expected = format!("{EXPECTED}, then up to two of BOOLEAN");
-        return Err(mismatch(name, &args, &expected));
-    };
-    let mut args = args;
-    args.truncate(1);
-    args.extend(flags);
+    let expected = format!("{EXPECTED}, then up to two of BOOLEAN");
+    let args = converted(name, args, 1, &TypeKind::Boolean.nullable(), &expected)?;
     Ok(strict(name, args, kind, span))
 }
 

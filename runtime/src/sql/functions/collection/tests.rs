@@ -487,3 +487,96 @@ fn a_constant_stands_for_every_row() {
 fn number(value: i64) -> Expr {
     Expr::literal(Literal::Integer(value), TypeKind::Int.not_null())
 }
+
+#[test]
+fn bitmaps_are_sets_of_integers() {
+    let set = |text: &str| format!("BITMAP_BUILD(ARRAY[{text}])");
+    let (small, other) = (set("3, 1, NULL, 1"), set("3, -1"));
+    for (sql, value) in [
+        (small.clone(), "{1,3}"),
+        (format!("BITMAP_TO_STRING({other})"), "{3,4294967295}"),
+        (format!("BITMAP_TO_ARRAY({other})"), "[3, -1]"),
+        (format!("BITMAP_CARDINALITY({small})"), "2"),
+        (format!("BITMAP_AND({small}, {other})"), "{3}"),
+        (format!("BITMAP_OR({small}, {other})"), "{1,3,4294967295}"),
+        (format!("BITMAP_XOR({small}, {other})"), "{1,4294967295}"),
+        (format!("BITMAP_ANDNOT({small}, {other})"), "{1}"),
+        (
+            format!("BITMAP_FROM_BYTES(BITMAP_TO_BYTES({small}))"),
+            "{1,3}",
+        ),
+        (
+            format!("BITMAP_FROM_BYTES(CAST({small} AS BYTES)) = {small}"),
+            "TRUE",
+        ),
+        (format!("BITMAP_AND({small}, CAST(NULL AS BITMAP))"), "NULL"),
+        (format!("CAST({small} AS STRING)"), "{1,3}"),
+        (
+            "BITMAP_CARDINALITY(BITMAP_BUILD(ARRAY_REMOVE(ARRAY[1], 1)))".to_owned(),
+            "0",
+        ),
+    ] {
+        assert_eq!(evaluate(&sql).unwrap().0, value, "{sql}");
+    }
+    check_types(&[
+        ("BITMAP_BUILD(ARRAY[1])", "BITMAP NOT NULL"),
+        ("BITMAP_BUILD(CAST(NULL AS ARRAY<INT>))", "BITMAP"),
+        (
+            "BITMAP_TO_ARRAY(BITMAP_BUILD(ARRAY[1]))",
+            "ARRAY<INT> NOT NULL",
+        ),
+        ("BITMAP_CARDINALITY(CAST(NULL AS BITMAP))", "BIGINT"),
+        ("BITMAP_TO_BYTES(BITMAP_BUILD(ARRAY[1]))", "BYTES NOT NULL"),
+    ]);
+    check_errors(&[
+        (
+            "BITMAP_BUILD(ARRAY[CAST(1 AS BIGINT)])",
+            "it takes an ARRAY<INT>",
+        ),
+        (
+            "BITMAP_AND(BITMAP_BUILD(ARRAY[1]), X'00')",
+            "it takes two of BITMAP",
+        ),
+        ("BITMAP_FROM_BYTES('a')", "BITMAP_FROM_BYTES does not take"),
+        ("BITMAP_FROM_BYTES(X'0102')", "2 bytes are not a bitmap"),
+        ("CAST(X'0102' AS BITMAP)", "does not exist"),
+        (
+            "BITMAP_BUILD(ARRAY[1]) < BITMAP_BUILD(ARRAY[1])",
+            "values that have an order",
+        ),
+    ]);
+}
+
+#[test]
+fn a_bitmap_of_all_integers_makes_no_array() {
+    // 65536 containers with the one run that covers them: a cookie, flags, then keys and cardinalities, then runs.
+    let mut bytes = vec![0x3b, 0x30, 0xff, 0xff];
+    bytes.extend([0xff; 8192]);
+    for key in 0..=u16::MAX {
+        bytes.extend(key.to_le_bytes());
+        bytes.extend([0xff, 0xff]);
+    }
+    for container in 0..65_536_u32 {
+        let start = 4 + 8192 + 65_536 * 4 + 65_536 * 4 + container * 6;
+        bytes.extend(start.to_le_bytes());
+    }
+    for _ in 0..65_536 {
+        bytes.extend([1, 0, 0, 0, 0xff, 0xff]);
+    }
+    let literal = Expr::literal(Literal::Bytes(bytes), TypeKind::bytes().not_null());
+    let bitmap = resolve("BITMAP_FROM_BYTES", vec![literal], Span::default()).unwrap();
+    let run = |name: &str| {
+        let call = resolve(name, vec![bitmap.clone()], Span::default()).unwrap();
+        let batch = Batch::inserts(Vec::new(), 1);
+        Evaluator::compile(&call, "UTC")
+            .unwrap()
+            .eval(&batch, &EvalContext::default())
+            .map(|array| text(&array, 0, &call.ty))
+    };
+    assert_eq!(run("BITMAP_CARDINALITY").unwrap(), "4294967296");
+    let error = run("BITMAP_TO_ARRAY").unwrap_err();
+    assert!(
+        error.to_string().contains("at most 67108864 elements"),
+        "{error}"
+    );
+}
