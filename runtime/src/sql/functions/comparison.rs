@@ -20,7 +20,7 @@ use crate::error::{Error, Result, Span};
 use crate::sql::eval::call::{Arg, Call, Value};
 use crate::sql::eval::compare::{Identity, comparator};
 use crate::sql::eval::decimal;
-use crate::sql::expr::Expr;
+use crate::sql::expr::{Expr, ExprKind};
 use crate::sql::typing::{common_type, convert, exact};
 use crate::types::{FlinkType, TypeKind};
 
@@ -224,6 +224,9 @@ fn membership(name: &'static str, args: Vec<Expr>, span: Span) -> Result<Expr> {
         let contained = resolve("IN", args, span)?;
         return resolve("NOT", vec![contained], span);
     }
+    if let Some(tests) = row_tests(&args, span)? {
+        return any_of(tests, span);
+    }
     let types: Vec<&FlinkType> = args.iter().map(|arg| &arg.ty).collect();
     let Some(ty) = common_type(&types) else {
         // Strings beside times have no common type, yet each pair can be compared.
@@ -234,10 +237,7 @@ fn membership(name: &'static str, args: Vec<Expr>, span: Span) -> Result<Expr> {
         let tests: Vec<Expr> = args
             .map(|item| resolve("=", vec![value.clone(), item], span))
             .collect::<Result<_>>()?;
-        return match <[Expr; 1]>::try_from(tests) {
-            Ok([single]) => Ok(single),
-            Err(tests) => resolve("OR", tests, span),
-        };
+        return any_of(tests, span);
     };
     if !has_equality(&ty.kind) {
         return Err(Error::unsupported(format!("{name} on {}", ty.kind)));
@@ -246,6 +246,47 @@ fn membership(name: &'static str, args: Vec<Expr>, span: Span) -> Result<Expr> {
     let nullable = any_nullable(&args);
     let ty = TypeKind::Boolean.nullable().with_nullable(nullable);
     Ok(call(name, args, ty, span))
+}
+
+/// Whether one of several tests holds.
+fn any_of(tests: Vec<Expr>, span: Span) -> Result<Expr> {
+    match <[Expr; 1]>::try_from(tests) {
+        Ok([single]) => Ok(single),
+        Err(tests) => resolve("OR", tests, span),
+    }
+}
+
+/// The values of a row constructor.
+fn row_parts(expr: &Expr) -> Option<&[Expr]> {
+    match &expr.kind {
+        ExprKind::Call { function, args } if function == "ROW" => Some(args),
+        _ => None,
+    }
+}
+
+/// The tests of `(a, b) IN ((1, 2), (3, 4))`: rows that are written out are compared value by value, so that a NULL among
+/// them leaves the answer open. `None` when one is not written out.
+fn row_tests(args: &[Expr], span: Span) -> Result<Option<Vec<Expr>>> {
+    let Some(rows) = args.iter().map(row_parts).collect::<Option<Vec<_>>>() else {
+        return Ok(None);
+    };
+    let Some((value, items)) = rows.split_first() else {
+        return Ok(None);
+    };
+    if items.iter().any(|item| item.len() != value.len()) {
+        return Ok(None);
+    }
+    let test = |item: &&[Expr]| {
+        let pairs = value.iter().zip(*item);
+        let mut equal = pairs
+            .map(|(a, b)| resolve("=", vec![a.clone(), b.clone()], span))
+            .collect::<Result<Vec<Expr>>>()?;
+        if equal.len() == 1 {
+            return Ok(equal.remove(0));
+        }
+        resolve("AND", equal, span)
+    };
+    items.iter().map(test).collect::<Result<_>>().map(Some)
 }
 
 /// GREATEST and LEAST.

@@ -382,6 +382,9 @@ fn nested_values_are_compared() {
         ("ARRAY[1, 2] <> ARRAY[1]", "TRUE"),
         ("MAP['a', 1, 'b', 2] = MAP['b', 2, 'a', 1]", "TRUE"),
         ("ROW(1, 'a') IN (ROW(2, 'a'), ROW(1, 'a'))", "TRUE"),
+        ("(1, NULL) IN ((2, NULL), (1, 2))", "NULL"),
+        ("(1, NULL) NOT IN ((2, 3), (3, 3))", "TRUE"),
+        ("(1, 'a') IN ((1.0, 'a'))", "TRUE"),
         ("ARRAY[1] = CAST(NULL AS ARRAY<INT>)", "NULL"),
         ("ARRAY[1] IS DISTINCT FROM CAST(NULL AS ARRAY<INT>)", "TRUE"),
         ("NULLIF(ARRAY[1], ARRAY[1])", "NULL"),
@@ -389,8 +392,31 @@ fn nested_values_are_compared() {
         ("GREATEST(1E0, CAST('NaN' AS DOUBLE))", "1.0"),
     ]);
     check_errors(&[
+        ("(1, 2) IN ((1, 2, 3))", "= does not take"),
         ("ARRAY[1] < ARRAY[2]", "values that have an order"),
         ("GREATEST(ARRAY[1], ARRAY[2])", "GREATEST does not take"),
+    ]);
+}
+
+#[test]
+fn elements_of_no_type_are_null() {
+    check(&[
+        ("ARRAY_DISTINCT(ARRAY[NULL, NULL])", "[NULL]"),
+        ("ARRAY_CONTAINS(ARRAY[NULL], NULL)", "TRUE"),
+        ("ARRAY_SORT(ARRAY[NULL, NULL])", "[NULL, NULL]"),
+        ("ARRAY_MAX(ARRAY[NULL])", "NULL"),
+        ("ARRAY_JOIN(ARRAY[NULL], '-', 'x')", "x"),
+        ("ARRAY_UNION(ARRAY[NULL], ARRAY[1])", "[NULL, 1]"),
+        ("GREATEST(NULL, NULL)", "NULL"),
+        ("ELT(1, NULL)", "NULL"),
+        ("BITMAP_BUILD(ARRAY[NULL])", "{}"),
+        ("ARRAY[NULL][1]", "NULL"),
+        ("MAP['a', NULL]['a']", "NULL"),
+        ("ARRAY[NULL] = ARRAY[NULL]", "TRUE"),
+    ]);
+    check_errors(&[
+        ("MAP[NULL, 1]", "a key of a map is NULL"),
+        ("ARRAY_APPEND(ARRAY[NULL], 1)", "ARRAY_APPEND does not take"),
     ]);
 }
 
