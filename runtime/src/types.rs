@@ -159,6 +159,37 @@ impl FlinkType {
         }
     }
 
+    /// The type without abbreviations, as SHOW CREATE TABLE prints it.
+    ///
+    /// # Source
+    /// Flink: `LogicalType.asSerializableString`.
+    pub(crate) fn long_text(&self) -> String {
+        let kind = match &self.kind {
+            TypeKind::VarChar(n) => format!("VARCHAR({n})"),
+            TypeKind::VarBinary(n) => format!("VARBINARY({n})"),
+            TypeKind::TimestampLtz(p) => format!("TIMESTAMP({p}) WITH LOCAL TIME ZONE"),
+            TypeKind::Array(element) => format!("ARRAY<{}>", element.long_text()),
+            TypeKind::Multiset(element) => format!("MULTISET<{}>", element.long_text()),
+            TypeKind::Map(key, value) => {
+                format!("MAP<{}, {}>", key.long_text(), value.long_text())
+            }
+            TypeKind::Row(fields) => {
+                let field = |field: &RowField| {
+                    let name = field.name.replace('`', "``");
+                    format!("`{name}` {}", field.ty.long_text())
+                };
+                let fields: Vec<String> = fields.iter().map(field).collect();
+                format!("ROW<{}>", fields.join(", "))
+            }
+            kind => kind.to_string(),
+        };
+        if self.nullable || self.kind == TypeKind::Null {
+            kind
+        } else {
+            format!("{kind} NOT NULL")
+        }
+    }
+
     /// The Arrow type of values.
     ///
     /// # Units

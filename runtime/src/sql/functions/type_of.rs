@@ -8,7 +8,7 @@ use super::rules::count;
 use super::{Function, Resolve, mismatch};
 use crate::error::{Result, Span};
 use crate::sql::expr::{Expr, ExprKind, Literal};
-use crate::types::{FlinkType, TypeKind};
+use crate::types::TypeKind;
 
 /// Rows of the function table.
 pub(super) fn functions() -> Vec<Function> {
@@ -34,36 +34,10 @@ fn type_of(name: &'static str, args: Vec<Expr>, span: Span) -> Result<Expr> {
         }
     };
     let text = if is_long {
-        long(&args[0].ty)
+        args[0].ty.long_text()
     } else {
         args[0].ty.to_string()
     };
     let literal = Expr::literal(Literal::String(text), TypeKind::string().nullable());
     Ok(Expr { span, ..literal })
-}
-
-/// A type without abbreviations.
-fn long(ty: &FlinkType) -> String {
-    use TypeKind as K;
-    let kind = match &ty.kind {
-        K::VarChar(n) => format!("VARCHAR({n})"),
-        K::VarBinary(n) => format!("VARBINARY({n})"),
-        K::TimestampLtz(p) => format!("TIMESTAMP({p}) WITH LOCAL TIME ZONE"),
-        K::Array(element) => format!("ARRAY<{}>", long(element)),
-        K::Multiset(element) => format!("MULTISET<{}>", long(element)),
-        K::Map(key, value) => format!("MAP<{}, {}>", long(key), long(value)),
-        K::Row(fields) => {
-            let fields = fields
-                .iter()
-                .map(|field| format!("`{}` {}", field.name.replace('`', "``"), long(&field.ty)));
-            format!("ROW<{}>", fields.collect::<Vec<_>>().join(", "))
-        }
-        kind => kind.to_string(),
-    };
-    let not_null = if ty.nullable || ty.kind == K::Null {
-        ""
-    } else {
-        " NOT NULL"
-    };
-    format!("{kind}{not_null}")
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int32Array, ListArray};
 use arrow::datatypes::Int32Type;
 
+use proptest::prelude::*;
+
 use super::super::resolve;
 use crate::batch::Batch;
 use crate::error::Span;
@@ -433,6 +435,69 @@ fn type_of_names_types() {
         ("TYPEOF(1, 2)", "TYPEOF does not take"),
         ("TYPEOF()", "TYPEOF takes 1 to 2"),
     ]);
+}
+
+/// An array of the given elements.
+fn literal(elements: &[Option<i64>]) -> Expr {
+    let elements = elements.iter().map(|element| match element {
+        Some(value) => number(*value),
+        None => Expr::literal(Literal::Null, TypeKind::Int.nullable()),
+    });
+    resolve("ARRAY", elements.collect(), Span::default()).unwrap()
+}
+
+/// The text of a call.
+fn value(name: &str, args: Vec<Expr>) -> String {
+    let call = resolve(name, args, Span::default()).unwrap();
+    let array = Evaluator::compile(&call, "UTC")
+        .unwrap()
+        .eval(&Batch::inserts(Vec::new(), 1), &EvalContext::default())
+        .unwrap();
+    text(&array, 0, &call.ty)
+}
+
+/// The text of an array.
+fn listed(elements: &[Option<i64>]) -> String {
+    let element = |element: &Option<i64>| element.map_or("NULL".to_owned(), |it| it.to_string());
+    let elements: Vec<String> = elements.iter().map(element).collect();
+    format!("[{}]", elements.join(", "))
+}
+
+/// Elements of which many are equal.
+fn elements() -> impl Strategy<Value = Vec<Option<i64>>> {
+    prop::collection::vec(prop::option::weighted(0.8, 0_i64..6), 1..12)
+}
+
+proptest! {
+    #[test]
+    fn sets_are_those_of_a_search_one_by_one(a in elements(), b in elements()) {
+        let mut distinct: Vec<Option<i64>> = Vec::new();
+        for element in a.iter().chain(&b) {
+            if !distinct.contains(element) {
+                distinct.push(*element);
+            }
+        }
+        let kept = |keep: &dyn Fn(&Option<i64>) -> bool| {
+            listed(&distinct.iter().copied().filter(|it| a.contains(it) && keep(it)).collect::<Vec<_>>())
+        };
+        let both = || vec![literal(&a), literal(&b)];
+        prop_assert_eq!(value("ARRAY_UNION", both()), listed(&distinct));
+        prop_assert_eq!(value("ARRAY_EXCEPT", both()), kept(&|it| !b.contains(it)));
+        prop_assert_eq!(value("ARRAY_INTERSECT", both()), kept(&|it| b.contains(it)));
+        prop_assert_eq!(value("ARRAY_DISTINCT", vec![literal(&a)]), kept(&|_| true));
+        let place = a.iter().position(|it| *it == Some(3)).map_or(0, |it| it + 1);
+        prop_assert_eq!(value("ARRAY_POSITION", vec![literal(&a), number(3)]), place.to_string());
+    }
+
+    #[test]
+    fn slices_are_inside_the_array(a in elements(), first in -15_i64..15, last in -15_i64..15) {
+        let size = i64::try_from(a.len()).unwrap();
+        let place = |index: i64| if index < 0 { index + size + 1 } else { index };
+        let (from, to) = (place(first).max(1), if place(last) == 0 { 1 } else { place(last) });
+        let expected: Vec<Option<i64>> =
+            (1..=size).zip(&a).filter(|(at, _)| *at >= from && *at <= to).map(|(_, it)| *it).collect();
+        prop_assert_eq!(value("ARRAY_SLICE", vec![literal(&a), number(first), number(last)]), listed(&expected));
+    }
 }
 
 /// Four arrays, one of them NULL.
