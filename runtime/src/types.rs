@@ -83,6 +83,8 @@ pub enum TypeKind {
     Multiset(Box<FlinkType>),
     /// `ROW<name type, ...>`.
     Row(Vec<RowField>),
+    /// `BITMAP`, a set of 32-bit integers.
+    Bitmap,
 }
 
 /// A field of a `ROW`.
@@ -160,11 +162,43 @@ impl FlinkType {
         }
     }
 
+    /// The type without abbreviations, as SHOW CREATE TABLE prints it.
+    ///
+    /// # Source
+    /// Flink: `LogicalType.asSerializableString`.
+    pub(crate) fn long_text(&self) -> String {
+        let kind = match &self.kind {
+            TypeKind::VarChar(n) => format!("VARCHAR({n})"),
+            TypeKind::VarBinary(n) => format!("VARBINARY({n})"),
+            TypeKind::TimestampLtz(p) => format!("TIMESTAMP({p}) WITH LOCAL TIME ZONE"),
+            TypeKind::Array(element) => format!("ARRAY<{}>", element.long_text()),
+            TypeKind::Multiset(element) => format!("MULTISET<{}>", element.long_text()),
+            TypeKind::Map(key, value) => {
+                format!("MAP<{}, {}>", key.long_text(), value.long_text())
+            }
+            TypeKind::Row(fields) => {
+                let field = |field: &RowField| {
+                    let name = field.name.replace('`', "``");
+                    format!("`{name}` {}", field.ty.long_text())
+                };
+                let fields: Vec<String> = fields.iter().map(field).collect();
+                format!("ROW<{}>", fields.join(", "))
+            }
+            kind => kind.to_string(),
+        };
+        if self.nullable || self.kind == TypeKind::Null {
+            kind
+        } else {
+            format!("{kind} NOT NULL")
+        }
+    }
+
     /// The Arrow type of values.
     ///
     /// # Units
     /// TIMESTAMP(p) and `TIMESTAMP_LTZ(p)` are milliseconds for p <= 3, microseconds for p <= 6, without an Arrow time zone, and
-    /// above nanoseconds as `Decimal128(38, 0)`, since 64 bits of them end in the year 2262; TIME is milliseconds; intervals are months (`Int32`) and milliseconds (`Int64`).
+    /// above nanoseconds as `Decimal128(38, 0)`, since 64 bits of them end in the year 2262; TIME is milliseconds;
+    /// BITMAP is bytes in the portable format of Roaring bitmaps; intervals are months (`Int32`) and milliseconds (`Int64`).
     ///
     /// # Errors
     /// None today; a type without storage would be `Unsupported`.
@@ -182,7 +216,7 @@ impl FlinkType {
                 DataType::Decimal128(*precision, scale.cast_signed())
             }
             TypeKind::Char(_) | TypeKind::VarChar(_) => DataType::Utf8,
-            TypeKind::Binary(_) | TypeKind::VarBinary(_) => DataType::Binary,
+            TypeKind::Binary(_) | TypeKind::VarBinary(_) | TypeKind::Bitmap => DataType::Binary,
             TypeKind::Date => DataType::Date32,
             TypeKind::Time(_) => DataType::Time32(TimeUnit::Millisecond),
             TypeKind::Timestamp(p) | TypeKind::TimestampLtz(p) => match p {
@@ -241,6 +275,7 @@ impl fmt::Display for TypeKind {
             Self::TimestampLtz(p) => write!(f, "TIMESTAMP_LTZ({p})"),
             Self::IntervalYearMonth => write!(f, "INTERVAL YEAR(2) TO MONTH"),
             Self::IntervalDayTime => write!(f, "INTERVAL DAY(2) TO SECOND(3)"),
+            Self::Bitmap => write!(f, "BITMAP"),
             Self::Array(element) => write!(f, "ARRAY<{element}>"),
             Self::Map(key, value) => write!(f, "MAP<{key}, {value}>"),
             Self::Multiset(element) => write!(f, "MULTISET<{element}>"),

@@ -259,8 +259,8 @@ impl Column {
     /// `Unsupported` for types without stored values.
     pub(crate) fn new(ty: &FlinkType) -> Result<Self> {
         let data = match &ty.kind {
-            TypeKind::Null => {
-                return Err(Error::unsupported("a stored column of type NULL"));
+            TypeKind::Null | TypeKind::Bitmap => {
+                return Err(Error::unsupported(format!("a stored column of type {ty}")));
             }
             TypeKind::Boolean => Data::Boolean(BooleanBufferBuilder::new(0)),
             TypeKind::TinyInt => Data::Int8(Vec::new()),

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::sql::eval::zone::Zone;
-use crate::sql::eval::{datetime, decimal};
+use crate::sql::eval::{bitmap, datetime, decimal};
 use crate::types::{FlinkType, TypeKind};
 
 /// A value as Confluent's statement results carry it: scalars are JSON strings, NULL is null, nested values are arrays.
@@ -118,6 +118,10 @@ pub(crate) fn text(
         TypeKind::Binary(_) | TypeKind::VarBinary(_) => {
             let bytes = array.as_binary_opt::<i32>().ok_or_else(wrong)?.value(row);
             String::from_utf8_lossy(bytes).into_owned()
+        }
+        TypeKind::Bitmap => {
+            let bytes = array.as_binary_opt::<i32>().ok_or_else(wrong)?.value(row);
+            bitmap::text(&bitmap::read(bytes)?)
         }
         TypeKind::Date
         | TypeKind::Time(_)

@@ -220,6 +220,7 @@ pub(crate) fn is_explicit(from: &TypeKind, to: &TypeKind) -> bool {
         (K::Null, _) => true,
         (_, K::Char(_) | K::VarChar(_)) => true,
         (from, K::Boolean) => *from == K::Boolean || from.is_character() || from.is_integer(),
+        (K::Bitmap, K::Binary(_) | K::VarBinary(_)) => true,
         (from, K::Binary(_) | K::VarBinary(_)) => from.is_binary() || from.is_character(),
         (from, to) if to.is_numeric() => {
             from.is_numeric() || from.is_character() || *from == K::Boolean

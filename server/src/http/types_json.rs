@@ -40,6 +40,7 @@ pub(super) fn type_json(ty: &FlinkType) -> Value {
         TypeKind::IntervalDayTime => {
             json!({ "type": "INTERVAL_DAY_TIME", "resolution": "DAY_TO_SECOND", "precision": 2, "fractional_precision": 3 })
         }
+        TypeKind::Bitmap => json!({ "type": "BITMAP" }),
         TypeKind::Array(element) => {
             json!({ "type": "ARRAY", "element_type": type_json(element) })
         }

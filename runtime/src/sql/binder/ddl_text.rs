@@ -8,7 +8,6 @@ use super::scan::is_source_watermark;
 use crate::sql::catalog::{
     ColumnKind, SOURCE_WATERMARK, TableColumn, TableDef, ViewDef, WatermarkDef,
 };
-use crate::types::{FlinkType, MAX_LENGTH, TypeKind};
 
 /// The statement that creates a table, with its options.
 pub(super) fn create_table(table: &TableDef) -> String {
@@ -91,7 +90,7 @@ fn text(value: &str) -> String {
 fn column_text(column: &TableColumn) -> String {
     let name = quoted(&column.name);
     let declared = match &column.kind {
-        ColumnKind::Physical => format!("{name} {}", type_text(&column.ty)),
+        ColumnKind::Physical => format!("{name} {}", column.ty.long_text()),
         ColumnKind::Computed(text) => format!("{name} AS {text}"),
         ColumnKind::Metadata { key, is_virtual } => {
             let from = if *key == column.name {
@@ -100,40 +99,12 @@ fn column_text(column: &TableColumn) -> String {
                 format!(" FROM {}", text(key))
             };
             let suffix = if *is_virtual { " VIRTUAL" } else { "" };
-            format!("{name} {} METADATA{from}{suffix}", type_text(&column.ty))
+            format!("{name} {} METADATA{from}{suffix}", column.ty.long_text())
         }
     };
     match &column.comment {
         Some(comment) => format!("{declared} COMMENT {}", text(comment)),
         None => declared,
-    }
-}
-
-/// A type in the long form that SHOW CREATE TABLE prints.
-///
-/// # Source
-/// Flink: `LogicalType.asSerializableString`.
-pub(super) fn type_text(ty: &FlinkType) -> String {
-    let kind = match &ty.kind {
-        TypeKind::VarChar(MAX_LENGTH) => format!("VARCHAR({MAX_LENGTH})"),
-        TypeKind::VarBinary(MAX_LENGTH) => format!("VARBINARY({MAX_LENGTH})"),
-        TypeKind::TimestampLtz(p) => format!("TIMESTAMP({p}) WITH LOCAL TIME ZONE"),
-        TypeKind::Array(element) => format!("ARRAY<{}>", type_text(element)),
-        TypeKind::Multiset(element) => format!("MULTISET<{}>", type_text(element)),
-        TypeKind::Map(key, value) => format!("MAP<{}, {}>", type_text(key), type_text(value)),
-        TypeKind::Row(fields) => {
-            let fields: Vec<String> = fields
-                .iter()
-                .map(|field| format!("{} {}", quoted(&field.name), type_text(&field.ty)))
-                .collect();
-            format!("ROW<{}>", fields.join(", "))
-        }
-        kind => kind.to_string(),
-    };
-    if ty.nullable {
-        kind
-    } else {
-        format!("{kind} NOT NULL")
     }
 }
 

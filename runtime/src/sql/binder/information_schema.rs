@@ -7,7 +7,7 @@
 //! Confluent Cloud for Apache Flink: reference of `INFORMATION_SCHEMA`. Truth is `YES` or `NO`; names of catalogs and databases are their
 //! ids here.
 
-use super::ddl_text::{type_text, watermark_text};
+use super::ddl_text::watermark_text;
 use super::literal::constant;
 use super::options::is_secret;
 use super::query::QueryBinder;
@@ -400,7 +400,7 @@ fn about_table(listed: &Listed) -> Vec<Cell> {
 /// The ends of rows of COLUMNS.
 fn about_columns(listed: &Listed) -> Vec<Vec<Cell>> {
     let row = |(index, (column, is_hidden)): (usize, &(TableColumn, bool))| {
-        let full = type_text(&column.ty.with_nullable(true));
+        let full = column.ty.with_nullable(true).long_text();
         let root = full.split(['(', '<']).next().unwrap_or(&full).to_owned();
         let (generated, metadata, is_persisted) = match &column.kind {
             ColumnKind::Physical => (None, None, true),

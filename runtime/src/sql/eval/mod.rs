@@ -10,8 +10,10 @@ use crate::error::{Error, Result};
 use crate::sql::expr::Expr;
 use crate::time::EpochMillis;
 
+pub(crate) mod bitmap;
 pub(crate) mod call;
 mod cast;
+pub(crate) mod compare;
 pub(crate) mod datetime;
 pub(crate) mod decimal;
 mod node;

@@ -7,19 +7,20 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, BooleanArray, PrimitiveArray, UInt32Array, make_comparator,
+    Array, ArrayRef, ArrowPrimitiveType, BooleanArray, PrimitiveArray, UInt32Array,
 };
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::kernels::cmp;
-use arrow::compute::{SortOptions, and_kleene, interleave, not, or_kleene};
+use arrow::compute::{and_kleene, interleave, not, or_kleene};
 use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type};
 
 use super::rules::count;
 use super::{Function, Resolve, any_nullable, call, mismatch, resolve};
 use crate::error::{Error, Result, Span};
 use crate::sql::eval::call::{Arg, Call, Value};
+use crate::sql::eval::compare::{Identity, comparator};
 use crate::sql::eval::decimal;
-use crate::sql::expr::Expr;
+use crate::sql::expr::{Expr, ExprKind};
 use crate::sql::typing::{common_type, convert, exact};
 use crate::types::{FlinkType, TypeKind};
 
@@ -151,15 +152,20 @@ pub(super) fn exact_decimal(expr: Expr) -> Expr {
 fn is_ordered(kind: &TypeKind) -> bool {
     !matches!(
         kind,
-        TypeKind::Array(_) | TypeKind::Map(..) | TypeKind::Multiset(_) | TypeKind::Row(_)
+        TypeKind::Array(_)
+            | TypeKind::Map(..)
+            | TypeKind::Multiset(_)
+            | TypeKind::Row(_)
+            | TypeKind::Bitmap
     )
 }
 
 /// Whether values of the type can be tested for equality.
 fn has_equality(kind: &TypeKind) -> bool {
     match kind {
-        TypeKind::Map(..) | TypeKind::Multiset(_) => false,
+        TypeKind::Multiset(_) => false,
         TypeKind::Array(element) => has_equality(&element.kind),
+        TypeKind::Map(key, value) => has_equality(&key.kind) && has_equality(&value.kind),
         TypeKind::Row(fields) => fields.iter().all(|field| has_equality(&field.ty.kind)),
         _ => true,
     }
@@ -218,6 +224,9 @@ fn membership(name: &'static str, args: Vec<Expr>, span: Span) -> Result<Expr> {
         let contained = resolve("IN", args, span)?;
         return resolve("NOT", vec![contained], span);
     }
+    if let Some(tests) = row_tests(&args, span)? {
+        return any_of(tests, span);
+    }
     let types: Vec<&FlinkType> = args.iter().map(|arg| &arg.ty).collect();
     let Some(ty) = common_type(&types) else {
         // Strings beside times have no common type, yet each pair can be compared.
@@ -228,10 +237,7 @@ fn membership(name: &'static str, args: Vec<Expr>, span: Span) -> Result<Expr> {
         let tests: Vec<Expr> = args
             .map(|item| resolve("=", vec![value.clone(), item], span))
             .collect::<Result<_>>()?;
-        return match <[Expr; 1]>::try_from(tests) {
-            Ok([single]) => Ok(single),
-            Err(tests) => resolve("OR", tests, span),
-        };
+        return any_of(tests, span);
     };
     if !has_equality(&ty.kind) {
         return Err(Error::unsupported(format!("{name} on {}", ty.kind)));
@@ -240,6 +246,47 @@ fn membership(name: &'static str, args: Vec<Expr>, span: Span) -> Result<Expr> {
     let nullable = any_nullable(&args);
     let ty = TypeKind::Boolean.nullable().with_nullable(nullable);
     Ok(call(name, args, ty, span))
+}
+
+/// Whether one of several tests holds.
+fn any_of(tests: Vec<Expr>, span: Span) -> Result<Expr> {
+    match <[Expr; 1]>::try_from(tests) {
+        Ok([single]) => Ok(single),
+        Err(tests) => resolve("OR", tests, span),
+    }
+}
+
+/// The values of a row constructor.
+fn row_parts(expr: &Expr) -> Option<&[Expr]> {
+    match &expr.kind {
+        ExprKind::Call { function, args } if function == "ROW" => Some(args),
+        _ => None,
+    }
+}
+
+/// The tests of `(a, b) IN ((1, 2), (3, 4))`: rows that are written out are compared value by value, so that a NULL among
+/// them leaves the answer open. `None` when one is not written out.
+fn row_tests(args: &[Expr], span: Span) -> Result<Option<Vec<Expr>>> {
+    let Some(rows) = args.iter().map(row_parts).collect::<Option<Vec<_>>>() else {
+        return Ok(None);
+    };
+    let Some((value, items)) = rows.split_first() else {
+        return Ok(None);
+    };
+    if items.iter().any(|item| item.len() != value.len()) {
+        return Ok(None);
+    }
+    let test = |item: &&[Expr]| {
+        let pairs = value.iter().zip(*item);
+        let mut equal = pairs
+            .map(|(a, b)| resolve("=", vec![a.clone(), b.clone()], span))
+            .collect::<Result<Vec<Expr>>>()?;
+        if equal.len() == 1 {
+            return Ok(equal.remove(0));
+        }
+        resolve("AND", equal, span)
+    };
+    items.iter().map(test).collect::<Result<_>>().map(Some)
 }
 
 /// GREATEST and LEAST.
@@ -293,7 +340,9 @@ fn compare(call: &Call<'_>, left: usize, right: usize, op: Op) -> Result<Boolean
                 op.holds(decimal::compare(x, s1, y, s2))
             })
         }
-        DataType::List(_) | DataType::Struct(_) => by_order(call, left, right, op),
+        DataType::List(_) | DataType::Struct(_) | DataType::Map(..) => {
+            by_identity(call, left, right, op)
+        }
         DataType::Null => Ok(BooleanArray::new_null(call.rows)),
         _ => Ok(match op {
             Op::Eq => cmp::eq(a, b),
@@ -335,12 +384,26 @@ fn by_value<T: ArrowPrimitiveType>(
     Ok(BooleanArray::new(values, joint_nulls(&a, &b, call.rows)))
 }
 
-/// Compares nested values.
-fn by_order(call: &Call<'_>, left: usize, right: usize, op: Op) -> Result<BooleanArray> {
-    let (a, b) = (call.column(left)?, call.column(right)?);
-    let comparator = make_comparator(a.as_ref(), b.as_ref(), SortOptions::default())?;
+/// Compares nested values, which are equal or not.
+fn by_identity(call: &Call<'_>, left: usize, right: usize, op: Op) -> Result<BooleanArray> {
+    if op != Op::Eq && op != Op::Ne {
+        return Err(Error::internal("nested values have no order"));
+    }
+    let (a, b) = (call.value(left)?, call.value(right)?);
+    let (ours, theirs) = (Identity::new(a.array())?, Identity::new(b.array())?);
+    let (mut written, mut other) = (Vec::new(), Vec::new());
+    let place = |value: &Value, row| if value.is_scalar() { 0 } else { row };
     Ok((0..call.rows)
-        .map(|i| (a.is_valid(i) && b.is_valid(i)).then(|| op.holds(comparator(i, i))))
+        .map(|row| {
+            let (i, j) = (place(a, row), place(b, row));
+            if a.array().is_null(i) || b.array().is_null(j) {
+                return None;
+            }
+            written.clear();
+            other.clear();
+            let sound = ours.write(i, &mut written) && theirs.write(j, &mut other);
+            Some((sound && written == other) == (op == Op::Eq))
+        })
         .collect())
 }
 
@@ -392,9 +455,9 @@ fn pick(call: &Call<'_>, wanted: Ordering) -> Result<ArrayRef> {
     }
     for (i, candidate) in columns.iter().enumerate().skip(1) {
         for (j, best) in columns.iter().enumerate().take(i) {
-            let order = make_comparator(candidate.as_ref(), best.as_ref(), SortOptions::default())?;
+            let order = comparator(candidate, best)?;
             for (row, winner) in winners.iter_mut().enumerate() {
-                if winner.0 == j && order(row, row) == wanted {
+                if winner.0 == j && order(row, row) == Some(wanted) {
                     *winner = (i + columns.len(), row);
                 }
             }

@@ -24,6 +24,7 @@ mod pattern;
 mod rules;
 mod string;
 mod time;
+mod type_of;
 
 pub(crate) use rules::{Output, Param};
 
@@ -105,6 +106,7 @@ static TABLE: LazyLock<BTreeMap<&'static str, Function>> = LazyLock::new(|| {
         math::functions(),
         collection::functions(),
         time::functions(),
+        type_of::functions(),
     ];
     families
         .into_iter()

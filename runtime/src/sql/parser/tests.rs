@@ -411,6 +411,7 @@ fn types() -> impl Strategy<Value = FlinkType> {
         Just(TypeKind::Double),
         Just(TypeKind::string()),
         Just(TypeKind::bytes()),
+        Just(TypeKind::Bitmap),
         (1_u32..100).prop_map(TypeKind::Char),
         (1_u8..=38).prop_map(|precision| TypeKind::Decimal {
             precision,

@@ -19,10 +19,11 @@ use crate::types::{FlinkType, MAX_LENGTH, RowField, TypeKind};
 const DEPTH_MAX: usize = 20;
 
 /// Names of types, for suggestions.
-const NAMES: [&str; 27] = [
+const NAMES: [&str; 28] = [
     "ARRAY",
     "BIGINT",
     "BINARY",
+    "BITMAP",
     "BOOLEAN",
     "BYTES",
     "CHAR",
@@ -141,6 +142,7 @@ fn parse_kind(parser: &mut Parser, depth: usize) -> Result<TypeKind, ParserError
         }
         "BINARY" => TypeKind::Binary(parse_length(parser, 1)?),
         "VARBINARY" => TypeKind::VarBinary(parse_length(parser, MAX_LENGTH)?),
+        "BITMAP" => TypeKind::Bitmap,
         "DATE" => TypeKind::Date,
         "TIME" => parse_time(parser)?,
         "TIMESTAMP" => parse_timestamp(parser)?,
