@@ -90,10 +90,6 @@ impl Dialect for FlinkDialect {
         Some('`')
     }
 
-    fn supports_unicode_string_literal(&self) -> bool {
-        true
-    }
-
     fn supports_filter_during_aggregation(&self) -> bool {
         true
     }
@@ -139,6 +135,7 @@ impl Dialect for FlinkDialect {
             Keyword::CAST if is_call => Some(parse_cast(parser, CastKind::Cast)),
             Keyword::TRY_CAST if is_call => Some(parse_cast(parser, CastKind::TryCast)),
             Keyword::MAP if next.token == Token::LBracket => Some(parse_map(parser)),
+            Keyword::TRIM if is_call && has_only_mode(parser) => Some(parse_trim(parser)),
             Keyword::TABLE => Some(parse_table_argument(parser)),
             keyword if RESERVED.contains(&keyword) => {
                 Some(parser.expected("an expression", name.clone()))
@@ -200,6 +197,35 @@ fn parse_cast(parser: &mut Parser, kind: CastKind) -> Result<Expr, ParserError> 
             vec![json],
         ),
         format: None,
+    })
+}
+
+/// Whether the next tokens are `TRIM(mode FROM`, which sqlparser does not read.
+fn has_only_mode(parser: &Parser) -> bool {
+    let keyword = |index| match &parser.peek_nth_token_ref(index).token {
+        Token::Word(word) if word.quote_style.is_none() => word.keyword,
+        _ => Keyword::NoKeyword,
+    };
+    let is_mode = matches!(
+        keyword(2),
+        Keyword::BOTH | Keyword::LEADING | Keyword::TRAILING
+    );
+    is_mode && keyword(3) == Keyword::FROM
+}
+
+/// Parses `TRIM(mode FROM string)`.
+fn parse_trim(parser: &mut Parser) -> Result<Expr, ParserError> {
+    parser.next_token();
+    parser.expect_token(&Token::LParen)?;
+    let trim_where = Some(parser.parse_trim_where()?);
+    parser.expect_keyword_is(Keyword::FROM)?;
+    let expr = Box::new(parser.parse_expr()?);
+    parser.expect_token(&Token::RParen)?;
+    Ok(Expr::Trim {
+        expr,
+        trim_where,
+        trim_what: None,
+        trim_characters: None,
     })
 }
 

@@ -20,7 +20,7 @@ const DAY_MS: i64 = 86_400_000;
 pub(super) fn value(value: &Value) -> Result<Expr> {
     Ok(match value {
         Value::Number(text, false) => number(text, false)?,
-        Value::SingleQuotedString(text) | Value::UnicodeStringLiteral(text) => {
+        Value::SingleQuotedString(text) => {
             let length = u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
             constant(Literal::String(text.clone()), TypeKind::Char(length))
         }

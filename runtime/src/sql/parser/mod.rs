@@ -6,6 +6,7 @@
 mod ddl;
 pub(crate) mod tokens;
 pub(crate) mod types;
+mod unicode;
 mod words;
 
 #[cfg(test)]
