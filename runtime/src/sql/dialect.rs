@@ -135,6 +135,7 @@ impl Dialect for FlinkDialect {
             Keyword::CAST if is_call => Some(parse_cast(parser, CastKind::Cast)),
             Keyword::TRY_CAST if is_call => Some(parse_cast(parser, CastKind::TryCast)),
             Keyword::MAP if next.token == Token::LBracket => Some(parse_map(parser)),
+            Keyword::POSITION if is_call => parser.maybe_parse(parse_position).transpose(),
             Keyword::TRIM if is_call && has_only_mode(parser) => Some(parse_trim(parser)),
             Keyword::TABLE => Some(parse_table_argument(parser)),
             keyword if RESERVED.contains(&keyword) => {
@@ -198,6 +199,20 @@ fn parse_cast(parser: &mut Parser, kind: CastKind) -> Result<Expr, ParserError> 
         ),
         format: None,
     })
+}
+
+/// Parses `POSITION(text IN text [FROM start])`; sqlparser does not know the start.
+fn parse_position(parser: &mut Parser) -> Result<Expr, ParserError> {
+    let span = parser.next_token().span;
+    parser.expect_token(&Token::LParen)?;
+    let mut args = vec![parser.parse_subexpr(PRECEDENCE_OF_LIKE)?];
+    parser.expect_keyword_is(Keyword::IN)?;
+    args.push(parser.parse_expr()?);
+    if parser.parse_keyword(Keyword::FROM) {
+        args.push(parser.parse_expr()?);
+    }
+    parser.expect_token(&Token::RParen)?;
+    Ok(call("POSITION", span, args))
 }
 
 /// Whether the next tokens are `TRIM(mode FROM`, which sqlparser does not read.

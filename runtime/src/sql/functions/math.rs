@@ -344,3 +344,63 @@ fn round_decimals(
         values.with_precision_and_scale(precision, to.cast_signed())?,
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{check, check_types, fails};
+
+    #[test]
+    fn numbers_are_rounded_to_their_type() {
+        check(&[
+            ("ROUND(125.315)", "125"),
+            ("ROUND(-125.315, 2)", "-125.32"),
+            ("ROUND(125.315, -2)", "100"),
+            ("ROUND(125.315, 9)", "125.315"),
+            ("ROUND(2.5e0)", "3.0"),
+            ("ROUND(-2.5e0)", "-3.0"),
+            ("ROUND(CAST(NULL AS INT))", "NULL"),
+            ("TRUNCATE(125.389)", "125"),
+            ("TRUNCATE(125.389, 2)", "125.38"),
+            ("TRUNCATE(-125.389, -1)", "-120"),
+            ("TRUNCATE(2.99e0)", "2.0"),
+            ("TRUNCATE(155, -1)", "150"),
+            // Java keeps the lower bits of what does not fit.
+            ("ROUND(CAST(127 AS TINYINT), -1)", "-126"),
+            ("ROUND(2147483647, -1)", "-2147483646"),
+        ]);
+        check_types(&[
+            ("ROUND(125.315)", "DECIMAL(4, 0) NOT NULL"),
+            ("ROUND(125.315, 1)", "DECIMAL(5, 1) NOT NULL"),
+            ("ROUND(125.315, -1)", "DECIMAL(4, 0) NOT NULL"),
+            ("TRUNCATE(125.315, 1)", "DECIMAL(5, 1) NOT NULL"),
+            ("TRUNCATE(125.315, 3)", "DECIMAL(6, 3) NOT NULL"),
+            ("ROUND(1, CAST(NULL AS INT))", "INT"),
+        ]);
+        assert!(fails("ROUND('1')").contains("does not take"));
+    }
+
+    #[test]
+    fn functions_of_double_are_those_of_java() {
+        check(&[
+            ("DEGREES(PI())", "180.0"),
+            ("RADIANS(180)", "3.141592653589793"),
+            ("LOG(2, 8)", "3.0"),
+            ("LOG2(8)", "3.0"),
+            ("LN(0)", "-Infinity"),
+            ("SQRT(-1)", "NaN"),
+            ("POWER(2, -1)", "0.5"),
+            ("COT(0)", "Infinity"),
+            ("ATAN2(1, 0)", "1.5707963267948966"),
+            ("SINH(0)", "0.0"),
+            ("SIGN(-2.5)", "-1.0"),
+            ("ABS(-2147483648)", "-2147483648"),
+            ("E()", "2.718281828459045"),
+        ]);
+        check_types(&[
+            ("12345678901234567890", "DECIMAL(20, 0) NOT NULL"),
+            ("SQRT(4)", "DOUBLE NOT NULL"),
+            ("SIGN(-2.5)", "DECIMAL(2, 1) NOT NULL"),
+            ("ABS(CAST(NULL AS TINYINT))", "TINYINT"),
+        ]);
+    }
+}

@@ -28,15 +28,20 @@ pub(super) fn evaluate(sql: &str) -> Result<(String, String), String> {
         })
         .collect();
     let expr = exprs.last().unwrap();
-    let array = Evaluator::compile(expr, "UTC")
-        .and_then(|it| it.eval(&Batch::inserts(Vec::new(), 1), &EvalContext::default()))
-        .map_err(|error| error.to_string())?;
-    assert_eq!(array.data_type(), &expr.ty.to_arrow().unwrap(), "{sql}");
-    let text = to_text(&array, 0, &expr.ty, "UTC").unwrap();
+    let text = value(expr)?;
     Ok((
         text.unwrap_or_else(|| "NULL".to_owned()),
         expr.ty.to_string(),
     ))
+}
+
+/// The value of a bound expression of constants as text, or the message of its error.
+pub(super) fn value(expr: &Expr) -> Result<Option<String>, String> {
+    let array = Evaluator::compile(expr, "UTC")
+        .and_then(|it| it.eval(&Batch::inserts(Vec::new(), 1), &EvalContext::default()))
+        .map_err(|error| error.to_string())?;
+    assert_eq!(array.data_type(), &expr.ty.to_arrow().unwrap(), "{expr:?}");
+    Ok(to_text(&array, 0, &expr.ty, "UTC").unwrap())
 }
 
 /// Checks values.

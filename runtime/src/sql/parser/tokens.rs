@@ -87,6 +87,17 @@ pub(super) fn tokenize(text: &str) -> Result<Tokens> {
             Token::Whitespace(_) => {}
             // `>>` closes two nested types; Flink has no shift operator.
             Token::ShiftRight => tokens.extend(two_greater(token.span)),
+            // Literals in successive lines are one.
+            Token::SingleQuotedString(more) => match tokens.last_mut() {
+                Some(TokenWithSpan {
+                    token: Token::SingleQuotedString(text),
+                    span,
+                }) if span.end.line < token.span.start.line => {
+                    text.push_str(more);
+                    *span = span.union(&token.span);
+                }
+                _ => tokens.push(token),
+            },
             _ => tokens.push(allowed(token)?),
         }
     }

@@ -123,6 +123,15 @@ mod tests {
     }
 
     #[test]
+    fn a_literal_goes_on_in_the_next_line() {
+        assert_eq!(
+            tokens("'a'\n -- more\n 'b', 'c' 'd'"),
+            ["'ab'", ",", "'c'", "'d'"]
+        );
+        assert_eq!(tokens("U&'!0041'\nUESCAPE '!'\n'b'"), ["'Ab'"]);
+    }
+
+    #[test]
     fn what_cannot_be_read_is_refused_at_its_place() {
         for text in [
             r"U&'\00g1'",

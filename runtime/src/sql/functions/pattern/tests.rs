@@ -1,5 +1,7 @@
 //! Tests of LIKE, SIMILAR TO and regular expressions.
 
+use proptest::prelude::*;
+
 use super::super::testing::{check, check_types, evaluate, fails};
 use super::java::JavaRegex;
 
@@ -161,4 +163,24 @@ fn similar_to_is_between_like_and_regular_expressions() {
         assert!(evaluate(&sql).unwrap_err().contains("invalid"), "{sql}");
     }
     assert!(fails("'a' SIMILAR TO 'a!b' ESCAPE '!'").contains("escape sequence"));
+}
+
+proptest! {
+    #[test]
+    fn no_pattern_makes_the_engine_panic(
+        pattern in r"(\\[dDwWsSbBAzZQERXhHvVpP0-9xukceGtn]|[\[\](){}?*+|^$.<>=!:,#&~-]|[a-c0-2 \n😀]){0,10}",
+        text in "[a-c0-2 \n😀]{0,8}",
+    ) {
+        if let Some(regex) = JavaRegex::compile(&pattern) {
+            if let Err(error) = regex.is_match(&text) {
+                prop_assert!(error.to_string().contains("steps back"));
+            }
+            let mut end = 0;
+            let done = regex.each(&text, |captures, (from, to)| {
+                assert!(end <= from && from <= to && captures.get(0).is_some());
+                end = to;
+            });
+            prop_assert!(done.is_err() || end <= text.len());
+        }
+    }
 }

@@ -130,7 +130,11 @@ fn numbers() -> Vec<Function> {
     vec![
         Function::new("CHAR_LENGTH", int(TEXT), length),
         Function::new("CHARACTER_LENGTH", int(TEXT), length),
-        Function::new("POSITION", int(&[&[T, T]]), search::position),
+        Function::new(
+            "POSITION",
+            int(&[&[T, T], &[T, T, Param::Int]]),
+            search::position,
+        ),
         Function::new(
             "LOCATE",
             int(&[&[T, T], &[T, T, Param::Int]]),

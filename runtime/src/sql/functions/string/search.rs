@@ -23,7 +23,7 @@ fn index_of(hay: &str, needle: &str, skip: usize) -> i32 {
     found.map_or(0, |before| int(skip + before.chars().count() + 1))
 }
 
-/// `POSITION(needle IN hay)` and `LOCATE(needle, hay[, start])`.
+/// `POSITION(needle IN hay [FROM start])` and `LOCATE(needle, hay[, start])`.
 pub(super) fn position(call: &Call<'_>) -> Result<ArrayRef> {
     let (needle, hay) = (call.text(0)?, call.text(1)?);
     let start = call.args.get(2).map(|_| call.int(2)).transpose()?;

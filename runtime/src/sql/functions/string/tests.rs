@@ -1,6 +1,12 @@
 //! Tests of string functions.
 
-use super::super::testing::{check, check_types, fails};
+use proptest::prelude::*;
+
+use super::super::resolve;
+use super::super::testing::{check, check_types, fails, value};
+use crate::error::Span;
+use crate::sql::expr::{Expr, Literal};
+use crate::types::TypeKind;
 
 #[test]
 fn places_outside_of_a_string_are_no_errors() {
@@ -31,6 +37,8 @@ fn places_outside_of_a_string_are_no_errors() {
 fn positions_count_characters() {
     check(&[
         ("POSITION('b' IN 'a😀b')", "3"),
+        ("POSITION('a' IN 'banana' FROM 3)", "4"),
+        ("POSITION('a' || 'n' IN 'banana')", "2"),
         ("LOCATE('a', 'banana', 3)", "4"),
         ("LOCATE('a', 'banana', -3)", "2"),
         ("LOCATE('', 'ab', 9)", "1"),
@@ -167,4 +175,52 @@ fn results_keep_the_lengths_that_are_known() {
             "STRING NOT NULL",
         ),
     ]);
+}
+
+/// A call of constants: strings by `s`, numbers by `i`.
+fn constants(name: &str, signature: &str, texts: &[String; 3], numbers: [i32; 2]) -> Expr {
+    let (mut texts, mut numbers) = (texts.iter(), numbers.iter());
+    let args = signature.chars().filter_map(|kind| match kind {
+        's' => texts.next().map(|text| {
+            Expr::literal(Literal::String(text.clone()), TypeKind::string().not_null())
+        }),
+        _ => numbers.next().map(|number| {
+            Expr::literal(Literal::Integer((*number).into()), TypeKind::Int.not_null())
+        }),
+    });
+    resolve(name, args.collect(), Span::default()).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn no_value_makes_a_function_panic(
+        a in "\\PC{0,6}",
+        b in "[a-c😀]{0,3}",
+        c in "\\PC{0,2}",
+        n in prop_oneof![-4_i32..8, any::<i32>()],
+        m in prop_oneof![-4_i32..8, any::<i32>()],
+    ) {
+        let calls = [
+            ("SUBSTRING", "sii"), ("LEFT", "si"), ("RIGHT", "si"), ("SPLIT_INDEX", "ssi"),
+            ("SPLIT_INDEX", "sii"), ("LOCATE", "ssi"), ("INSTR", "ssii"), ("LPAD", "sis"),
+            ("RPAD", "sis"), ("REPEAT", "si"), ("OVERLAY", "ssii"), ("REPLACE", "sss"),
+            ("TRANSLATE", "sss"), ("BTRIM", "ss"), ("HASH_CODE", "s"), ("IS_DECIMAL", "s"),
+            ("REGEXP_EXTRACT", "ssi"), ("REGEXP_REPLACE", "sss"), ("REGEXP_EXTRACT_ALL", "ssi"),
+            ("LIKE", "ss"), ("SIMILAR TO", "ss"), ("PRINTF", "sis"), ("PARSE_URL", "ss"),
+            ("URL_DECODE", "s"), ("FROM_BASE64", "s"), ("UNHEX", "s"), ("INET_ATON", "s"),
+        ];
+        let repeated = a.repeat(2);
+        for texts in [
+            [a.clone(), b.clone(), c.clone()],
+            [b.clone(), a.clone(), c.clone()],
+            [repeated, c.clone(), b.clone()],
+        ] {
+            for (name, signature) in calls {
+                // An error of the data is as good as a value.
+                if let Err(error) = value(&constants(name, signature, &texts, [n, m])) {
+                    prop_assert!(!error.contains("type of the plan"), "{name}: {error}");
+                }
+            }
+        }
+    }
 }
