@@ -192,6 +192,8 @@ fn constants(name: &str, signature: &str, texts: &[String; 3], numbers: [i32; 2]
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn no_value_makes_a_function_panic(
         a in "\\PC{0,6}",
