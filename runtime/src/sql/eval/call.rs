@@ -20,8 +20,8 @@ use crate::types::FlinkType;
 /// Most bytes in one column of strings.
 ///
 /// # Source
-/// Guess, unmeasured: far above any batch of real records, below Arrow's 2 GiB and below what would exhaust memory.
-const MAX_COLUMN_BYTES: usize = 1 << 28;
+/// Arrow: the offsets of strings have 31 bits.
+const MAX_COLUMN_BYTES: usize = (1 << 31) - 1;
 
 /// What a call keeps from one batch to the next, such as a compiled pattern or a sequence of random numbers.
 ///

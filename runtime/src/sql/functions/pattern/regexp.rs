@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, ListBuilder, StringBuilder};
 use arrow::datatypes::Int32Type;
 
+use super::super::string::change::{Built, MAX_BUILT};
 use super::super::string::utf16;
 use super::java::JavaRegex;
 use crate::error::Result;
@@ -72,6 +73,7 @@ pub(super) fn regexp(call: &Call<'_>) -> Result<ArrayRef> {
 /// `REGEXP_REPLACE`: all occurrences; the replacement is taken as it stands, without groups.
 pub(super) fn replace(call: &Call<'_>) -> Result<ArrayRef> {
     let (s, pattern, by) = (call.text(0)?, call.text(1)?, call.text(2)?);
+    let mut built = Built::new("REGEXP_REPLACE");
     with_patterns(call, |patterns| {
         call.texts(|i| {
             let (Some(s), Some(pattern), Some(by)) = (s.get(i), pattern.get(i), by.get(i)) else {
@@ -83,10 +85,14 @@ pub(super) fn replace(call: &Call<'_>) -> Result<ArrayRef> {
             let mut out = String::with_capacity(s.len());
             let mut copied = 0;
             regex.each(s, |_, (start, end)| {
-                out.push_str(s.get(copied..start).unwrap_or_default());
-                out.push_str(by);
-                copied = end;
+                // Past the bound nothing is kept, the row fails below.
+                if out.len() <= MAX_BUILT {
+                    out.push_str(s.get(copied..start).unwrap_or_default());
+                    out.push_str(by);
+                    copied = end;
+                }
             })?;
+            built.add(out.len())?;
             out.push_str(s.get(copied..).unwrap_or_default());
             Ok(Some(out))
         })

@@ -15,16 +15,43 @@ use crate::sql::eval::call::Call;
 ///
 /// # Source
 /// Guess, unmeasured: far above any field, far below what would exhaust memory in one batch.
-const MAX_BUILT: usize = 1 << 24;
+pub(in crate::sql::functions) const MAX_BUILT: usize = 1 << 24;
 
-/// Refuses a length that no field has.
-fn bounded(length: usize, function: &str) -> Result<usize> {
-    if length <= MAX_BUILT {
-        return Ok(length);
+/// Most bytes that they build in one batch.
+///
+/// # Source
+/// Guess, unmeasured: batches of real records stay far below.
+const MAX_BUILT_BATCH: usize = 1 << 28;
+
+/// Counts what a function builds in a batch.
+#[derive(Debug)]
+pub(in crate::sql::functions) struct Built {
+    /// The function, for messages.
+    function: &'static str,
+    /// Bytes so far.
+    bytes: usize,
+}
+
+impl Built {
+    /// Nothing yet.
+    pub(in crate::sql::functions) fn new(function: &'static str) -> Self {
+        Self { function, bytes: 0 }
     }
-    Err(Error::arithmetic(format!(
-        "{function} would build a string of {length} bytes, more than {MAX_BUILT}"
-    )))
+
+    /// Refuses a length that no field has.
+    ///
+    /// # Errors
+    /// `Data` for a string or a batch that is too long.
+    pub(in crate::sql::functions) fn add(&mut self, length: usize) -> Result<()> {
+        self.bytes = self.bytes.saturating_add(length);
+        if length <= MAX_BUILT && self.bytes <= MAX_BUILT_BATCH {
+            return Ok(());
+        }
+        Err(Error::arithmetic(format!(
+            "{} would build a string of {length} bytes, more than {MAX_BUILT} bytes, or than {MAX_BUILT_BATCH} bytes in a batch",
+            self.function
+        )))
+    }
 }
 
 /// Applies a function of one string.
@@ -80,16 +107,15 @@ pub(super) fn concat_ws(call: &Call<'_>) -> Result<ArrayRef> {
 /// `REPLACE`: an empty pattern is found before, between and behind all characters.
 pub(super) fn replace(call: &Call<'_>) -> Result<ArrayRef> {
     let (s, from, to) = (call.text(0)?, call.text(1)?, call.text(2)?);
+    let mut built = Built::new("REPLACE");
     call.texts(|i| {
         let (Some(s), Some(from), Some(to)) = (s.get(i), from.get(i), to.get(i)) else {
             return Ok(None);
         };
         if to.len() > from.len() {
             let found = s.matches(from).count();
-            bounded(
-                s.len().saturating_add(found.saturating_mul(to.len())),
-                "REPLACE",
-            )?;
+            let added = found.saturating_mul(to.len());
+            built.add(s.len().saturating_add(added))?;
         }
         Ok(Some(s.replace(from, to)))
     })
@@ -98,6 +124,7 @@ pub(super) fn replace(call: &Call<'_>) -> Result<ArrayRef> {
 /// `REPEAT`: no times below one.
 pub(super) fn repeat(call: &Call<'_>) -> Result<ArrayRef> {
     let (s, times) = (call.text(0)?, call.int(1)?);
+    let mut built = Built::new("REPEAT");
     call.texts(|i| {
         let Some((s, times)) = s.get(i).zip(times.get(i)) else {
             return Ok(None);
@@ -106,7 +133,7 @@ pub(super) fn repeat(call: &Call<'_>) -> Result<ArrayRef> {
         if s.is_empty() {
             return Ok(Some(String::new()));
         }
-        bounded(s.len().saturating_mul(times), "REPEAT")?;
+        built.add(s.len().saturating_mul(times))?;
         Ok(Some(s.repeat(times)))
     })
 }
@@ -161,6 +188,7 @@ pub(super) fn trim_mode(call: &Call<'_>) -> Result<ArrayRef> {
 /// LPAD and RPAD: NULL for a negative length or an empty filling.
 pub(super) fn pad(call: &Call<'_>, side: Side) -> Result<ArrayRef> {
     let (s, length, filling) = (call.text(0)?, call.int(1)?, call.text(2)?);
+    let mut built = Built::new("padding");
     call.texts(|i| {
         let (Some(s), Some(length), Some(filling)) = (s.get(i), length.get(i), filling.get(i))
         else {
@@ -172,7 +200,7 @@ pub(super) fn pad(call: &Call<'_>, side: Side) -> Result<ArrayRef> {
         if filling.is_empty() {
             return Ok(None);
         }
-        bounded(length, "padding")?;
+        built.add(length)?;
         let missing = length.saturating_sub(utf16::length(s));
         let fill = utf16::units(filling).into_iter().cycle().take(missing);
         let kept = s.encode_utf16().take(length);

@@ -13,7 +13,7 @@ use super::{Function, Output, Param, Resolve};
 use crate::error::Result;
 use crate::sql::eval::call::Call;
 
-mod change;
+pub(super) mod change;
 mod classify;
 mod search;
 mod slice;
@@ -80,10 +80,9 @@ fn built() -> Vec<Function> {
             "||",
             Resolve::Signature(&[&[T, T]], Output::Sum),
             change::concat,
-        )
-        .failing(),
-        Function::new("CONCAT", text(&[&[Param::Texts]]), change::concat).failing(),
-        Function::new("CONCAT_WS", text(&[&[Param::Texts]]), change::concat_ws).failing(),
+        ),
+        Function::new("CONCAT", text(&[&[Param::Texts]]), change::concat),
+        Function::new("CONCAT_WS", text(&[&[Param::Texts]]), change::concat_ws),
         Function::new("REPLACE", text(&[&[T, T, T]]), change::replace).failing(),
         Function::new("REPEAT", text(TEXT_INT), change::repeat).failing(),
         Function::new("REVERSE", maybe(TEXT), |call| {
@@ -104,8 +103,7 @@ fn built() -> Vec<Function> {
                 Output::VaryingSum,
             ),
             change::overlay,
-        )
-        .failing(),
+        ),
         Function::new(
             "TRANSLATE",
             Resolve::Signature(&[&[T, T, T]], Output::TextOfFirst),
