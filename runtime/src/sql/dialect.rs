@@ -91,10 +91,6 @@ impl Dialect for FlinkDialect {
         Some('`')
     }
 
-    fn supports_unicode_string_literal(&self) -> bool {
-        true
-    }
-
     fn supports_filter_during_aggregation(&self) -> bool {
         true
     }
@@ -141,6 +137,8 @@ impl Dialect for FlinkDialect {
             Keyword::TRY_CAST if is_call => Some(parse_cast(parser, CastKind::TryCast)),
             Keyword::CASE => Some(parse_case(parser)),
             Keyword::MAP if next.token == Token::LBracket => Some(parse_map(parser)),
+            Keyword::POSITION if is_call => parser.maybe_parse(parse_position).transpose(),
+            Keyword::TRIM if is_call && has_only_mode(parser) => Some(parse_trim(parser)),
             Keyword::TABLE => Some(parse_table_argument(parser)),
             keyword if RESERVED.contains(&keyword) => {
                 Some(parser.expected("an expression", name.clone()))
@@ -205,6 +203,49 @@ fn parse_cast(parser: &mut Parser, kind: CastKind) -> Result<Expr, ParserError> 
             vec![json],
         ),
         format: None,
+    })
+}
+
+/// Parses `POSITION(text IN text [FROM start])`; sqlparser does not know the start.
+fn parse_position(parser: &mut Parser) -> Result<Expr, ParserError> {
+    let span = parser.next_token().span;
+    parser.expect_token(&Token::LParen)?;
+    let mut args = vec![parser.parse_subexpr(PRECEDENCE_OF_LIKE)?];
+    parser.expect_keyword_is(Keyword::IN)?;
+    args.push(parser.parse_expr()?);
+    if parser.parse_keyword(Keyword::FROM) {
+        args.push(parser.parse_expr()?);
+    }
+    parser.expect_token(&Token::RParen)?;
+    Ok(call("POSITION", span, args))
+}
+
+/// Whether the next tokens are `TRIM(mode FROM`, which sqlparser does not read.
+fn has_only_mode(parser: &Parser) -> bool {
+    let keyword = |index| match &parser.peek_nth_token_ref(index).token {
+        Token::Word(word) if word.quote_style.is_none() => word.keyword,
+        _ => Keyword::NoKeyword,
+    };
+    let is_mode = matches!(
+        keyword(2),
+        Keyword::BOTH | Keyword::LEADING | Keyword::TRAILING
+    );
+    is_mode && keyword(3) == Keyword::FROM
+}
+
+/// Parses `TRIM(mode FROM string)`.
+fn parse_trim(parser: &mut Parser) -> Result<Expr, ParserError> {
+    parser.next_token();
+    parser.expect_token(&Token::LParen)?;
+    let trim_where = Some(parser.parse_trim_where()?);
+    parser.expect_keyword_is(Keyword::FROM)?;
+    let expr = Box::new(parser.parse_expr()?);
+    parser.expect_token(&Token::RParen)?;
+    Ok(Expr::Trim {
+        expr,
+        trim_where,
+        trim_what: None,
+        trim_characters: None,
     })
 }
 

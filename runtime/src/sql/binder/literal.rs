@@ -20,7 +20,7 @@ const DAY_MS: i64 = 86_400_000;
 pub(super) fn value(value: &Value) -> Result<Expr> {
     Ok(match value {
         Value::Number(text, false) => number(text, false)?,
-        Value::SingleQuotedString(text) | Value::UnicodeStringLiteral(text) => {
+        Value::SingleQuotedString(text) => {
             let length = u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
             constant(Literal::String(text.clone()), TypeKind::Char(length))
         }
@@ -53,7 +53,7 @@ pub(super) fn null(ty: &FlinkType) -> Expr {
     Expr::literal(Literal::Null, ty.with_nullable(true))
 }
 
-/// A number: INT when it fits, else BIGINT; DECIMAL with a point; DOUBLE with an exponent.
+/// A number: INT when it fits, else BIGINT, else DECIMAL; DECIMAL with a point; DOUBLE with an exponent.
 ///
 /// # Source
 /// Calcite: `SqlLiteral.createExactNumeric`, the precision counts all written digits.
@@ -73,8 +73,7 @@ pub(super) fn number(text: &str, negative: bool) -> Result<Expr> {
     let unscaled: i128 = format!("{sign}{whole}{fraction}")
         .parse()
         .map_err(|_| out_of_range())?;
-    if fraction.is_empty() {
-        let value = i64::try_from(unscaled).map_err(|_| out_of_range())?;
+    if let (true, Ok(value)) = (fraction.is_empty(), i64::try_from(unscaled)) {
         let is_int = i32::try_from(unscaled.unsigned_abs()).is_ok()
             || i32::try_from(value).is_ok() && negative;
         let kind = if is_int {

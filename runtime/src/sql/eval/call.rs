@@ -3,11 +3,12 @@
 //! Place in the flow: the evaluator builds a [`Call`] per batch and function. Invariant: a scalar is an array of one row
 //! that stands for every row; when all arguments are scalars, `rows` is 1 and the result is a scalar too.
 
-use std::sync::Arc;
+use std::any::Any;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, Datum, PrimitiveArray,
-    StringArray, StringBuilder, UInt32Array,
+    Array, ArrayRef, ArrowPrimitiveType, BinaryArray, BinaryBuilder, BooleanArray, Datum,
+    PrimitiveArray, StringArray, StringBuilder, UInt32Array,
 };
 use arrow::datatypes::{Float64Type, Int32Type, Int64Type};
 
@@ -15,6 +16,34 @@ use super::EvalContext;
 use super::zone::Zone;
 use crate::error::{Error, Result};
 use crate::types::FlinkType;
+
+/// Most bytes in one column of strings.
+///
+/// # Source
+/// Arrow: the offsets of strings have 31 bits.
+const MAX_COLUMN_BYTES: usize = (1 << 31) - 1;
+
+/// What a call keeps from one batch to the next, such as a compiled pattern or a sequence of random numbers.
+///
+/// It is no state of the job: it starts empty after a restore.
+#[derive(Debug, Default)]
+pub(crate) struct Memory(Mutex<Option<Box<dyn Any + Send>>>);
+
+impl Memory {
+    /// Uses what was kept under this type; made anew when there is nothing.
+    pub(crate) fn with<S: Send + 'static, T>(
+        &self,
+        make: impl FnOnce() -> S,
+        f: impl FnOnce(&mut S) -> T,
+    ) -> T {
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = slot.take().and_then(|kept| kept.downcast::<S>().ok());
+        let mut kept = kept.unwrap_or_else(|| Box::new(make()));
+        let result = f(&mut kept);
+        *slot = Some(kept);
+        result
+    }
+}
 
 /// A column, or one value for all rows.
 #[derive(Debug, Clone)]
@@ -120,6 +149,8 @@ pub(crate) struct Call<'a> {
     pub(crate) zone: &'a Zone,
     /// Wall time and watermark.
     pub(crate) context: &'a EvalContext,
+    /// What the call keeps between batches.
+    pub(crate) memory: &'a Memory,
 }
 
 impl<'a> Call<'a> {
@@ -215,7 +246,28 @@ impl<'a> Call<'a> {
     ) -> Result<ArrayRef> {
         let mut builder = StringBuilder::with_capacity(self.rows, self.rows * 16);
         for i in 0..self.rows {
-            builder.append_option(row(i)?);
+            let value = row(i)?;
+            let added = value.as_ref().map_or(0, |value| value.as_ref().len());
+            check_size(builder.values_slice().len(), added)?;
+            builder.append_option(value);
+        }
+        Ok(Arc::new(builder.finish()))
+    }
+
+    /// Builds a byte column row by row.
+    ///
+    /// # Errors
+    /// The first error of `row`.
+    pub(crate) fn bytes<S: AsRef<[u8]>>(
+        &self,
+        mut row: impl FnMut(usize) -> Result<Option<S>>,
+    ) -> Result<ArrayRef> {
+        let mut builder = BinaryBuilder::with_capacity(self.rows, self.rows * 16);
+        for i in 0..self.rows {
+            let value = row(i)?;
+            let added = value.as_ref().map_or(0, |value| value.as_ref().len());
+            check_size(builder.values_slice().len(), added)?;
+            builder.append_option(value);
         }
         Ok(Arc::new(builder.finish()))
     }
@@ -243,6 +295,16 @@ impl<'a> Call<'a> {
         let array: BooleanArray = (0..self.rows).map(row).collect::<Result<_>>()?;
         Ok(Arc::new(array))
     }
+}
+
+/// Refuses a column that would grow past what one array holds.
+fn check_size(length: usize, added: usize) -> Result<()> {
+    if length.saturating_add(added) <= MAX_COLUMN_BYTES {
+        return Ok(());
+    }
+    Err(Error::arithmetic(format!(
+        "the strings of one batch exceed {MAX_COLUMN_BYTES} bytes"
+    )))
 }
 
 /// A kernel got what the function table does not promise.

@@ -13,7 +13,7 @@ use arrow::array::{
 use arrow::compute::{and, and_kleene, interleave, is_null, not, or_kleene};
 
 use super::EvalContext;
-use super::call::{Call, Value};
+use super::call::{Call, Memory, Value};
 use super::cast::{Cast, can_fail, cast};
 use super::datetime::{self, Moment};
 use super::zone::Zone;
@@ -85,6 +85,8 @@ pub(crate) struct CallNode {
     ty: FlinkType,
     /// Place for errors.
     span: Span,
+    /// What the call keeps between batches.
+    memory: Memory,
 }
 
 /// What lets a row reach the next operand.
@@ -154,6 +156,7 @@ impl Node {
             types: args.iter().map(|arg| arg.ty.clone()).collect(),
             ty: expr.ty.clone(),
             span: expr.span,
+            memory: Memory::default(),
         }))
     }
 
@@ -247,6 +250,7 @@ impl CallNode {
             rows: if scalar { 1 } else { input.batch.rows },
             zone: input.zone,
             context: input.context,
+            memory: &self.memory,
         };
         let array = (self.function.kernel)(&call).map_err(|error| error.with_span(self.span))?;
         Ok(if scalar {

@@ -12,12 +12,12 @@ use arrow::datatypes::{
 };
 
 use super::rules::count;
-use super::{Function, Output, Param, Resolve, Volatility, any_nullable, call, mismatch};
+use super::{Function, Output, Param, Resolve, any_nullable, call, mismatch};
 use crate::error::{Error, Result, Span};
 use crate::sql::eval::call::Call;
 use crate::sql::eval::decimal;
 use crate::sql::expr::{Expr, ExprKind, Literal};
-use crate::sql::typing::{adjust, convert};
+use crate::sql::typing::{MAX_DECIMAL_PRECISION, adjust, convert};
 use crate::types::TypeKind;
 
 /// The digits after the point that ROUND and TRUNCATE of DOUBLE look at.
@@ -25,6 +25,15 @@ use crate::types::TypeKind;
 /// # Source
 /// The shortest text of a double from 1 up has at most 16 digits after the point.
 const REAL_SCALE: u8 = 17;
+
+/// Degrees of one radian.
+///
+/// # Source
+/// `java.lang.Math` since Java 9, which multiplies with these constants.
+const DEGREES_OF_RADIAN: f64 = 57.295_779_513_082_32;
+
+/// Radians of one degree.
+const RADIANS_OF_DEGREE: f64 = 0.017_453_292_519_943_295;
 
 /// One DOUBLE.
 const ONE: Resolve = Resolve::Signature(&[&[Param::Double]], Output::Double);
@@ -49,10 +58,6 @@ fn exact() -> Vec<Function> {
         Function::new("TRUNCATE", Resolve::Custom(rounded), |call| {
             round(call, false)
         }),
-        Function::new("UUID", Resolve::Custom(unique), |call| {
-            call.texts(|_| Ok(Some(uuid::Uuid::new_v4().to_string())))
-        })
-        .volatile(Volatility::Row),
     ]
 }
 
@@ -92,12 +97,8 @@ fn real() -> Vec<Function> {
         Function::new("COSH", ONE, |call| map(call, libm::cosh)),
         Function::new("TANH", ONE, |call| map(call, libm::tanh)),
         Function::new("ATAN2", TWO, |call| map2(call, libm::atan2)),
-        Function::new("DEGREES", ONE, |call| {
-            map(call, |x| x * 180.0 / std::f64::consts::PI)
-        }),
-        Function::new("RADIANS", ONE, |call| {
-            map(call, |x| x / 180.0 * std::f64::consts::PI)
-        }),
+        Function::new("DEGREES", ONE, |call| map(call, |x| x * DEGREES_OF_RADIAN)),
+        Function::new("RADIANS", ONE, |call| map(call, |x| x * RADIANS_OF_DEGREE)),
         Function::new("PI", NONE, |call| {
             call.primitives::<Float64Type>(|_| Ok(Some(std::f64::consts::PI)))
         }),
@@ -117,12 +118,6 @@ fn same_type(name: &'static str, args: Vec<Expr>, span: Span) -> Result<Expr> {
     Ok(call(name, args, ty, span))
 }
 
-/// `UUID()`.
-fn unique(name: &'static str, args: Vec<Expr>, span: Span) -> Result<Expr> {
-    count(name, &args, 0..=0)?;
-    Ok(call(name, args, TypeKind::Char(36).not_null(), span))
-}
-
 /// ROUND and TRUNCATE with an optional number of digits.
 fn rounded(name: &'static str, args: Vec<Expr>, span: Span) -> Result<Expr> {
     count(name, &args, 1..=2)?;
@@ -139,18 +134,16 @@ fn rounded(name: &'static str, args: Vec<Expr>, span: Span) -> Result<Expr> {
         Some(ExprKind::Literal(Literal::Integer(digits))) => Some(*digits),
         Some(_) => None,
     };
-    if let Some(digits) = args.pop_if(|_| true).filter(|_| !args.is_empty()) {
-        args.push(convert(digits, &TypeKind::Int));
-    } else if args.is_empty() {
-        return Err(Error::internal("an argument was counted"));
+    if let Some(digits) = args.get_mut(1) {
+        *digits = convert(digits.clone(), &TypeKind::Int);
     }
     let kind = match (&args[0].ty.kind, digits) {
-        (TypeKind::Decimal { precision, scale }, Some(digits)) if name == "ROUND" => {
+        (TypeKind::Decimal { precision, scale }, Some(digits)) => {
             let whole = precision - scale;
             match u8::try_from(digits) {
                 Ok(kept) if kept >= *scale => args[0].ty.kind.clone(),
                 Ok(kept) => adjust(1 + whole + kept, kept),
-                Err(_) => adjust(1 + whole, 0),
+                Err(_) => adjust((1 + whole).min(MAX_DECIMAL_PRECISION), 0),
             }
         }
         (kind, _) => kind.clone(),
@@ -266,23 +259,23 @@ fn round(call: &Call<'_>, up: bool) -> Result<ArrayRef> {
         None
     };
     let digits = |i: usize| digits.as_ref().map_or(Some(0), |digits| digits.get(i));
-    /// Rounds integers at negative digits.
+    /// Rounds integers at negative digits; what does not fit any more loses its upper bits, as in Java.
     macro_rules! integers {
-        ($ty:ty) => {{
+        ($ty:ty, $native:ty) => {{
             let x = call.primitive::<$ty>(0)?;
+            #[expect(clippy::cast_possible_truncation, reason = "Java keeps the lower bits")]
             call.primitives::<$ty>(|i| {
                 Ok(x.get(i).zip(digits(i)).and_then(|(x, digits)| {
-                    let kept = round_decimal(x.into(), 0, digits.min(0), up)?;
-                    kept.try_into().ok()
+                    round_decimal(x.into(), 0, digits.min(0), up).map(|kept| kept as $native)
                 }))
             })
         }};
     }
     match call.value(0)?.array().data_type() {
-        DataType::Int8 => integers!(Int8Type),
-        DataType::Int16 => integers!(Int16Type),
-        DataType::Int32 => integers!(Int32Type),
-        DataType::Int64 => integers!(Int64Type),
+        DataType::Int8 => integers!(Int8Type, i8),
+        DataType::Int16 => integers!(Int16Type, i16),
+        DataType::Int32 => integers!(Int32Type, i32),
+        DataType::Int64 => integers!(Int64Type, i64),
         DataType::Float32 => {
             let x = call.primitive::<Float32Type>(0)?;
             #[expect(clippy::cast_possible_truncation, reason = "the result is FLOAT")]
@@ -350,4 +343,64 @@ fn round_decimals(
     Ok(Arc::new(
         values.with_precision_and_scale(precision, to.cast_signed())?,
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{check, check_types, fails};
+
+    #[test]
+    fn numbers_are_rounded_to_their_type() {
+        check(&[
+            ("ROUND(125.315)", "125"),
+            ("ROUND(-125.315, 2)", "-125.32"),
+            ("ROUND(125.315, -2)", "100"),
+            ("ROUND(125.315, 9)", "125.315"),
+            ("ROUND(2.5e0)", "3.0"),
+            ("ROUND(-2.5e0)", "-3.0"),
+            ("ROUND(CAST(NULL AS INT))", "NULL"),
+            ("TRUNCATE(125.389)", "125"),
+            ("TRUNCATE(125.389, 2)", "125.38"),
+            ("TRUNCATE(-125.389, -1)", "-120"),
+            ("TRUNCATE(2.99e0)", "2.0"),
+            ("TRUNCATE(155, -1)", "150"),
+            // Java keeps the lower bits of what does not fit.
+            ("ROUND(CAST(127 AS TINYINT), -1)", "-126"),
+            ("ROUND(2147483647, -1)", "-2147483646"),
+        ]);
+        check_types(&[
+            ("ROUND(125.315)", "DECIMAL(4, 0) NOT NULL"),
+            ("ROUND(125.315, 1)", "DECIMAL(5, 1) NOT NULL"),
+            ("ROUND(125.315, -1)", "DECIMAL(4, 0) NOT NULL"),
+            ("TRUNCATE(125.315, 1)", "DECIMAL(5, 1) NOT NULL"),
+            ("TRUNCATE(125.315, 3)", "DECIMAL(6, 3) NOT NULL"),
+            ("ROUND(1, CAST(NULL AS INT))", "INT"),
+        ]);
+        assert!(fails("ROUND('1')").contains("does not take"));
+    }
+
+    #[test]
+    fn functions_of_double_are_those_of_java() {
+        check(&[
+            ("DEGREES(PI())", "180.0"),
+            ("RADIANS(180)", "3.141592653589793"),
+            ("LOG(2, 8)", "3.0"),
+            ("LOG2(8)", "3.0"),
+            ("LN(0)", "-Infinity"),
+            ("SQRT(-1)", "NaN"),
+            ("POWER(2, -1)", "0.5"),
+            ("COT(0)", "Infinity"),
+            ("ATAN2(1, 0)", "1.5707963267948966"),
+            ("SINH(0)", "0.0"),
+            ("SIGN(-2.5)", "-1.0"),
+            ("ABS(-2147483648)", "-2147483648"),
+            ("E()", "2.718281828459045"),
+        ]);
+        check_types(&[
+            ("12345678901234567890", "DECIMAL(20, 0) NOT NULL"),
+            ("SQRT(4)", "DOUBLE NOT NULL"),
+            ("SIGN(-2.5)", "DECIMAL(2, 1) NOT NULL"),
+            ("ABS(CAST(NULL AS TINYINT))", "TINYINT"),
+        ]);
+    }
 }

@@ -18,11 +18,16 @@ mod arithmetic;
 mod collection;
 mod comparison;
 mod conditional;
+mod encoding;
 mod logic;
 mod math;
 mod pattern;
+mod printf;
+mod random;
 mod rules;
 mod string;
+#[cfg(test)]
+mod testing;
 mod time;
 mod type_of;
 
@@ -103,6 +108,9 @@ static TABLE: LazyLock<BTreeMap<&'static str, Function>> = LazyLock::new(|| {
         conditional::functions(),
         string::functions(),
         pattern::functions(),
+        encoding::functions(),
+        printf::functions(),
+        random::functions(),
         math::functions(),
         collection::functions(),
         time::functions(),

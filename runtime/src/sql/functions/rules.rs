@@ -6,8 +6,8 @@
 use super::{any_nullable, mismatch};
 use crate::error::{Error, Result};
 use crate::sql::expr::Expr;
-use crate::sql::typing::{convert, implicit_cast};
-use crate::types::{FlinkType, TypeKind};
+use crate::sql::typing::{convert, implicit_cast, length_of};
+use crate::types::{FlinkType, MAX_LENGTH, TypeKind};
 
 /// What a parameter takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,10 +70,38 @@ pub(crate) enum Output {
     Text,
     /// STRING, NULL also for arguments that are not.
     MaybeText,
+    /// The character type of the first argument.
+    SameText,
+    /// VARCHAR of the length of the argument at a position.
+    Varying(usize),
+    /// The same, NULL also for arguments that are not.
+    MaybeVarying(usize),
+    /// VARCHAR of the length of the last argument.
+    VaryingLast,
+    /// VARCHAR of the lengths of the first two arguments together.
+    VaryingSum,
+    /// The same, CHAR when both are CHAR.
+    Sum,
+    /// CHAR of a length.
+    Char(u32),
+    /// VARCHAR of a length.
+    VarChar(u32),
+    /// STRING, NULL exactly when the first argument is.
+    TextOfFirst,
+    /// BYTES.
+    Bytes,
+    /// BYTES, NULL also for arguments that are not.
+    MaybeBytes,
+    /// ARRAY of STRING, NULL also for arguments that are not.
+    MaybeTexts,
     /// INT.
     Int,
+    /// INT, NULL also for arguments that are not.
+    MaybeInt,
     /// BIGINT.
     Long,
+    /// BIGINT, NULL also for arguments that are not.
+    MaybeLong,
     /// DOUBLE.
     Double,
     /// BOOLEAN.
@@ -87,21 +115,63 @@ pub(crate) enum Output {
 impl Output {
     /// The type for given arguments.
     fn ty(self, args: &[Expr]) -> FlinkType {
-        let (kind, always_nullable) = match self {
-            Self::Text => (TypeKind::string(), false),
+        let strict = any_nullable(args);
+        let varying = |i: usize| {
+            let kind = args.get(i).map(|arg| &arg.ty.kind);
+            TypeKind::VarChar(kind.map_or(MAX_LENGTH, length_of))
+        };
+        let (kind, nullable) = match self {
+            Self::Text => (TypeKind::string(), strict),
             Self::MaybeText => (TypeKind::string(), true),
-            Self::Int => (TypeKind::Int, false),
-            Self::Long => (TypeKind::BigInt, false),
-            Self::Double => (TypeKind::Double, false),
-            Self::Boolean => (TypeKind::Boolean, false),
+            Self::SameText => {
+                let kind = args.first().map(|arg| arg.ty.kind.clone());
+                (kind.unwrap_or_else(TypeKind::string), strict)
+            }
+            Self::Varying(i) => (varying(i), strict),
+            Self::MaybeVarying(i) => (varying(i), true),
+            Self::VaryingLast => (varying(args.len().saturating_sub(1)), strict),
+            Self::VaryingSum => (TypeKind::VarChar(sum_of_lengths(args)), strict),
+            Self::Sum => {
+                let fixed = args
+                    .iter()
+                    .all(|arg| matches!(arg.ty.kind, TypeKind::Char(_)));
+                let length = sum_of_lengths(args);
+                let kind = if fixed {
+                    TypeKind::Char(length)
+                } else {
+                    TypeKind::VarChar(length)
+                };
+                (kind, strict)
+            }
+            Self::Char(n) => (TypeKind::Char(n), strict),
+            Self::VarChar(n) => (TypeKind::VarChar(n), strict),
+            Self::TextOfFirst => (
+                TypeKind::string(),
+                any_nullable(args.get(..1).unwrap_or(args)),
+            ),
+            Self::Bytes => (TypeKind::bytes(), strict),
+            Self::MaybeBytes => (TypeKind::bytes(), true),
+            Self::MaybeTexts => {
+                let element = TypeKind::string().nullable();
+                (TypeKind::Array(Box::new(element)), true)
+            }
+            Self::Int => (TypeKind::Int, strict),
+            Self::MaybeInt => (TypeKind::Int, true),
+            Self::Long => (TypeKind::BigInt, strict),
+            Self::MaybeLong => (TypeKind::BigInt, true),
+            Self::Double => (TypeKind::Double, strict),
+            Self::Boolean => (TypeKind::Boolean, strict),
             Self::MaybeDate => (TypeKind::Date, true),
             Self::MaybeTimestamp => (TypeKind::Timestamp(3), true),
         };
-        FlinkType {
-            kind,
-            nullable: always_nullable || any_nullable(args),
-        }
+        FlinkType { kind, nullable }
     }
+}
+
+/// The lengths of the first two arguments together, as Calcite types `||`.
+fn sum_of_lengths(args: &[Expr]) -> u32 {
+    let lengths = args.iter().take(2).map(|arg| length_of(&arg.ty.kind));
+    lengths.fold(0, u32::saturating_add).min(MAX_LENGTH)
 }
 
 /// Finds the overload that takes the arguments; returns them converted, with the result type.

@@ -8,6 +8,7 @@ mod ddl;
 mod like;
 pub(crate) mod tokens;
 pub(crate) mod types;
+mod unicode;
 mod words;
 
 #[cfg(test)]

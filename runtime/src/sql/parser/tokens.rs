@@ -10,6 +10,7 @@ use sqlparser::tokenizer::{
     Location, Span as TokenSpan, Token, TokenWithSpan, Tokenizer, Whitespace,
 };
 
+use super::unicode;
 use crate::error::{Error, Result, Span};
 use crate::sql::ast::TableHint;
 use crate::sql::dialect::FlinkDialect;
@@ -70,7 +71,12 @@ pub(super) fn tokenize(text: &str) -> Result<Tokens> {
         })?;
     let mut tokens: Vec<TokenWithSpan> = Vec::with_capacity(raw.len() / 2);
     let mut hints = Vec::new();
-    for token in raw {
+    let mut raw = raw.into_iter();
+    while let Some(token) = raw.next() {
+        if let Some(string) = unicode::literal(&token, &mut raw)? {
+            tokens.push(string);
+            continue;
+        }
         match &token.token {
             Token::Whitespace(Whitespace::MultiLineComment(comment)) => {
                 if let Some(hint) = comment.strip_prefix('+') {
@@ -81,6 +87,17 @@ pub(super) fn tokenize(text: &str) -> Result<Tokens> {
             Token::Whitespace(_) => {}
             // `>>` closes two nested types; Flink has no shift operator.
             Token::ShiftRight => tokens.extend(two_greater(token.span)),
+            // Literals in successive lines are one.
+            Token::SingleQuotedString(more) => match tokens.last_mut() {
+                Some(TokenWithSpan {
+                    token: Token::SingleQuotedString(text),
+                    span,
+                }) if span.end.line < token.span.start.line => {
+                    text.push_str(more);
+                    *span = span.union(&token.span);
+                }
+                _ => tokens.push(token),
+            },
             _ => tokens.push(allowed(token)?),
         }
     }
@@ -110,7 +127,6 @@ fn allowed(token: TokenWithSpan) -> Result<TokenWithSpan> {
         Token::Word(_)
         | Token::Number(_, false)
         | Token::SingleQuotedString(_)
-        | Token::UnicodeStringLiteral(_)
         | Token::HexStringLiteral(_)
         | Token::Comma
         | Token::Eq
