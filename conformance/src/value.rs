@@ -232,6 +232,9 @@ fn bytes(value: &Value, ty: &FlinkType) -> Result<Option<Vec<u8>>> {
     if value.is_null() {
         return Ok(None);
     }
+    if value.as_array().is_some_and(Vec::is_empty) {
+        return Ok(Some(Vec::new()));
+    }
     let digits = value["$bytes"].as_str().ok_or_else(|| unfit(value, ty))?;
     let byte = |at: usize| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
     let bytes = (0..digits.len()).step_by(2).map(byte);
