@@ -80,6 +80,9 @@ pub enum TypeKind {
     Multiset(Box<FlinkType>),
     /// `ROW<name type, ...>`.
     Row(Vec<RowField>),
+    /// `VARIANT`: a document, kept as its JSON text with ascending keys. Text costs a parse per access and makes equal
+    /// documents equal bytes; a binary form pays only once many accesses hit one value.
+    Variant,
 }
 
 /// A field of a `ROW`.
@@ -178,7 +181,7 @@ impl FlinkType {
             TypeKind::Decimal { precision, scale } => {
                 DataType::Decimal128(*precision, scale.cast_signed())
             }
-            TypeKind::Char(_) | TypeKind::VarChar(_) => DataType::Utf8,
+            TypeKind::Char(_) | TypeKind::VarChar(_) | TypeKind::Variant => DataType::Utf8,
             TypeKind::Binary(_) | TypeKind::VarBinary(_) => DataType::Binary,
             TypeKind::Date => DataType::Date32,
             TypeKind::Time(_) => DataType::Time32(TimeUnit::Millisecond),
@@ -245,6 +248,7 @@ impl fmt::Display for TypeKind {
             Self::Array(element) => write!(f, "ARRAY<{element}>"),
             Self::Map(key, value) => write!(f, "MAP<{key}, {value}>"),
             Self::Multiset(element) => write!(f, "MULTISET<{element}>"),
+            Self::Variant => write!(f, "VARIANT"),
             Self::Row(fields) => {
                 write!(f, "ROW<")?;
                 for (i, field) in fields.iter().enumerate() {

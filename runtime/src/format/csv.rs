@@ -115,6 +115,7 @@ fn check_types(fields: &[FormatField]) -> Result<()> {
                 | TypeKind::Map(_, _)
                 | TypeKind::Multiset(_)
                 | TypeKind::Row(_)
+                | TypeKind::Variant
                 | TypeKind::Null
         );
         if is_nested {
@@ -493,7 +494,8 @@ fn write_value(
         | TypeKind::Array(_)
         | TypeKind::Map(_, _)
         | TypeKind::Multiset(_)
-        | TypeKind::Row(_) => {
+        | TypeKind::Row(_)
+        | TypeKind::Variant => {
             return Err(Error::internal("a nested column in a CSV format"));
         }
     }

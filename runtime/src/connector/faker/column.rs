@@ -133,7 +133,8 @@ fn check_type(name: &str, ty: &FlinkType) -> Result<()> {
         | TypeKind::Array(_)
         | TypeKind::Map(..)
         | TypeKind::Multiset(_)
-        | TypeKind::Row(_) => Err(Error::unsupported(format!("column {name}: faker of {ty}"))),
+        | TypeKind::Row(_)
+        | TypeKind::Variant => Err(Error::unsupported(format!("column {name}: faker of {ty}"))),
     }
 }
 

@@ -318,7 +318,10 @@ pub(super) fn check_type(ty: &FlinkType, options: &JsonOptions) -> Result<()> {
         TypeKind::Row(fields) => fields
             .iter()
             .try_for_each(|field| check_type(&field.ty, options)),
-        TypeKind::Null => Err(Error::unsupported("JSON has no column of type NULL")),
+        TypeKind::Null | TypeKind::Variant => Err(Error::unsupported(format!(
+            "JSON has no column of type {}",
+            ty.kind
+        ))),
         TypeKind::Boolean
         | TypeKind::TinyInt
         | TypeKind::SmallInt

@@ -113,7 +113,10 @@ fn not_null(kind: &TypeKind) -> Result<Map<String, Value>> {
             Value::Object(schema)
         }
         TypeKind::Row(fields) => Value::Object(object(fields.iter().map(member))?),
-        TypeKind::Null | TypeKind::IntervalYearMonth | TypeKind::IntervalDayTime => {
+        TypeKind::Null
+        | TypeKind::IntervalYearMonth
+        | TypeKind::IntervalDayTime
+        | TypeKind::Variant => {
             return Err(Error::unsupported(format!(
                 "JSON Schema has no form for {kind}"
             )));

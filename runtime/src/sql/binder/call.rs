@@ -4,11 +4,11 @@
 
 use sqlparser::ast::{
     CeilFloorKind, Expr as Ast, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
-    ObjectName, ObjectNamePart, TrimWhereField,
+    JsonPredicateType, ObjectName, ObjectNamePart, TrimWhereField,
 };
 
 use super::aggregate::is_aggregate;
-use super::expression::ExprBinder;
+use super::expression::{ExprBinder, negate};
 use super::literal;
 use crate::error::{Error, Result, Span};
 use crate::sql::dialect::TABLE_ARGUMENT;
@@ -78,7 +78,21 @@ impl ExprBinder<'_> {
                 Err(Error::unsupported("sub-queries in expressions"))
             }
             Ast::AtTimeZone { .. } => Err(Error::unsupported("AT TIME ZONE")),
-            Ast::IsJson { .. } => Err(Error::unsupported("IS JSON")),
+            Ast::IsJson {
+                expr,
+                kind,
+                unique_keys: None,
+                negated,
+            } => {
+                let name = match kind {
+                    None | Some(JsonPredicateType::Value) => "IS JSON VALUE",
+                    Some(JsonPredicateType::Scalar) => "IS JSON SCALAR",
+                    Some(JsonPredicateType::Array) => "IS JSON ARRAY",
+                    Some(JsonPredicateType::Object) => "IS JSON OBJECT",
+                };
+                negate(self.call(name, &[expr], span)?, *negated, span)
+            }
+            Ast::IsJson { .. } => Err(Error::syntax("IS JSON has no UNIQUE KEYS")),
             _ => Err(Error::unsupported(format!("the expression {ast}"))),
         }
     }

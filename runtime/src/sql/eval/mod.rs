@@ -14,6 +14,7 @@ pub(crate) mod call;
 mod cast;
 pub(crate) mod datetime;
 pub(crate) mod decimal;
+pub(crate) mod json;
 mod node;
 pub(crate) mod pattern;
 pub(crate) mod zone;

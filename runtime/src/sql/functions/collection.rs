@@ -11,6 +11,7 @@ use arrow::buffer::OffsetBuffer;
 use arrow::compute::{SortOptions, interleave, take};
 use arrow::datatypes::DataType;
 
+use super::json::{item_of_variant, variant_item_type};
 use super::rules::count;
 use super::{Function, Resolve, call, mismatch};
 use crate::error::{Error, Result, Span, unknown_name};
@@ -130,6 +131,7 @@ fn item_type(name: &'static str, args: Vec<Expr>, span: Span) -> Result<Expr> {
             (value.with_nullable(true), key.kind.clone())
         }
         TypeKind::Row(_) => return field_type(name, args, span),
+        TypeKind::Variant => return variant_item_type(name, args, span),
         _ => {
             return Err(mismatch(
                 name,
@@ -271,6 +273,9 @@ fn field(call: &Call<'_>) -> Result<ArrayRef> {
 
 /// `a[b]`.
 fn item(call: &Call<'_>) -> Result<ArrayRef> {
+    if call.types[0].kind == TypeKind::Variant {
+        return item_of_variant(call);
+    }
     let container = call.column(0)?;
     if let Some(list) = container.as_any().downcast_ref::<ListArray>() {
         let index = call.int(1)?;

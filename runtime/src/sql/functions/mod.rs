@@ -18,6 +18,7 @@ mod arithmetic;
 mod collection;
 mod comparison;
 mod conditional;
+pub(crate) mod json;
 mod logic;
 mod math;
 mod pattern;
@@ -104,6 +105,7 @@ static TABLE: LazyLock<BTreeMap<&'static str, Function>> = LazyLock::new(|| {
         pattern::functions(),
         math::functions(),
         collection::functions(),
+        json::functions(),
         time::functions(),
     ];
     families
@@ -114,7 +116,7 @@ static TABLE: LazyLock<BTreeMap<&'static str, Function>> = LazyLock::new(|| {
 });
 
 /// Names that only the binder writes.
-const INTERNAL: [&str; 1] = ["FIELD"];
+const INTERNAL: [&str; 2] = ["FIELD", json::JSON_VALUE_OF_CONSTRUCTOR];
 
 /// Checks the arguments of a call, casts them and types the result.
 ///

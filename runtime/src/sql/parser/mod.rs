@@ -4,6 +4,7 @@
 //! column. Invariant: what Flink would read differently is refused, never misread.
 
 mod ddl;
+pub(crate) mod json;
 pub(crate) mod tokens;
 pub(crate) mod types;
 mod words;

@@ -132,6 +132,7 @@ fn allowed(token: TokenWithSpan) -> Result<TokenWithSpan> {
         | Token::Period
         | Token::SemiColon
         | Token::RArrow
+        | Token::Colon
         | Token::LBrace
         | Token::RBrace
         | Token::Pipe
