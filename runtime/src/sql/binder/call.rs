@@ -78,22 +78,24 @@ impl ExprBinder<'_> {
                 Err(Error::unsupported("sub-queries in expressions"))
             }
             Ast::AtTimeZone { .. } => Err(Error::unsupported("AT TIME ZONE")),
+            Ast::IsJson { .. } => self.is_json(ast, span),
+            _ => Err(Error::unsupported(format!("the expression {ast}"))),
+        }
+    }
+
+    /// Binds `IS JSON`.
+    fn is_json(&mut self, ast: &Ast, span: Span) -> Result<Expr> {
+        match ast {
             Ast::IsJson {
                 expr,
                 kind,
                 unique_keys: None,
                 negated,
             } => {
-                let name = match kind {
-                    None | Some(JsonPredicateType::Value) => "IS JSON VALUE",
-                    Some(JsonPredicateType::Scalar) => "IS JSON SCALAR",
-                    Some(JsonPredicateType::Array) => "IS JSON ARRAY",
-                    Some(JsonPredicateType::Object) => "IS JSON OBJECT",
-                };
+                let name = json_test(kind.as_ref());
                 negate(self.call(name, &[expr], span)?, *negated, span)
             }
-            Ast::IsJson { .. } => Err(Error::syntax("IS JSON has no UNIQUE KEYS")),
-            _ => Err(Error::unsupported(format!("the expression {ast}"))),
+            _ => Err(Error::syntax("IS JSON has no UNIQUE KEYS")),
         }
     }
 
@@ -142,6 +144,16 @@ impl ExprBinder<'_> {
             }
         }
         resolve(&name, bound, span)
+    }
+}
+
+/// The function of `IS JSON` and what may follow it.
+fn json_test(kind: Option<&JsonPredicateType>) -> &'static str {
+    match kind {
+        None | Some(JsonPredicateType::Value) => "IS JSON VALUE",
+        Some(JsonPredicateType::Scalar) => "IS JSON SCALAR",
+        Some(JsonPredicateType::Array) => "IS JSON ARRAY",
+        Some(JsonPredicateType::Object) => "IS JSON OBJECT",
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) mod decimal;
 pub(crate) mod json;
 mod node;
 pub(crate) mod pattern;
+mod variant;
 pub(crate) mod zone;
 
 #[cfg(test)]

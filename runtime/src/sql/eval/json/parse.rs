@@ -4,7 +4,7 @@
 //! is refused; so what follows a complete document is not looked at, as in Flink.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::number::Number;
 use super::value::Json;
@@ -206,8 +206,7 @@ impl<'a> Parser<'a> {
             let mut keys = members.iter().enumerate();
             keys.any(|(i, (key, _))| members[..i].iter().any(|(earlier, _)| earlier == key))
         } else {
-            let keys: HashMap<&str, ()> =
-                members.iter().map(|(key, _)| (key.as_ref(), ())).collect();
+            let keys: HashSet<&str> = members.iter().map(|(key, _)| key.as_ref()).collect();
             keys.len() < members.len()
         };
         if !repeated {

@@ -4,7 +4,7 @@
 //! a bounded amount of work on a document, whatever scans it nests.
 //!
 //! # Source
-//! Flink evaluates paths with Jayway's JsonPath, in lax mode with its option `SUPPRESS_EXCEPTIONS`.
+//! Flink evaluates paths with Jayway's `JsonPath`, in lax mode with its option `SUPPRESS_EXCEPTIONS`.
 
 use std::borrow::Cow;
 
@@ -151,9 +151,8 @@ impl PathSpec {
         };
         match path.evaluate(root, root, absent) {
             Ok(value) if !matches!(*value, Json::Null) => Ok(Some(value)),
-            Ok(_) if self.mode == Mode::Lax => Ok(None),
+            Ok(_) | Err(Fault::Missing(_)) if self.mode == Mode::Lax => Ok(None),
             Ok(_) => Err("strict mode takes no null".to_owned()),
-            Err(Fault::Missing(_)) if self.mode == Mode::Lax => Ok(None),
             Err(fault) => Err(fault.text()),
         }
     }

@@ -1,6 +1,6 @@
 //! The text of a path to its steps.
 //!
-//! Place in the flow: once per constant path, else once per row. Invariant: a path that Jayway's JsonPath refuses is refused,
+//! Place in the flow: once per constant path, else once per row. Invariant: a path that Jayway's `JsonPath` refuses is refused,
 //! with a reason for users.
 
 use super::filter::{Filter, FilterParser};

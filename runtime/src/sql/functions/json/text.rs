@@ -18,7 +18,7 @@ use crate::types::TypeKind;
 /// Rows of the function table.
 pub(super) fn functions() -> Vec<Function> {
     let text = Resolve::Signature(&[&[Param::Text]], Output::Text);
-    let test = Resolve::Custom(test_type);
+    let json_test = Resolve::Custom(test_type);
     vec![
         Function::new("JSON_QUOTE", text, |call| {
             let s = call.text(0)?;
@@ -28,14 +28,16 @@ pub(super) fn functions() -> Vec<Function> {
             let s = call.text(0)?;
             call.texts(|i| Ok(s.get(i).map(unquote)))
         }),
-        Function::new("IS JSON VALUE", test, |call| is_json(call, |_| true)),
-        Function::new("IS JSON SCALAR", test, |call| {
-            is_json(call, |value| value.is_scalar())
+        Function::new("IS JSON VALUE", json_test, |call| is_json(call, |_| true)),
+        Function::new("IS JSON SCALAR", json_test, |call| {
+            is_json(call, |value| {
+                !matches!(value, Json::Array(_) | Json::Object(_))
+            })
         }),
-        Function::new("IS JSON ARRAY", test, |call| {
+        Function::new("IS JSON ARRAY", json_test, |call| {
             is_json(call, |value| matches!(value, Json::Array(_)))
         }),
-        Function::new("IS JSON OBJECT", test, |call| {
+        Function::new("IS JSON OBJECT", json_test, |call| {
             is_json(call, |value| matches!(value, Json::Object(_)))
         }),
     ]

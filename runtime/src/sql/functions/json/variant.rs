@@ -72,10 +72,9 @@ fn read(call: &Call<'_>, failed: fn(String) -> Result<Option<String>>) -> Result
     };
     call.texts(|row| {
         let duplicates = match &allowed {
-            None => Duplicates::Refuse,
             Some(allowed) if allowed.is_null(row) => return Ok(None),
             Some(allowed) if allowed.array.value(allowed.at(row)) => Duplicates::KeepLast,
-            Some(_) => Duplicates::Refuse,
+            None | Some(_) => Duplicates::Refuse,
         };
         let Some(text) = s.get(row) else {
             return Ok(None);
