@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use sqlparser::tokenizer::{
-    Location, Span as TokenSpan, Token, TokenWithSpan, Tokenizer, Whitespace,
+    Location, Span as TokenSpan, Token, TokenWithSpan, Tokenizer, Whitespace, Word,
 };
 
 use crate::error::{Error, Result, Span};
@@ -81,11 +81,25 @@ pub(super) fn tokenize(text: &str) -> Result<Tokens> {
             Token::Whitespace(_) => {}
             // `>>` closes two nested types; Flink has no shift operator.
             Token::ShiftRight => tokens.extend(two_greater(token.span)),
+            Token::Word(word) if is_noise(&tokens, word) => {}
             _ => tokens.push(allowed(token)?),
         }
     }
     check_chains(&tokens)?;
     Ok(Tokens { tokens, hints })
+}
+
+/// Whether a word is the `KEY` of `JSON_OBJECTAGG(KEY k VALUE v)`, which sqlparser does not know and which says nothing. A
+/// column of that name is written with back-ticks there.
+fn is_noise(before: &[TokenWithSpan], word: &Word) -> bool {
+    let is_key = word.quote_style.is_none() && word.value.eq_ignore_ascii_case("KEY");
+    match before {
+        [.., function, parenthesis] if is_key && parenthesis.token == Token::LParen => {
+            matches!(&function.token, Token::Word(name)
+                if name.value.eq_ignore_ascii_case("JSON_OBJECTAGG"))
+        }
+        _ => false,
+    }
 }
 
 /// The span of a single place.

@@ -9,7 +9,7 @@ use regex::Regex;
 
 use super::number::Number;
 use super::parse::{Duplicates, parse};
-use super::path::{Absent, Path};
+use super::path::{Absent, Path, Scope};
 use super::path_text::{Reader, compile};
 use super::value::{Json, sort_keys};
 
@@ -100,29 +100,29 @@ impl Anchored {
     fn evaluate<'r, 'a>(
         &'r self,
         item: &'r Json<'a>,
-        root: &'r Json<'a>,
+        scope: Scope<'r, 'a, '_>,
         absent: Absent,
     ) -> Option<Cow<'r, Json<'a>>> {
-        let start = if self.from_root { root } else { item };
-        self.path.evaluate(start, root, absent).ok()
+        let start = if self.from_root { scope.root } else { item };
+        self.path.evaluate(start, scope, absent).ok()
     }
 }
 
 impl Filter {
     /// Whether the condition holds for a part of a document.
-    pub(super) fn accepts(&self, item: &Json<'_>, root: &Json<'_>) -> bool {
+    pub(super) fn accepts<'a>(&self, item: &Json<'a>, scope: Scope<'_, 'a, '_>) -> bool {
         match self {
-            Self::Any(filters) => filters.iter().any(|filter| filter.accepts(item, root)),
-            Self::All(filters) => filters.iter().all(|filter| filter.accepts(item, root)),
-            Self::Not(filter) => !filter.accepts(item, root),
-            Self::Exists(path) => path.evaluate(item, root, Absent::Require).is_some(),
+            Self::Any(filters) => filters.iter().any(|filter| filter.accepts(item, scope)),
+            Self::All(filters) => filters.iter().all(|filter| filter.accepts(item, scope)),
+            Self::Not(filter) => !filter.accepts(item, scope),
+            Self::Exists(path) => path.evaluate(item, scope, Absent::Require).is_some(),
             Self::Compare(left, operator, right) => {
                 if let Operand::Pattern(pattern) = right {
-                    let input = left.value(item, root);
+                    let input = left.value(item, scope);
                     return *operator == Operator::Matches
                         && input.is_some_and(|input| matches(pattern, &input));
                 }
-                let (left, right) = (left.value(item, root), right.value(item, root));
+                let (left, right) = (left.value(item, scope), right.value(item, scope));
                 compare(left.as_deref(), *operator, right.as_deref())
             }
         }
@@ -134,10 +134,10 @@ impl Operand {
     fn value<'r, 'a>(
         &'r self,
         item: &'r Json<'a>,
-        root: &'r Json<'a>,
+        scope: Scope<'r, 'a, '_>,
     ) -> Option<Cow<'r, Json<'a>>> {
         match self {
-            Self::Path(path) => path.evaluate(item, root, Absent::Fail),
+            Self::Path(path) => path.evaluate(item, scope, Absent::Fail),
             Self::Literal(value) => Some(Cow::Borrowed(value)),
             Self::Pattern(_) => None,
         }

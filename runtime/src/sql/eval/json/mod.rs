@@ -4,6 +4,7 @@
 //! Flink prints it. `parse` and `path` read, `encode` writes columns, `value` is what lies between. Nothing here knows of
 //! SQL's clauses, those are in [`crate::sql::functions`].
 
+mod budget;
 pub(crate) mod encode;
 mod filter;
 pub(crate) mod number;

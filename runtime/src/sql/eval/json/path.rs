@@ -8,15 +8,10 @@
 
 use std::borrow::Cow;
 
+use super::budget::Budget;
 use super::filter::Filter;
 use super::path_text::compile;
 use super::value::Json;
-
-/// Most steps of one path on one document.
-///
-/// # Source
-/// Guess, unmeasured: a path without nested scans takes far fewer on a document of the largest size of a record.
-const STEPS_MAX: usize = 10_000_000;
 
 /// What a path does about parts that are not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,7 +144,12 @@ impl PathSpec {
             Mode::Lax => Absent::Skip,
             Mode::Strict => Absent::Fail,
         };
-        match path.evaluate(root, root, absent) {
+        let budget = Budget::default();
+        let scope = Scope {
+            root,
+            budget: &budget,
+        };
+        match path.evaluate(root, scope, absent) {
             Ok(value) if !matches!(*value, Json::Null) => Ok(Some(value)),
             Ok(_) | Err(Fault::Missing(_)) if self.mode == Mode::Lax => Ok(None),
             Ok(_) => Err("strict mode takes no null".to_owned()),
@@ -158,14 +158,21 @@ impl PathSpec {
     }
 }
 
-/// An evaluation under way.
-struct Run<'r, 'a> {
+/// What a path and the filters in it share.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scope<'r, 'a, 'f> {
     /// What `$` means in filters.
-    root: &'r Json<'a>,
+    pub(super) root: &'r Json<'a>,
+    /// What the evaluation may still cost.
+    pub(super) budget: &'f Budget,
+}
+
+/// An evaluation under way.
+struct Run<'r, 'a, 'f> {
+    /// What filters share with it.
+    scope: Scope<'r, 'a, 'f>,
     /// What happens about absent properties.
     absent: Absent,
-    /// Steps left.
-    fuel: usize,
     /// Selected so far.
     out: Vec<Cow<'r, Json<'a>>>,
 }
@@ -195,24 +202,25 @@ impl Path {
     pub(super) fn evaluate<'r, 'a>(
         &'r self,
         item: &'r Json<'a>,
-        root: &'r Json<'a>,
+        scope: Scope<'r, 'a, '_>,
         absent: Absent,
     ) -> Result<Cow<'r, Json<'a>>, Fault> {
         let mut run = Run {
-            root,
+            scope,
             absent,
-            fuel: STEPS_MAX,
             out: Vec::new(),
         };
         self.step(0, item, &mut run)?;
         let all = |parts: Vec<Cow<'r, Json<'a>>>| {
-            Cow::Owned(Json::Array(
-                parts.into_iter().map(Cow::into_owned).collect(),
-            ))
+            for part in &parts {
+                scope.budget.copy(part)?;
+            }
+            let parts = parts.into_iter().map(Cow::into_owned);
+            Ok(Json::Array(parts.collect()))
         };
         if let Some(function) = self.function {
             if matches!(self.steps.first(), Some(Step::Scan)) {
-                return apply(function, &all(run.out)).map(Cow::Owned);
+                return apply(function, &all(run.out)?).map(Cow::Owned);
             }
             let applied = run
                 .out
@@ -221,7 +229,7 @@ impl Path {
             run.out = applied.collect::<Result<_, _>>()?;
         }
         if !self.is_definite() {
-            return Ok(all(run.out));
+            return all(run.out).map(Cow::Owned);
         }
         let missing = || Fault::Missing("the path selects nothing".to_owned());
         run.out.pop().ok_or_else(missing)
@@ -232,12 +240,9 @@ impl Path {
         &'r self,
         at: usize,
         model: &'r Json<'a>,
-        run: &mut Run<'r, 'a>,
+        run: &mut Run<'r, 'a, '_>,
     ) -> Result<(), Fault> {
-        run.fuel = run
-            .fuel
-            .checked_sub(1)
-            .ok_or_else(|| Fault::Invalid(format!("the path takes more than {STEPS_MAX} steps")))?;
+        run.scope.budget.step()?;
         match self.steps.get(at) {
             None => {
                 run.out.push(Cow::Borrowed(model));
@@ -279,7 +284,7 @@ impl Path {
         at: usize,
         names: &'r [String],
         model: &'r Json<'a>,
-        run: &mut Run<'r, 'a>,
+        run: &mut Run<'r, 'a, '_>,
     ) -> Result<(), Fault> {
         let upstream_definite = self.is_definite_before(at);
         let Json::Object(members) = model else {
@@ -298,6 +303,7 @@ impl Path {
                 found.map(|(key, value)| (key.clone(), value.clone()))
             });
             let merged: Vec<_> = wanted.collect();
+            run.scope.budget.copy(model)?;
             if merged.len() < names.len() && run.absent == Absent::Require {
                 return Err(Fault::Missing("a property is not there".to_owned()));
             }
@@ -341,7 +347,7 @@ impl Path {
         at: usize,
         elements: &'r [Json<'a>],
         index: i64,
-        run: &mut Run<'r, 'a>,
+        run: &mut Run<'r, 'a, '_>,
     ) -> Result<(), Fault> {
         let length = i64::try_from(elements.len()).unwrap_or(i64::MAX);
         let index = if index < 0 {
@@ -363,7 +369,7 @@ impl Path {
         &'r self,
         at: usize,
         model: &'r Json<'a>,
-        run: &mut Run<'r, 'a>,
+        run: &mut Run<'r, 'a, '_>,
     ) -> Result<(), Fault> {
         if model.is_scalar() {
             return Ok(());
@@ -376,14 +382,14 @@ impl Path {
             }
             Some(Step::Index(_) | Step::Slice(..)) => matches!(model, Json::Array(_)),
             Some(Step::Wildcard) => true,
-            Some(Step::Filter(filter)) => filter.accepts(model, run.root),
+            Some(Step::Filter(filter)) => filter.accepts(model, run.scope),
             Some(Step::Scan) | None => false,
         };
         if fits {
             self.step(at + 1, model, run)?;
         }
         for part in parts(model) {
-            run.fuel = run.fuel.saturating_sub(1);
+            run.scope.budget.step()?;
             self.scan(at, part, run)?;
         }
         Ok(())
@@ -395,14 +401,14 @@ impl Path {
         at: usize,
         filter: &'r Filter,
         model: &'r Json<'a>,
-        run: &mut Run<'r, 'a>,
+        run: &mut Run<'r, 'a, '_>,
     ) -> Result<(), Fault> {
         match model {
-            Json::Object(_) if filter.accepts(model, run.root) => self.step(at + 1, model, run),
+            Json::Object(_) if filter.accepts(model, run.scope) => self.step(at + 1, model, run),
             Json::Object(_) => Ok(()),
             Json::Array(elements) => {
                 for element in elements {
-                    if filter.accepts(element, run.root) {
+                    if filter.accepts(element, run.scope) {
                         self.step(at + 1, element, run)?;
                     }
                 }

@@ -249,6 +249,14 @@ fn work_is_bounded() {
     let document = format!("[{}0{}]", "[".repeat(200), "]".repeat(200));
     assert_eq!(select(&document, "$..[*]..[*]..[*]..[*]..[*]"), "!");
     assert_eq!(
+        select(&document, "$..[?(@..[?(@..[?(@..[?(@..a)])])])]"),
+        "!"
+    );
+    let long = "x".repeat(1 << 20);
+    let document = format!("{}{long:?}{}", "[".repeat(100), "]".repeat(100));
+    assert_eq!(select(&document, "$..*"), "!");
+    assert_eq!(select(&document, "$..[?(@.a)]"), "[]");
+    assert_eq!(
         select("{}", &format!("$.a[?({}@.b", "(".repeat(100_000))),
         "!"
     );
