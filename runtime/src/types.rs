@@ -85,6 +85,9 @@ pub enum TypeKind {
     Row(Vec<RowField>),
     /// `BITMAP`, a set of 32-bit integers.
     Bitmap,
+    /// `VARIANT`: a document, kept as its JSON text with ascending keys. Text costs a parse per access and makes equal
+    /// documents equal bytes; a binary form pays only once many accesses hit one value.
+    Variant,
 }
 
 /// A field of a `ROW`.
@@ -215,7 +218,7 @@ impl FlinkType {
             TypeKind::Decimal { precision, scale } => {
                 DataType::Decimal128(*precision, scale.cast_signed())
             }
-            TypeKind::Char(_) | TypeKind::VarChar(_) => DataType::Utf8,
+            TypeKind::Char(_) | TypeKind::VarChar(_) | TypeKind::Variant => DataType::Utf8,
             TypeKind::Binary(_) | TypeKind::VarBinary(_) | TypeKind::Bitmap => DataType::Binary,
             TypeKind::Date => DataType::Date32,
             TypeKind::Time(_) => DataType::Time32(TimeUnit::Millisecond),
@@ -279,6 +282,7 @@ impl fmt::Display for TypeKind {
             Self::Array(element) => write!(f, "ARRAY<{element}>"),
             Self::Map(key, value) => write!(f, "MAP<{key}, {value}>"),
             Self::Multiset(element) => write!(f, "MULTISET<{element}>"),
+            Self::Variant => write!(f, "VARIANT"),
             Self::Row(fields) => {
                 write!(f, "ROW<")?;
                 for (i, field) in fields.iter().enumerate() {

@@ -274,7 +274,9 @@ impl Column {
                 precision: *precision,
                 scale: *scale,
             },
-            TypeKind::Char(_) | TypeKind::VarChar(_) => Data::Utf8(Bytes::new()),
+            TypeKind::Char(_) | TypeKind::VarChar(_) | TypeKind::Variant => {
+                Data::Utf8(Bytes::new())
+            }
             TypeKind::Binary(_) | TypeKind::VarBinary(_) => Data::Binary(Bytes::new()),
             TypeKind::Date => Data::Date(Vec::new()),
             TypeKind::Time(_) => Data::Time(Vec::new()),

@@ -116,6 +116,7 @@ fn check_types(fields: &[FormatField]) -> Result<()> {
                 | TypeKind::Multiset(_)
                 | TypeKind::Row(_)
                 | TypeKind::Bitmap
+                | TypeKind::Variant
                 | TypeKind::Null
         );
         if is_nested {
@@ -500,7 +501,8 @@ fn write_value(
         | TypeKind::Map(_, _)
         | TypeKind::Multiset(_)
         | TypeKind::Row(_)
-        | TypeKind::Bitmap => {
+        | TypeKind::Bitmap
+        | TypeKind::Variant => {
             return Err(Error::internal("a nested column in a CSV format"));
         }
     }

@@ -1,7 +1,7 @@
 //! The Flink dialect of sqlparser.
 //!
 //! Place in the flow: tokenizer and parser ask it what is allowed. Its hooks parse what sqlparser would misread or refuse:
-//! CAST with Flink's types, CASE, `MAP[...]`, `TABLE t` as an argument, BETWEEN SYMMETRIC and `IS [NOT] DISTINCT FROM`. Invariant: a construct that
+//! CAST with Flink's types, CASE, JSON functions with clauses, `MAP[...]`, `TABLE t` as an argument, BETWEEN SYMMETRIC and `IS [NOT] DISTINCT FROM`. Invariant: a construct that
 //! sqlparser reads differently from Flink never reaches its default rule.
 
 use sqlparser::ast::{
@@ -14,6 +14,7 @@ use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Span, Token};
 
 use crate::sql::parser::conditional::{is_between_with_order, parse_between, parse_case};
+use crate::sql::parser::json::parse_json_call;
 use crate::sql::parser::types::parse_type;
 
 /// Name of the pseudo function that carries `TABLE t`; no user can write it unquoted.
@@ -123,7 +124,16 @@ impl Dialect for FlinkDialect {
         default_precedence(precedence)
     }
 
+    fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
+        // A colon parts a key and a value, it does not reach into a document.
+        let is_colon = parser.peek_token_ref().token == Token::Colon;
+        is_colon.then_some(Ok(self.prec_unknown()))
+    }
+
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        if let Some(call) = parse_json_call(parser) {
+            return Some(call);
+        }
         let (name, next) = (parser.peek_nth_token_ref(0), parser.peek_nth_token_ref(1));
         let Token::Word(word) = &name.token else {
             return None;
@@ -279,7 +289,7 @@ fn parse_table_argument(parser: &mut Parser) -> Result<Expr, ParserError> {
 }
 
 /// A call with positional arguments.
-fn call(name: &str, span: Span, args: Vec<Expr>) -> Expr {
+pub(crate) fn call(name: &str, span: Span, args: Vec<Expr>) -> Expr {
     let args = args
         .into_iter()
         .map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)));

@@ -110,7 +110,7 @@ pub(crate) fn text(
             let value = array.as_boolean_opt().ok_or_else(wrong)?.value(row);
             if value { "TRUE" } else { "FALSE" }.to_owned()
         }
-        TypeKind::Char(_) | TypeKind::VarChar(_) => array
+        TypeKind::Char(_) | TypeKind::VarChar(_) | TypeKind::Variant => array
             .as_string_opt::<i32>()
             .ok_or_else(wrong)?
             .value(row)
@@ -153,7 +153,7 @@ fn number(array: &ArrayRef, row: usize, kind: &TypeKind) -> Result<String> {
         TypeKind::Int => slot!(Int32Type).to_string(),
         TypeKind::BigInt => slot!(Int64Type).to_string(),
         TypeKind::Float => float_text(&format!("{:e}", slot!(Float32Type))),
-        TypeKind::Double => float_text(&format!("{:e}", slot!(Float64Type))),
+        TypeKind::Double => double_text(slot!(Float64Type)),
         TypeKind::Decimal { scale, .. } => decimal::to_text(slot!(Decimal128Type), *scale),
         _ => return Err(wrong()),
     })
@@ -243,6 +243,11 @@ fn nested(array: &ArrayRef, row: usize, kind: &TypeKind, zone: &Zone) -> Result<
             ))
         }
     }
+}
+
+/// Java's `Double.toString`.
+pub(crate) fn double_text(value: f64) -> String {
+    float_text(&format!("{value:e}"))
 }
 
 /// Java's `toString` of a floating-point number from Rust's shortest `d.ddde±x`.

@@ -219,6 +219,7 @@ pub(crate) fn is_explicit(from: &TypeKind, to: &TypeKind) -> bool {
     match (from, to) {
         (K::Null, _) => true,
         (_, K::Char(_) | K::VarChar(_)) => true,
+        (K::Variant, to) => *to == K::Boolean || to.is_numeric() || *to == K::Variant,
         (from, K::Boolean) => *from == K::Boolean || from.is_character() || from.is_integer(),
         (K::Bitmap, K::Binary(_) | K::VarBinary(_)) => true,
         (from, K::Binary(_) | K::VarBinary(_)) => from.is_binary() || from.is_character(),

@@ -24,6 +24,7 @@ pub(super) fn type_json(ty: &FlinkType) -> Value {
         TypeKind::VarChar(length) => json!({ "type": "VARCHAR", "length": length }),
         TypeKind::Binary(length) => json!({ "type": "BINARY", "length": length }),
         TypeKind::VarBinary(length) => json!({ "type": "VARBINARY", "length": length }),
+        TypeKind::Variant => json!({ "type": "VARIANT" }),
         TypeKind::Date => json!({ "type": "DATE" }),
         TypeKind::Time(precision) => {
             json!({ "type": "TIME_WITHOUT_TIME_ZONE", "precision": precision })

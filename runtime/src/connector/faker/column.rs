@@ -134,7 +134,8 @@ fn check_type(name: &str, ty: &FlinkType) -> Result<()> {
         | TypeKind::Map(..)
         | TypeKind::Multiset(_)
         | TypeKind::Row(_)
-        | TypeKind::Bitmap => Err(Error::unsupported(format!("column {name}: faker of {ty}"))),
+        | TypeKind::Bitmap
+        | TypeKind::Variant => Err(Error::unsupported(format!("column {name}: faker of {ty}"))),
     }
 }
 

@@ -318,7 +318,7 @@ pub(super) fn check_type(ty: &FlinkType, options: &JsonOptions) -> Result<()> {
         TypeKind::Row(fields) => fields
             .iter()
             .try_for_each(|field| check_type(&field.ty, options)),
-        TypeKind::Null | TypeKind::Bitmap => Err(Error::unsupported(format!(
+        TypeKind::Null | TypeKind::Bitmap | TypeKind::Variant => Err(Error::unsupported(format!(
             "JSON has no column of type {}",
             ty.kind
         ))),

@@ -196,7 +196,7 @@ impl<'a> Values<'a> {
     /// The values of a column; `None` when it is not of the type.
     fn new(array: &'a ArrayRef, ty: &'a FlinkType) -> Result<Option<Self>> {
         Ok(match &ty.kind {
-            TypeKind::Null | TypeKind::Bitmap => None,
+            TypeKind::Null | TypeKind::Bitmap | TypeKind::Variant => None,
             TypeKind::Boolean => array.as_boolean_opt().map(Self::Boolean),
             TypeKind::TinyInt => array.as_primitive_opt().map(Self::Int8),
             TypeKind::SmallInt => array.as_primitive_opt().map(Self::Int16),

@@ -116,7 +116,8 @@ fn not_null(kind: &TypeKind) -> Result<Map<String, Value>> {
         TypeKind::Null
         | TypeKind::IntervalYearMonth
         | TypeKind::IntervalDayTime
-        | TypeKind::Bitmap => {
+        | TypeKind::Bitmap
+        | TypeKind::Variant => {
             return Err(Error::unsupported(format!(
                 "JSON Schema has no form for {kind}"
             )));

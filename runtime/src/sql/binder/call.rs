@@ -4,11 +4,11 @@
 
 use sqlparser::ast::{
     CeilFloorKind, Expr as Ast, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
-    ObjectName, ObjectNamePart, TrimWhereField,
+    JsonPredicateType, ObjectName, ObjectNamePart, TrimWhereField,
 };
 
 use super::aggregate::is_aggregate;
-use super::expression::ExprBinder;
+use super::expression::{ExprBinder, negate};
 use super::literal;
 use crate::error::{Error, Result, Span};
 use crate::sql::dialect::TABLE_ARGUMENT;
@@ -78,8 +78,24 @@ impl ExprBinder<'_> {
                 Err(Error::unsupported("sub-queries in expressions"))
             }
             Ast::AtTimeZone { .. } => Err(Error::unsupported("AT TIME ZONE")),
-            Ast::IsJson { .. } => Err(Error::unsupported("IS JSON")),
+            Ast::IsJson { .. } => self.is_json(ast, span),
             _ => Err(Error::unsupported(format!("the expression {ast}"))),
+        }
+    }
+
+    /// Binds `IS JSON`.
+    fn is_json(&mut self, ast: &Ast, span: Span) -> Result<Expr> {
+        match ast {
+            Ast::IsJson {
+                expr,
+                kind,
+                unique_keys: None,
+                negated,
+            } => {
+                let name = json_test(kind.as_ref());
+                negate(self.call(name, &[expr], span)?, *negated, span)
+            }
+            _ => Err(Error::syntax("IS JSON has no UNIQUE KEYS")),
         }
     }
 
@@ -128,6 +144,16 @@ impl ExprBinder<'_> {
             }
         }
         resolve(&name, bound, span)
+    }
+}
+
+/// The function of `IS JSON` and what may follow it.
+fn json_test(kind: Option<&JsonPredicateType>) -> &'static str {
+    match kind {
+        None | Some(JsonPredicateType::Value) => "IS JSON VALUE",
+        Some(JsonPredicateType::Scalar) => "IS JSON SCALAR",
+        Some(JsonPredicateType::Array) => "IS JSON ARRAY",
+        Some(JsonPredicateType::Object) => "IS JSON OBJECT",
     }
 }
 

@@ -488,7 +488,7 @@ impl<'a> ExprBinder<'a> {
 }
 
 /// `NOT` when negated.
-fn negate(expr: Expr, negated: bool, span: Span) -> Result<Expr> {
+pub(super) fn negate(expr: Expr, negated: bool, span: Span) -> Result<Expr> {
     if negated {
         resolve("NOT", vec![expr], span)
     } else {

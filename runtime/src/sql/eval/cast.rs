@@ -16,6 +16,7 @@ use arrow::datatypes::{
 };
 
 use super::datetime::Moment;
+use super::variant::from_variant;
 use super::zone::Zone;
 use super::{datetime, decimal};
 use crate::error::{Error, Kind, Result};
@@ -43,7 +44,7 @@ impl Cast<'_> {
     }
 
     /// What a failed conversion of a text gives.
-    fn failed<T>(&self, text: &str) -> Result<Option<T>> {
+    pub(super) fn failed<T>(&self, text: &str) -> Result<Option<T>> {
         if self.lenient {
             return Ok(None);
         }
@@ -73,6 +74,7 @@ pub(crate) fn can_fail(from: &TypeKind, to: &TypeKind) -> bool {
             let mut pairs = xs.iter().zip(ys);
             pairs.any(|(x, y)| can_fail(&x.ty.kind, &y.ty.kind))
         }
+        (TypeKind::Variant, to) => *to != TypeKind::Variant,
         (from, to) => from.is_character() && !to.is_character() && !to.is_binary(),
     }
 }
@@ -88,6 +90,9 @@ pub(crate) fn cast(array: &ArrayRef, cast: &Cast<'_>) -> Result<ArrayRef> {
     }
     if *from == TypeKind::Null {
         return Ok(new_null_array(&cast.to.to_arrow()?, array.len()));
+    }
+    if *from == TypeKind::Variant {
+        return from_variant(input(array)?, cast);
     }
     match to {
         TypeKind::Char(_) | TypeKind::VarChar(_) => to_text(array, cast),

@@ -16,8 +16,10 @@ mod cast;
 pub(crate) mod compare;
 pub(crate) mod datetime;
 pub(crate) mod decimal;
+pub(crate) mod json;
 mod node;
 pub(crate) mod pattern;
+mod variant;
 pub(crate) mod zone;
 
 #[cfg(test)]

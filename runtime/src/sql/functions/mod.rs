@@ -19,6 +19,7 @@ mod collection;
 mod comparison;
 mod conditional;
 mod encoding;
+pub(crate) mod json;
 mod logic;
 mod math;
 mod pattern;
@@ -113,6 +114,7 @@ static TABLE: LazyLock<BTreeMap<&'static str, Function>> = LazyLock::new(|| {
         random::functions(),
         math::functions(),
         collection::functions(),
+        json::functions(),
         time::functions(),
         type_of::functions(),
     ];
@@ -124,7 +126,7 @@ static TABLE: LazyLock<BTreeMap<&'static str, Function>> = LazyLock::new(|| {
 });
 
 /// Names that only the binder writes.
-const INTERNAL: [&str; 1] = ["FIELD"];
+const INTERNAL: [&str; 2] = ["FIELD", json::JSON_VALUE_OF_CONSTRUCTOR];
 
 /// Checks the arguments of a call, casts them and types the result.
 ///

@@ -5,6 +5,7 @@
 
 pub(crate) mod conditional;
 mod ddl;
+pub(crate) mod json;
 mod like;
 pub(crate) mod tokens;
 pub(crate) mod types;

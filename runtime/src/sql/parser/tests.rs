@@ -168,8 +168,39 @@ fn is_not_distinct_from_does_not_swallow_and() {
 }
 
 #[test]
+fn clauses_of_json_functions_become_arguments() {
+    for (written, parsed) in [
+        (
+            "json_exists(a, '$' UNKNOWN ON ERROR)",
+            "JSON_EXISTS(a, '$', 'UNKNOWN')",
+        ),
+        (
+            "JSON_QUERY(a, '$' EMPTY ARRAY ON ERROR)",
+            "JSON_QUERY(a, '$', '', 'WITHOUT', 'NULL', 'EMPTY ARRAY')",
+        ),
+        (
+            "JSON_VALUE(a, '$' ERROR ON ERROR DEFAULT b ON EMPTY)",
+            "JSON_VALUE(a, '$', '', 'DEFAULT', b, 'ERROR', NULL)",
+        ),
+        (
+            "JSON_ARRAY(JSON(a), `JSON`(b))",
+            "JSON_ARRAY('ABSENT ON NULL', JSON DOCUMENT(a), `JSON`(b))",
+        ),
+        (
+            "JSON_OBJECT(key VALUE 1, KEY key : 2 ABSENT ON NULL)",
+            "JSON_OBJECT('ABSENT ON NULL', key, 1, key, 2)",
+        ),
+        ("JSON_OBJECTAGG(KEY a VALUE b)", "JSON_OBJECTAGG(a VALUE b)"),
+    ] {
+        let sql = format!("SELECT {written}");
+        assert_eq!(selected(&sql).to_string(), parsed, "{written}");
+    }
+}
+
+#[test]
 fn what_other_dialects_mean_is_refused() {
     for sql in [
+        "SELECT a:b",
         "SELECT a::INT",
         "SELECT \"a\"",
         "SELECT a == b",

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use sqlparser::tokenizer::{
-    Location, Span as TokenSpan, Token, TokenWithSpan, Tokenizer, Whitespace,
+    Location, Span as TokenSpan, Token, TokenWithSpan, Tokenizer, Whitespace, Word,
 };
 
 use super::unicode;
@@ -98,11 +98,25 @@ pub(super) fn tokenize(text: &str) -> Result<Tokens> {
                 }
                 _ => tokens.push(token),
             },
+            Token::Word(word) if is_noise(&tokens, word) => {}
             _ => tokens.push(allowed(token)?),
         }
     }
     check_chains(&tokens)?;
     Ok(Tokens { tokens, hints })
+}
+
+/// Whether a word is the `KEY` of `JSON_OBJECTAGG(KEY k VALUE v)`, which sqlparser does not know and which says nothing. A
+/// column of that name is written with back-ticks there.
+fn is_noise(before: &[TokenWithSpan], word: &Word) -> bool {
+    let is_key = word.quote_style.is_none() && word.value.eq_ignore_ascii_case("KEY");
+    match before {
+        [.., function, parenthesis] if is_key && parenthesis.token == Token::LParen => {
+            matches!(&function.token, Token::Word(name)
+                if name.value.eq_ignore_ascii_case("JSON_OBJECTAGG"))
+        }
+        _ => false,
+    }
 }
 
 /// The span of a single place.
@@ -148,6 +162,7 @@ fn allowed(token: TokenWithSpan) -> Result<TokenWithSpan> {
         | Token::Period
         | Token::SemiColon
         | Token::RArrow
+        | Token::Colon
         | Token::LBrace
         | Token::RBrace
         | Token::Pipe

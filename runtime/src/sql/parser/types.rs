@@ -19,7 +19,7 @@ use crate::types::{FlinkType, MAX_LENGTH, RowField, TypeKind};
 const DEPTH_MAX: usize = 20;
 
 /// Names of types, for suggestions.
-const NAMES: [&str; 28] = [
+const NAMES: [&str; 29] = [
     "ARRAY",
     "BIGINT",
     "BINARY",
@@ -48,6 +48,7 @@ const NAMES: [&str; 28] = [
     "TINYINT",
     "VARBINARY",
     "VARCHAR",
+    "VARIANT",
 ];
 
 /// Parses a type with `NOT NULL`.
@@ -107,7 +108,10 @@ fn parse_nullability(parser: &mut Parser) -> bool {
     if eat_all(parser, &["NOT", "NULL"]) {
         return false;
     }
-    eat(parser, "NULL");
+    // `RETURNING INT NULL ON EMPTY`: the word belongs to the clause.
+    if !peek(parser, 1, "ON") {
+        eat(parser, "NULL");
+    }
     true
 }
 
@@ -159,7 +163,8 @@ fn parse_kind(parser: &mut Parser, depth: usize) -> Result<TypeKind, ParserError
             TypeKind::Map(Box::new(key), Box::new(value))
         }
         "ROW" => parse_row(parser, depth)?,
-        "RAW" | "VARIANT" | "STRUCTURED" | "DESCRIPTOR" => {
+        "VARIANT" => TypeKind::Variant,
+        "RAW" | "STRUCTURED" | "DESCRIPTOR" => {
             return fail(Code::Unsupported, &format!("type {name}"), token.span);
         }
         _ => {

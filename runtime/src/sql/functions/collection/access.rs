@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, Int32Array, ListArray, MapArray, StructArray, UInt32Array};
 use arrow::compute::take;
 
+use super::super::json::{item_of_variant, variant_item_type};
 use super::super::rules::count;
 use super::super::{Function, Resolve, call, mismatch};
 use super::lists::{Items, Lists, Maps};
@@ -98,6 +99,7 @@ fn item_type(name: &'static str, args: Vec<Expr>, span: Span) -> Result<Expr> {
             let args = vec![convert(container, &keyed), convert(index, &common.kind)];
             Ok(call(name, args, ty, span))
         }
+        TypeKind::Variant => variant_item_type(name, vec![container, index], span),
         TypeKind::Row(_) => field_type(name, vec![container, index], span),
         _ => Err(mismatch(name, &[container, index], EXPECTED)),
     }
@@ -144,6 +146,9 @@ fn field(call: &Call<'_>) -> Result<ArrayRef> {
 
 /// `a[b]`.
 fn item(call: &Call<'_>) -> Result<ArrayRef> {
+    if call.types[0].kind == TypeKind::Variant {
+        return item_of_variant(call);
+    }
     if let TypeKind::Map(..) = call.types.first().map_or(&TypeKind::Null, |ty| &ty.kind) {
         return map_value(call);
     }
