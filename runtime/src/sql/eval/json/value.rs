@@ -1,6 +1,6 @@
 //! Parsed documents and their text.
 //!
-//! Place in the flow: [`super::parse`] makes them, paths select parts of them, functions print them. Invariant: keys are
+//! Place in the flow: [`super::parse()`] makes them, paths select parts of them, functions print them. Invariant: keys are
 //! printed in ascending order, so that equal documents have equal text.
 
 use std::borrow::Cow;
