@@ -1,0 +1,149 @@
+//! One case: tables with rows, statements, and what must be there in the end.
+//!
+//! Place in the flow: puts the tables of a case into a catalog and binds its statements one after the other. Invariant: nothing of the
+//! definition of a table is changed but where its rows come from.
+
+use serde_json::{Value, json};
+use weir_runtime::sql::catalog::MemoryCatalog;
+use weir_runtime::sql::session::Session;
+use weir_runtime::sql::{Bound, analyze, parse};
+use weir_runtime::{Error, Result};
+
+use crate::value::missing;
+
+/// The connector that the tables are declared with: it takes no options and any columns.
+const DECLARED_CONNECTOR: &str = "blackhole";
+
+/// The connector of tables whose rows are in the case.
+const CONNECTOR: &str = "values";
+
+/// Properties of a case that change what a statement means, and their keys in Weir.
+const PROPERTIES: [(&str, &str); 2] = [
+    ("table.local-time-zone", "sql.local-time-zone"),
+    (
+        "table.exec.sink.not-null-enforcer",
+        "table.exec.sink.not-null-enforcer",
+    ),
+];
+
+/// A case with its tables and views.
+#[derive(Debug, Default)]
+struct Case {
+    /// Tables and views.
+    catalog: MemoryCatalog,
+    /// Properties.
+    session: Session,
+}
+
+/// Runs a case.
+///
+/// # Errors
+/// Why a statement does not bind; `Unsupported` when all do, since nothing is executed yet.
+pub(crate) fn run(case: &Value) -> Result<Value> {
+    bind(case)?;
+    if case["expect_error"].is_null() {
+        Err(Error::unsupported(EXECUTION))
+    } else {
+        Err(Error::unsupported(format!(
+            "{EXECUTION}, and it is to fail: {}",
+            case["expect_error"]
+        )))
+    }
+}
+
+/// What a case lacks whose statements all bind.
+pub(crate) const EXECUTION: &str = "execution";
+
+/// Binds the statements of a case.
+fn bind(case: &Value) -> Result<()> {
+    let mut bound = Case::default();
+    bound.session.set("sql.current-catalog", "default_catalog")?;
+    bound.session.set("sql.current-database", "default_database")?;
+    bound.session.set("sql.local-time-zone", "UTC")?;
+    for (name, key) in PROPERTIES {
+        if let Some(value) = case["config"][name].as_str() {
+            bound.session.set(key, value)?;
+        }
+    }
+    for table in items(case, "tables")? {
+        if let Some(ddl) = table["ddl"].as_str() {
+            bound.declare(table, ddl)?;
+        }
+    }
+    for list in ["setup_sql", "statements"] {
+        for sql in items(case, list)? {
+            bound.run(sql.as_str().ok_or_else(|| missing("text"))?)?;
+        }
+    }
+    Ok(())
+}
+
+/// A list of a case.
+fn items<'a>(case: &'a Value, key: &str) -> Result<&'a Vec<Value>> {
+    case[key].as_array().ok_or_else(|| missing(key))
+}
+
+impl Case {
+    /// Puts a table of the case into the catalog.
+    fn declare(&mut self, table: &Value, ddl: &str) -> Result<()> {
+        let create = format!("{ddl} WITH ('connector' = '{DECLARED_CONNECTOR}')");
+        for statement in &parse(&create)? {
+            let bound = analyze(statement, &self.catalog, &self.session)?;
+            let Bound::CreateTable { table: mut def, .. } = bound else {
+                return Err(Error::internal(format!("not a table: {ddl}")));
+            };
+            let mode = changelog_mode(table, !def.primary_key.is_empty());
+            def.options = [("connector", CONNECTOR), ("changelog.mode", mode)]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into();
+            self.catalog.put_table(def);
+        }
+        Ok(())
+    }
+
+    /// Binds a text of statements and does what they ask of the catalog.
+    fn run(&mut self, sql: &str) -> Result<()> {
+        // What a case creates is gone with it, so that all its views are temporary.
+        let sql = sql.replacen("CREATE TEMPORARY VIEW", "CREATE VIEW", 1);
+        for statement in &parse(&sql)? {
+            match analyze(statement, &self.catalog, &self.session)? {
+                Bound::CreateView { view, .. } => self.catalog.put_view(view),
+                Bound::CreateTable { table, .. } | Bound::CreateTableAs { table, .. } => {
+                    self.catalog.put_table(table);
+                }
+                Bound::Query(plan, _) | Bound::Insert(plan, _) => check(&plan)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks what holds for every plan: it can be stored and read back, and shown.
+fn check(plan: &weir_runtime::plan::StreamPlan) -> Result<()> {
+    let stored = json!(plan);
+    let read = serde_json::from_value::<weir_runtime::plan::StreamPlan>(stored)
+        .map_err(|error| Error::internal(format!("a plan is not read back: {error}")))?;
+    if read != *plan {
+        return Err(Error::internal("a plan is read back as another one"));
+    }
+    if weir_runtime::plan::explain::explain(plan).is_empty() {
+        return Err(Error::internal("a plan without text"));
+    }
+    Ok(())
+}
+
+/// The changelog mode of a table of a case.
+fn changelog_mode(table: &Value, has_key: bool) -> &'static str {
+    let kinds = table["options"]["changelog-mode"].as_str();
+    let is_sink = table["role"] == "sink";
+    match kinds {
+        Some("I" | "ChangelogMode.insertOnly()") => "append",
+        Some("I,UA,D" | "ChangelogMode.upsert()" | "ChangelogMode.upsert") => "upsert",
+        Some(_) => "retract",
+        None if is_sink && table["options"]["sink-insert-only"] == "true" => "append",
+        None if is_sink && has_key => "upsert",
+        None if is_sink => "retract",
+        None => "append",
+    }
+}
