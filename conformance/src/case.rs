@@ -57,8 +57,12 @@ pub(crate) const EXECUTION: &str = "execution";
 /// Binds the statements of a case.
 fn bind(case: &Value) -> Result<()> {
     let mut bound = Case::default();
-    bound.session.set("sql.current-catalog", "default_catalog")?;
-    bound.session.set("sql.current-database", "default_database")?;
+    bound
+        .session
+        .set("sql.current-catalog", "default_catalog")?;
+    bound
+        .session
+        .set("sql.current-database", "default_database")?;
     bound.session.set("sql.local-time-zone", "UTC")?;
     for (name, key) in PROPERTIES {
         if let Some(value) = case["config"][name].as_str() {
@@ -70,12 +74,38 @@ fn bind(case: &Value) -> Result<()> {
             bound.declare(table, ddl)?;
         }
     }
+    // The results of these are those of the query that is inserted.
+    let sinks: Vec<&str> = items(case, "tables")?
+        .iter()
+        .filter(|table| table["ddl"].is_null())
+        .filter_map(|table| table["name"].as_str())
+        .collect();
     for list in ["setup_sql", "statements"] {
         for sql in items(case, list)? {
-            bound.run(sql.as_str().ok_or_else(|| missing("text"))?)?;
+            let sql = sql.as_str().ok_or_else(|| missing("text"))?;
+            bound.run(inserted(sql, &sinks))?;
         }
     }
     Ok(())
+}
+
+/// The query that an INSERT into one of these tables inserts; other texts as they are.
+fn inserted<'a>(sql: &'a str, sinks: &[&str]) -> &'a str {
+    let mut rest = sql.trim_start();
+    for word in ["INSERT", "INTO"] {
+        match rest.get(..word.len()) {
+            Some(start) if start.eq_ignore_ascii_case(word) => {
+                rest = rest[word.len()..].trim_start();
+            }
+            _ => return sql,
+        }
+    }
+    let name = rest.split_whitespace().next().unwrap_or("");
+    if sinks.contains(&name.trim_matches('`')) {
+        &rest[name.len()..]
+    } else {
+        sql
+    }
 }
 
 /// A list of a case.
@@ -144,6 +174,18 @@ fn changelog_mode(table: &Value, has_key: bool) -> &'static str {
         None if is_sink && table["options"]["sink-insert-only"] == "true" => "append",
         None if is_sink && has_key => "upsert",
         None if is_sink => "retract",
-        None => "append",
+        None => mode_of_rows(table, has_key),
+    }
+}
+
+/// The changelog mode that the rows of a source need.
+fn mode_of_rows(table: &Value, has_key: bool) -> &'static str {
+    let rows = table["rows"].as_array();
+    let kinds = || rows.into_iter().flatten().map(|row| row["kind"].as_str());
+    let has = |wanted: &[&str]| kinds().flatten().any(|kind| wanted.contains(&kind));
+    match (has(&["-U"]), has(&["+U", "-D"]), has_key) {
+        (false, false, _) => "append",
+        (false, true, true) => "upsert",
+        (true, ..) | (false, true, false) => "retract",
     }
 }

@@ -139,11 +139,7 @@ fn id(case: &Value) -> &str {
 }
 
 /// Runs cases in threads; the results in the order of the cases.
-fn run_all(
-    cases: &[Value],
-    jobs: usize,
-    run: Run,
-) -> Result<Vec<Value>> {
+fn run_all(cases: &[Value], jobs: usize, run: Run) -> Result<Vec<Value>> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();

@@ -2,63 +2,50 @@
 //!
 //! Place in the flow: a SELECT with groups becomes a Calc that computes keys and arguments, the aggregation, and a relation
 //! over its columns. Invariant: behind a GROUP BY only grouped expressions and aggregates are columns.
+//!
+//! While a clause is bound, the columns are the keys, then the aggregates in the order in which they are met; window properties and
+//! the numbers of grouping sets are pending columns, which [`Grouping::place`] gives their places.
 
-use sqlparser::ast::{
-    DuplicateTreatment, Expr as Ast, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
-    ObjectName,
-};
+use sqlparser::ast::{Function, ObjectName};
 
-use super::call::function_name;
+use super::aggregate_call::{Called, bind_call, is_aggregate_name};
+use super::call::{function_name, positional};
 use super::expression::ExprBinder;
+use super::group_window::GroupWindow;
+use super::literal;
+use super::over::exchange;
 use super::relation::{
-    Draft, Field, PlanBuilder, Relation, WINDOW_END, WINDOW_START, WINDOW_TIME, forward,
+    Draft, PlanBuilder, Relation, WINDOW_END, WINDOW_START, WINDOW_TIME, forward, window_types,
     without_spans,
 };
+use super::traits::{Traits, WindowColumns};
 use crate::error::{Error, Result, Span};
 use crate::plan::{
-    AggregateCall, AggregateFunction, ChangelogMode, Column, Exchange, Input, NodeId, Operator,
-    Window, WindowProperty,
+    AggregateCall, AggregateFunction, AttachedWindow, ChangelogMode, Column, Input, NodeId,
+    Operator, TimeDomain, Window, WindowProperty,
 };
 use crate::sql::expr::{Expr, Literal};
+use crate::sql::functions::resolve;
+use crate::sql::typing::case;
 use crate::types::{FlinkType, TypeKind};
 
-/// Aggregates that Flink has and Weir does not yet.
-const LATER: [&str; 19] = [
-    "APPROX_COUNT_DISTINCT",
-    "ARRAY_AGG",
-    "COLLECT",
-    "CUME_DIST",
-    "DENSE_RANK",
-    "FIRST_VALUE",
-    "JSON_ARRAYAGG",
-    "JSON_OBJECTAGG",
-    "LAG",
-    "LAST_VALUE",
-    "LEAD",
-    "LISTAGG",
-    "NTILE",
-    "RANK",
-    "ROW_NUMBER",
-    "STDDEV_POP",
-    "STDDEV_SAMP",
-    "VAR_POP",
-    "VAR_SAMP",
-];
+/// The first number of columns that stand for window properties; no input has as many.
+const PROPERTY_FIRST: usize = 1 << 28;
 
-/// Other names of aggregates that Weir does not have yet.
-const LATER_ALIASES: [&str; 4] = ["STDDEV", "VARIANCE", "GROUPING", "PERCENTILE"];
+/// The first number of columns that stand for GROUPING; no input has as many.
+const GROUPING_FIRST: usize = 1 << 29;
 
-/// The aggregate of a name.
-fn aggregate_function(name: &str) -> Option<AggregateFunction> {
-    Some(match name {
-        "COUNT" => AggregateFunction::Count,
-        "SUM" => AggregateFunction::Sum,
-        "AVG" => AggregateFunction::Avg,
-        "MIN" => AggregateFunction::Min,
-        "MAX" => AggregateFunction::Max,
-        _ => return None,
-    })
-}
+/// Most grouping sets of a GROUP BY.
+///
+/// # Source
+/// A guess, unmeasured: every row is repeated as often; CUBE of eight columns has as many.
+const SETS_MAX: usize = 256;
+
+/// Name of the column that numbers the grouping sets.
+///
+/// # Source
+/// Flink: `Expand` in EXPLAIN.
+const EXPAND_ID: &str = "$e";
 
 /// Whether a call is of an aggregate function, not over a window of rows.
 pub(super) fn is_aggregate(function: &Function) -> bool {
@@ -67,52 +54,87 @@ pub(super) fn is_aggregate(function: &Function) -> bool {
 
 /// Whether a name is that of an aggregate function.
 fn names_aggregate(name: &ObjectName) -> bool {
-    function_name(name).is_ok_and(|name| {
-        let name = name.as_str();
-        aggregate_function(name).is_some() || LATER.contains(&name) || LATER_ALIASES.contains(&name)
-    })
+    function_name(name).is_ok_and(|name| is_aggregate_name(&name) || is_grouping(&name))
 }
 
-/// An aggregate of a query, over the base of the grouped relation.
-#[derive(Debug, Clone, PartialEq)]
-struct Aggregate {
-    /// Which one.
-    function: AggregateFunction,
-    /// Its argument; absent for `COUNT(*)`.
-    argument: Option<Expr>,
-    /// `FILTER (WHERE ...)`.
-    filter: Option<Expr>,
-    /// `DISTINCT`.
-    distinct: bool,
-    /// Type of its result.
-    ty: FlinkType,
+/// Whether a function tells grouping sets apart.
+fn is_grouping(name: &str) -> bool {
+    matches!(name, "GROUPING" | "GROUPING_ID" | "GROUP_ID")
 }
 
 /// What a GROUP BY makes of the columns: keys first, then aggregates in the order in which they are met.
 #[derive(Debug)]
 pub(super) struct Grouping {
     /// Keys over the base of the grouped relation, without places.
-    keys: Vec<Expr>,
+    pub(super) keys: Vec<Expr>,
     /// Aggregates.
-    aggregates: Vec<Aggregate>,
+    aggregates: Vec<Called>,
     /// Whether there is a group without rows: no keys.
     is_global: bool,
+    /// The keys of each grouping set; absent without GROUPING SETS, CUBE and ROLLUP.
+    sets: Option<Vec<Vec<usize>>>,
+    /// `TUMBLE(...)`, `HOP(...)` or `SESSION(...)` among the keys.
+    window: Option<GroupWindow>,
+    /// The properties of the window that are asked for.
+    properties: Vec<WindowProperty>,
+    /// The keys of each call of GROUPING.
+    groupings: Vec<Vec<usize>>,
+}
+
+/// A relation that was aggregated.
+#[derive(Debug)]
+pub(super) struct Grouped {
+    /// Its fields are the keys, the aggregates, the properties and the number of the grouping set.
+    pub(super) relation: Relation,
+    /// What was grouped by.
+    grouping: Grouping,
 }
 
 impl Grouping {
     /// Groups by keys.
     pub(super) fn new(keys: &[Expr]) -> Self {
-        let mut distinct: Vec<Expr> = Vec::with_capacity(keys.len());
-        for key in keys.iter().map(without_spans) {
-            if !distinct.contains(&key) {
-                distinct.push(key);
-            }
-        }
-        Self {
-            is_global: distinct.is_empty(),
-            keys: distinct,
+        let mut grouping = Self {
+            is_global: keys.is_empty(),
+            keys: Vec::new(),
             aggregates: Vec::new(),
+            sets: None,
+            window: None,
+            properties: Vec::new(),
+            groupings: Vec::new(),
+        };
+        for key in keys {
+            grouping.add_key(key);
         }
+        grouping
+    }
+
+    /// Groups by a further key, and says which it is.
+    pub(super) fn add_key(&mut self, key: &Expr) -> usize {
+        let key = without_spans(key);
+        let known = self.keys.iter().position(|other| *other == key);
+        known.unwrap_or_else(|| {
+            self.keys.push(key);
+            self.keys.len() - 1
+        })
+    }
+
+    /// Groups by sets of keys.
+    pub(super) fn with_sets(mut self, sets: Vec<Vec<usize>>) -> Result<Self> {
+        if sets.len() > SETS_MAX {
+            return Err(Error::validation(format!(
+                "more than {SETS_MAX} grouping sets"
+            )));
+        }
+        self.is_global = false;
+        self.sets = Some(sets);
+        Ok(self)
+    }
+
+    /// Groups by a window as well.
+    pub(super) fn with_window(mut self, window: GroupWindow) -> Self {
+        self.is_global = false;
+        self.window = Some(window);
+        self
     }
 
     /// Whether a key is more than a column.
@@ -124,139 +146,207 @@ impl Grouping {
     pub(super) fn key(&self, bound: &Expr) -> Option<Expr> {
         let bound = without_spans(bound);
         let index = self.keys.iter().position(|key| *key == bound)?;
-        Some(Expr::column(index, bound.ty))
+        let ty = bound
+            .ty
+            .with_nullable(bound.ty.nullable || self.is_left_out(index));
+        Some(Expr::column(index, ty))
+    }
+
+    /// Whether a key is NULL in some grouping set.
+    fn is_left_out(&self, key: usize) -> bool {
+        let sets = self.sets.iter().flatten();
+        sets.into_iter().any(|set| !set.contains(&key))
+    }
+
+    /// The column of a function that is about the groups: properties of windows, GROUPING.
+    ///
+    /// # Errors
+    /// `Invalid` for arguments that are not those of the GROUP BY.
+    pub(super) fn auxiliary(
+        &mut self,
+        call: &Function,
+        binder: &mut ExprBinder<'_>,
+        span: Span,
+    ) -> Result<Option<Expr>> {
+        let Ok(name) = function_name(&call.name) else {
+            return Ok(None);
+        };
+        if is_grouping(&name) && call.over.is_none() {
+            return self.grouping(call, &name, binder, span).map(Some);
+        }
+        let Some(window) = &self.window else {
+            return Ok(None);
+        };
+        let Some((property, ty)) = window.property(&name, call)? else {
+            return Ok(None);
+        };
+        let known = self.properties.iter().position(|other| *other == property);
+        let index = known.unwrap_or_else(|| {
+            self.properties.push(property);
+            self.properties.len() - 1
+        });
+        Ok(Some(Expr {
+            span,
+            ..Expr::column(PROPERTY_FIRST + index, ty)
+        }))
+    }
+
+    /// The column of GROUPING: one bit for each argument, 1 where it is left out.
+    fn grouping(
+        &mut self,
+        call: &Function,
+        name: &str,
+        binder: &mut ExprBinder<'_>,
+        span: Span,
+    ) -> Result<Expr> {
+        let mut keys = Vec::new();
+        for ast in positional(call)? {
+            let bound = binder.bind(ast)?;
+            let key = self.key(&bound).and_then(|key| key.as_column());
+            keys.push(key.ok_or_else(|| {
+                Error::validation(format!("argument to {name} must be a grouped expression"))
+                    .with_span(bound.span)
+            })?);
+        }
+        if keys.is_empty() && name != "GROUP_ID" {
+            return Err(Error::type_mismatch(format!(
+                "{name} takes grouped expressions"
+            )));
+        }
+        self.groupings.push(keys);
+        let index = GROUPING_FIRST + self.groupings.len() - 1;
+        Ok(Expr {
+            span,
+            ..Expr::column(index, TypeKind::BigInt.not_null())
+        })
     }
 
     /// The column of an aggregate call.
     ///
     /// # Errors
-    /// `Invalid` for arguments the aggregate does not take, `Unsupported` for aggregates that do not exist yet.
+    /// `Invalid` for arguments the aggregate does not take.
     pub(super) fn aggregate(
         &mut self,
         call: &Function,
-        fields: &[Field],
+        binder: ExprBinder<'_>,
         span: Span,
     ) -> Result<Expr> {
-        let name = function_name(&call.name)?;
-        let Some(function) = aggregate_function(&name) else {
-            return Err(Error::unsupported(format!("the aggregate {name}")).with_span(span));
+        let called = bind_call(call, binder, self.is_global, span)?;
+        let called = Called {
+            args: called.args.iter().map(without_spans).collect(),
+            filter: called.filter.as_ref().map(without_spans),
+            ..called
         };
-        if !call.within_group.is_empty() || call.null_treatment.is_some() {
-            return Err(
-                Error::unsupported(format!("WITHIN GROUP and NULLS of {name}")).with_span(span),
-            );
-        }
-        let (argument, distinct) = argument(call, &name).map_err(|error| error.with_span(span))?;
-        let argument = argument
-            .map(|ast| ExprBinder::new(fields).bind(ast))
-            .transpose()?;
-        let filter = call.filter.as_deref();
-        let filter = filter
-            .map(|ast| ExprBinder::new(fields).bind_condition(ast, "FILTER"))
-            .transpose()?;
-        let is_nullable = self.is_global || filter.is_some();
-        let ty = result_type(function, argument.as_ref().map(|arg| &arg.ty), is_nullable)
-            .map_err(|error| error.with_span(span))?;
-        let aggregate = Aggregate {
-            function,
-            argument: argument.as_ref().map(without_spans),
-            filter: filter.as_ref().map(without_spans),
-            // The smallest of distinct values is the smallest of all values.
-            distinct: distinct
-                && !matches!(function, AggregateFunction::Min | AggregateFunction::Max),
-            ty: ty.clone(),
-        };
-        let known = self.aggregates.iter().position(|other| *other == aggregate);
+        let ty = called.ty.clone();
+        let known = self.aggregates.iter().position(|other| *other == called);
         let position = known.unwrap_or_else(|| {
-            self.aggregates.push(aggregate);
+            self.aggregates.push(called);
             self.aggregates.len() - 1
         });
         Ok(Expr {
             span,
-            ..Expr::column(self.keys.len() + position, ty)
+            // Keys may be added later: those of conditions on queries around.
+            ..Expr::column(AGGREGATE_FIRST + position, ty)
         })
     }
-}
 
-/// The argument of an aggregate, absent for `*`, and whether it is DISTINCT.
-fn argument<'a>(call: &'a Function, name: &str) -> Result<(Option<&'a Ast>, bool)> {
-    let FunctionArguments::List(list) = &call.args else {
-        return Err(Error::type_mismatch(format!("{name} takes an argument")));
-    };
-    if !list.clauses.is_empty() {
-        return Err(Error::unsupported(format!(
-            "clauses in the arguments of {name}"
-        )));
-    }
-    let distinct = list.duplicate_treatment == Some(DuplicateTreatment::Distinct);
-    match list.args.as_slice() {
-        [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)] if name == "COUNT" && !distinct => {
-            Ok((None, false))
-        }
-        [FunctionArg::Unnamed(FunctionArgExpr::Expr(ast))] => Ok((Some(ast), distinct)),
-        [_, _, ..] if name == "COUNT" => Err(Error::unsupported("COUNT of several columns")),
-        _ => Err(Error::type_mismatch(format!("{name} takes one argument"))),
+    /// Whether the groups are those of a window function, as they are written.
+    fn exprs(&self) -> impl Iterator<Item = &Expr> {
+        let read = self
+            .aggregates
+            .iter()
+            .flat_map(|called| called.args.iter().chain(&called.filter));
+        self.keys.iter().chain(read)
     }
 }
 
-/// The type of an aggregate's result.
-///
-/// # Source
-/// Flink: `LogicalTypeMerging.findSumAggType` and `findAvgAggType`; nullability by Calcite's `AGG_SUM` and
-/// `ARG0_NULLABLE_IF_EMPTY`.
-fn result_type(
-    function: AggregateFunction,
-    argument: Option<&FlinkType>,
-    is_nullable: bool,
-) -> Result<FlinkType> {
-    let Some(argument) = argument else {
-        return Ok(TypeKind::BigInt.not_null());
-    };
-    let nullable = argument.nullable || is_nullable;
-    let mismatch = |name: &str| {
-        Err(Error::type_mismatch(format!(
-            "{name} does not take {argument}"
-        )))
-    };
-    let kind = match function {
-        AggregateFunction::Count => return Ok(TypeKind::BigInt.not_null()),
-        AggregateFunction::Sum | AggregateFunction::Avg if !argument.kind.is_numeric() => {
-            return mismatch(if function == AggregateFunction::Sum {
-                "SUM"
+/// The first number of columns that stand for aggregates; no input has as many.
+const AGGREGATE_FIRST: usize = 1 << 27;
+
+impl Grouped {
+    /// The value of an expression of the clause over the base of the aggregated relation.
+    pub(super) fn place(&self, expr: &Expr) -> Result<Expr> {
+        let keys = self.grouping.keys.len();
+        let properties = keys + self.grouping.aggregates.len();
+        let field = |index: usize| self.relation.fields.get(index).map(|f| f.expr.clone());
+        let failed = std::cell::RefCell::new(None);
+        let placed = expr.replace_columns(&|column, index| {
+            let found = if index >= GROUPING_FIRST {
+                let call = self.grouping.groupings.get(index - GROUPING_FIRST);
+                match call.map(|keys| self.grouping_value(keys)) {
+                    Some(Ok(value)) => Some(value),
+                    Some(Err(error)) => {
+                        failed.borrow_mut().get_or_insert(error);
+                        None
+                    }
+                    None => None,
+                }
+            } else if index >= PROPERTY_FIRST {
+                field(properties + index - PROPERTY_FIRST)
+            } else if index >= AGGREGATE_FIRST {
+                field(keys + index - AGGREGATE_FIRST)
             } else {
-                "AVG"
-            });
+                field(index)
+            };
+            found.map_or_else(
+                || column.clone(),
+                |found| Expr {
+                    span: column.span,
+                    ty: column.ty.clone(),
+                    ..found
+                },
+            )
+        });
+        failed.into_inner().map_or(Ok(placed), Err)
+    }
+
+    /// The value of a column of the relation that was grouped, when it is a key.
+    pub(super) fn place_key(&self, expr: &Expr) -> Result<Expr> {
+        let key = self.grouping.key(expr).ok_or_else(|| {
+            Error::unsupported("a sub-query that reads a column which is not grouped")
+        })?;
+        self.place(&key)
+    }
+
+    /// The columns of counts, which are 0 without rows.
+    pub(super) fn counts(&self) -> Vec<usize> {
+        let keys = self.grouping.keys.len();
+        let is_count = |called: &Called| {
+            matches!(
+                called.function,
+                AggregateFunction::Count
+                    | AggregateFunction::Sum0
+                    | AggregateFunction::ApproxCountDistinct
+            )
+        };
+        let counts = self.grouping.aggregates.iter().enumerate();
+        counts
+            .filter(|(_, called)| is_count(called))
+            .filter_map(|(index, _)| self.relation.fields[keys + index].expr.as_column())
+            .collect()
+    }
+
+    /// The value of GROUPING of these keys by the number of the grouping set.
+    fn grouping_value(&self, keys: &[usize]) -> Result<Expr> {
+        let number = |value: usize| {
+            let value = i64::try_from(value).unwrap_or(i64::MAX);
+            literal::constant(Literal::Integer(value), TypeKind::BigInt)
+        };
+        let Some(sets) = &self.grouping.sets else {
+            return Ok(number(0));
+        };
+        let id = self.relation.fields.last().map(|field| field.expr.clone());
+        let id = id.ok_or_else(|| Error::internal("grouping sets without a number"))?;
+        let mut branches = Vec::with_capacity(sets.len());
+        for (index, set) in sets.iter().enumerate() {
+            let is_set = resolve("=", vec![id.clone(), number(index)], Span::default())?;
+            let bits = keys
+                .iter()
+                .fold(0, |bits, key| bits * 2 + usize::from(!set.contains(key)));
+            branches.push((is_set, number(bits)));
         }
-        AggregateFunction::Sum => match argument.kind {
-            TypeKind::Decimal { scale, .. } => TypeKind::Decimal {
-                precision: 38,
-                scale,
-            },
-            _ => argument.kind.clone(),
-        },
-        AggregateFunction::Avg => match argument.kind {
-            TypeKind::Decimal { scale, .. } => TypeKind::Decimal {
-                precision: 38,
-                scale: scale.max(6),
-            },
-            _ => argument.kind.clone(),
-        },
-        AggregateFunction::Min | AggregateFunction::Max => match argument.kind {
-            TypeKind::Array(_)
-            | TypeKind::Map(..)
-            | TypeKind::Multiset(_)
-            | TypeKind::Row(_)
-            | TypeKind::Null => {
-                return mismatch(if function == AggregateFunction::Min {
-                    "MIN"
-                } else {
-                    "MAX"
-                });
-            }
-            _ => argument.kind.clone(),
-        },
-    };
-    Ok(FlinkType { kind, nullable })
+        case(branches, Some(number(0)), Span::default())
+    }
 }
 
 /// Columns that a Calc computes for an aggregation, each expression once.
@@ -275,82 +365,102 @@ impl Arguments {
             self.exprs.len() - 1
         })
     }
+
+    /// The columns of the calls of a grouping.
+    fn calls(&mut self, aggregates: &[Called]) -> Vec<AggregateCall> {
+        let mut call = |called: &Called| {
+            let args: Vec<usize> = called.args.iter().map(|expr| self.column(expr)).collect();
+            AggregateCall {
+                function: called.function,
+                argument: args.first().copied(),
+                further: args.into_iter().skip(1).collect(),
+                filter: called.filter.as_ref().map(|expr| self.column(expr)),
+                distinct: called.distinct,
+                ty: called.ty.clone(),
+            }
+        };
+        aggregates.iter().map(&mut call).collect()
+    }
+}
+
+/// What an aggregation is made of, over the columns of its input.
+#[derive(Debug)]
+struct Aggregation {
+    /// The input.
+    input: Input,
+    /// Key columns, without those of a window.
+    keys: Vec<usize>,
+    /// The aggregates.
+    calls: Vec<AggregateCall>,
 }
 
 /// The window columns among the keys.
 #[derive(Debug)]
 struct WindowKeys {
-    /// The window.
+    /// The window, over the base of the relation.
     window: Window,
     /// For each key, the property it is; absent for other keys.
     properties: Vec<Option<WindowProperty>>,
 }
 
 impl PlanBuilder {
-    /// Adds the aggregation of a relation. The result has the keys, then the aggregates.
+    /// Adds the aggregation of a relation.
+    ///
+    /// # Errors
+    /// `Invalid` for a group window over a column that is no time attribute.
     pub(super) fn aggregate(
         &mut self,
         mut relation: Relation,
-        grouping: &Grouping,
-    ) -> Result<Relation> {
-        let windowed = self.window_keys(&relation, grouping)?;
-        if windowed.is_none() {
+        grouping: Grouping,
+    ) -> Result<Grouped> {
+        relation.refuse_correlated("GROUP BY")?;
+        if grouping.sets.is_some() {
+            return self.aggregate_sets(relation, grouping);
+        }
+        if let Some(window) = &grouping.window {
+            let relation = self.group_window_aggregate(relation, &grouping, window)?;
+            return Ok(Grouped { relation, grouping });
+        }
+        if relation.window.is_some() && !self.is_plain_window(&relation, &grouping) {
             self.apply_window(&mut relation);
         }
+        let windowed = self.window_keys(&relation, &grouping.keys);
+        let mut arguments = Arguments::default();
         let properties = windowed.as_ref().map_or_else(
             || vec![None; grouping.keys.len()],
             |keys| keys.properties.clone(),
         );
-        let mut arguments = Arguments::default();
-        let plain = || {
-            grouping
-                .keys
-                .iter()
-                .zip(&properties)
-                .filter(|(_, property)| property.is_none())
-        };
-        let keys: Vec<usize> = plain().map(|(key, _)| arguments.column(key)).collect();
-        let calls: Vec<AggregateCall> = grouping
-            .aggregates
-            .iter()
-            .map(|aggregate| AggregateCall {
-                function: aggregate.function,
-                argument: aggregate
-                    .argument
-                    .as_ref()
-                    .map(|expr| arguments.column(expr)),
-                filter: aggregate.filter.as_ref().map(|expr| arguments.column(expr)),
-                distinct: aggregate.distinct,
-                ty: aggregate.ty.clone(),
-            })
+        let plain = grouping.keys.iter().zip(&properties);
+        let keys: Vec<usize> = plain
+            .filter(|(_, property)| property.is_none())
+            .map(|(key, _)| arguments.column(key))
             .collect();
-        let base = self.node(relation.base);
-        let changelog = base.changelog;
-        let time = windowed.as_ref().map(|keys| {
-            let time = keys.window.time;
-            arguments.column(&Expr::column(time, base.schema[time].ty.clone()))
+        let calls = arguments.calls(&grouping.aggregates);
+        let windowed = windowed.map(|mut keys| {
+            let schema = &self.node(relation.base).schema;
+            let mut place =
+                |column: usize| arguments.column(&Expr::column(column, schema[column].ty.clone()));
+            keys.window.time = place(keys.window.time);
+            keys.window.partition = keys.window.partition.iter().map(|c| place(*c)).collect();
+            keys.window.attached = keys.window.attached.map(|window| AttachedWindow {
+                start: place(window.start),
+                end: place(window.end),
+            });
+            keys
         });
-        let input = self.arguments(relation, arguments.exprs);
-        let exchange = if keys.is_empty() {
-            Exchange::Single
-        } else {
-            Exchange::Hash(keys.clone())
-        };
+        let node = self.arguments(relation, arguments.exprs);
         let input = Input {
-            node: input,
-            exchange,
+            node,
+            exchange: exchange(&keys),
         };
-        match windowed.zip(time) {
-            Some((window_keys, time)) => {
-                if changelog != ChangelogMode::Append {
-                    return Err(Error::unsupported(
-                        "window aggregations over an updating input",
-                    ));
-                }
-                Ok(self.window_aggregate(window_keys, time, input, (keys, calls)))
+        let relation = match windowed {
+            Some(window_keys) => {
+                let aggregation = Aggregation { input, keys, calls };
+                self.window_aggregate(window_keys, aggregation)
             }
-            None => Ok(self.group_aggregate(input, keys, calls)),
-        }
+            None => self.group_aggregate(input, keys, calls),
+        };
+        Ok(Grouped { relation, grouping })
     }
 
     /// Computes what an aggregation reads; a batch has at least one column.
@@ -369,61 +479,74 @@ impl PlanBuilder {
         self.calc(relation.base, relation.condition, exprs, schema)
     }
 
-    /// The window columns among the keys, when both start and end are grouped and nothing else reads them.
-    fn window_keys(&self, relation: &Relation, grouping: &Grouping) -> Result<Option<WindowKeys>> {
-        let Some(window) = &relation.window else {
-            return Ok(None);
-        };
+    /// Whether nothing but keys reads the columns of a pending window, so that rows need not be repeated for it.
+    fn is_plain_window(&self, relation: &Relation, grouping: &Grouping) -> bool {
         let width = self.width(relation);
-        let property = |key: &Expr| {
-            let position = key.as_column()?.checked_sub(width)?;
-            [
-                WindowProperty::Start,
-                WindowProperty::End,
-                WindowProperty::Time,
-            ]
-            .get(position)
-            .copied()
+        let Some(keys) = self.window_keys(relation, &grouping.keys) else {
+            return false;
         };
-        let properties: Vec<Option<WindowProperty>> = grouping.keys.iter().map(property).collect();
-        let has = |wanted| properties.contains(&Some(wanted));
-        if !has(WindowProperty::Start) || !has(WindowProperty::End) {
-            return Ok(None);
-        }
         let reads_window = |expr: &Expr| expr.columns().iter().any(|index| *index >= width);
-        let computed = grouping
+        let properties: Vec<&Expr> = grouping
             .keys
             .iter()
-            .filter(|key| property(key).is_none())
-            .chain(
-                grouping
-                    .aggregates
-                    .iter()
-                    .flat_map(|a| a.argument.iter().chain(&a.filter)),
-            )
-            .chain(&relation.condition);
-        if computed.into_iter().any(reads_window) {
-            return Err(Error::unsupported(
-                "conditions, keys and aggregates over window columns in the query that groups by them: use a query around it",
-            ));
-        }
-        Ok(Some(WindowKeys {
-            window: window.clone(),
-            properties,
-        }))
+            .zip(&keys.properties)
+            .filter(|(_, property)| property.is_some())
+            .map(|(key, _)| key)
+            .collect();
+        !grouping
+            .exprs()
+            .chain(&relation.condition)
+            .filter(|expr| !properties.contains(expr))
+            .any(reads_window)
+    }
+
+    /// The window columns among keys, when both start and end are grouped.
+    fn window_keys(&self, relation: &Relation, keys: &[Expr]) -> Option<WindowKeys> {
+        let traits = self.traits(relation);
+        let columns = traits.window?;
+        let property = |key: &Expr| {
+            let column = key.as_column()?;
+            if columns.starts.contains(&column) {
+                Some(WindowProperty::Start)
+            } else if columns.ends.contains(&column) {
+                Some(WindowProperty::End)
+            } else if columns.times.contains(&column) {
+                Some(WindowProperty::Time)
+            } else {
+                None
+            }
+        };
+        let properties: Vec<Option<WindowProperty>> = keys.iter().map(property).collect();
+        let find = |wanted: WindowProperty| {
+            let index = properties.iter().position(|p| *p == Some(wanted))?;
+            keys[index].as_column()
+        };
+        let attached = AttachedWindow {
+            start: find(WindowProperty::Start)?,
+            end: find(WindowProperty::End)?,
+        };
+        let window = relation.window.clone().unwrap_or_else(|| Window {
+            time: attached.end,
+            kind: columns.kind.clone(),
+            time_zone: columns.time_zone.clone(),
+            partition: Vec::new(),
+            domain: columns.domain,
+            attached: Some(attached),
+        });
+        Some(WindowKeys { window, properties })
     }
 
     /// Adds an aggregation per window.
-    fn window_aggregate(
-        &mut self,
-        window_keys: WindowKeys,
-        time: usize,
-        input: Input,
-        (keys, aggregates): (Vec<usize>, Vec<AggregateCall>),
-    ) -> Relation {
+    fn window_aggregate(&mut self, window_keys: WindowKeys, aggregation: Aggregation) -> Relation {
+        let Aggregation { input, keys, calls } = aggregation;
+        let window = window_keys.window;
         let schema = &self.node(input.node).schema;
-        let window_types = super::relation::window_types(&schema[time].ty);
-        let key_columns: Vec<FlinkType> = keys.iter().map(|key| schema[*key].ty.clone()).collect();
+        let window_types = match (window.domain, window.attached) {
+            (TimeDomain::Processing, _) => window_types(&TypeKind::TimestampLtz(3).not_null()),
+            (TimeDomain::Event, None) => window_types(&schema[window.time].ty),
+            (TimeDomain::Event, Some(_)) => window_types(&TypeKind::Timestamp(3).not_null()),
+        };
+        let mut types: Vec<FlinkType> = keys.iter().map(|key| schema[*key].ty.clone()).collect();
         let mut properties = Vec::new();
         for property in [
             WindowProperty::Start,
@@ -434,8 +557,7 @@ impl PlanBuilder {
                 properties.push(property);
             }
         }
-        let mut types = key_columns;
-        types.extend(aggregates.iter().map(|call| call.ty.clone()));
+        types.extend(calls.iter().map(|call| call.ty.clone()));
         let first_property = types.len();
         types.extend(
             properties
@@ -446,38 +568,27 @@ impl PlanBuilder {
             |property| first_property + properties.iter().position(|p| *p == property).unwrap_or(0);
         // The grouping's order is all keys, then aggregates; the node's is plain keys, aggregates, properties.
         let mut next = 0;
-        let mut order: Vec<usize> = window_keys
-            .properties
-            .iter()
-            .map(|property| {
-                property.map_or_else(
-                    || {
-                        next += 1;
-                        next - 1
-                    },
-                    property_column,
-                )
-            })
-            .collect();
-        order.extend(keys.len()..keys.len() + aggregates.len());
-        let rowtime = properties
-            .contains(&WindowProperty::Time)
-            .then(|| property_column(WindowProperty::Time));
-        let mut window = window_keys.window;
-        window.time = time;
+        let mut order: Vec<usize> = Vec::new();
+        for property in &window_keys.properties {
+            order.push(property.map_or(next, property_column));
+            next += usize::from(property.is_none());
+        }
+        order.extend(keys.len()..keys.len() + calls.len());
+        let has_time = properties.contains(&WindowProperty::Time);
+        let time = has_time.then(|| property_column(WindowProperty::Time));
+        let traits = window_traits(&window, (first_property, keys.len()), time);
         let schema = window_schema(&types, first_property, &properties);
         let node = self.add(Draft {
             operator: Operator::WindowAggregate {
                 window,
                 keys,
-                aggregates,
+                aggregates: calls,
                 properties,
             },
             inputs: vec![input],
             schema,
             changelog: ChangelogMode::Append,
-            upsert_key: None,
-            rowtime,
+            traits,
         });
         let all = self.relation(node);
         Relation {
@@ -487,6 +598,153 @@ impl PlanBuilder {
                 .collect(),
             ..all
         }
+    }
+
+    /// Adds an aggregation per group window.
+    fn group_window_aggregate(
+        &mut self,
+        mut relation: Relation,
+        grouping: &Grouping,
+        window: &GroupWindow,
+    ) -> Result<Relation> {
+        self.apply_window(&mut relation);
+        let mut window = window.over(self.time_domain(&relation, &window.time))?;
+        let mut arguments = Arguments::default();
+        let keys: Vec<usize> = grouping.keys.iter().map(|k| arguments.column(k)).collect();
+        let calls = arguments.calls(&grouping.aggregates);
+        let time = self.node(relation.base).schema[window.time].ty.clone();
+        window.time = arguments.column(&Expr::column(window.time, time.clone()));
+        let node = self.arguments(relation, arguments.exprs);
+        let key_schema = &self.node(node).schema;
+        let mut schema: Vec<Column> = keys.iter().map(|key| key_schema[*key].clone()).collect();
+        schema.extend(columns("a", calls.iter().map(|call| &call.ty)));
+        let types = window_types(&time);
+        let first_property = schema.len();
+        let mut traits = Traits::default();
+        for property in &grouping.properties {
+            let column = schema.len();
+            match (property, window.domain) {
+                (WindowProperty::Time, TimeDomain::Event) => {
+                    traits.rowtimes.insert(column);
+                }
+                (WindowProperty::Time | WindowProperty::Proctime, _) => {
+                    traits.proctimes.insert(column);
+                }
+                (WindowProperty::Start | WindowProperty::End, _) => {}
+            }
+            schema.push(Column {
+                name: format!("w${}", column - first_property),
+                ty: super::group_window::property_type(*property, &types),
+            });
+        }
+        let draft = Draft {
+            inputs: vec![Input {
+                node,
+                exchange: exchange(&keys),
+            }],
+            operator: Operator::GroupWindowAggregate {
+                window,
+                keys,
+                aggregates: calls,
+                properties: grouping.properties.clone(),
+            },
+            schema,
+            changelog: ChangelogMode::Append,
+            traits,
+        };
+        let node = self.add(draft);
+        Ok(self.relation(node))
+    }
+
+    /// Adds an aggregation for each grouping set.
+    ///
+    /// # Source
+    /// Flink: `Expand` repeats every row with NULL for the keys that a set leaves out and a number for the set.
+    fn aggregate_sets(&mut self, mut relation: Relation, grouping: Grouping) -> Result<Grouped> {
+        if grouping.window.is_some() {
+            return Err(Error::unsupported("GROUPING SETS with a group window"));
+        }
+        self.apply_window(&mut relation);
+        let sets = grouping.sets.clone().unwrap_or_default();
+        let width = self.width(&relation);
+        let (relation, key_columns) = self.extend(relation, &grouping.keys);
+        let windowed = self.window_keys(&relation, &grouping.keys);
+        let is_window = |index: usize| {
+            windowed
+                .as_ref()
+                .is_some_and(|keys| keys.properties[index].is_some())
+        };
+        let base = self.node(relation.base).clone();
+        // Keys first, then the columns of the base as they are, then the number.
+        let mut projections = Vec::with_capacity(sets.len());
+        for (number, set) in sets.iter().enumerate() {
+            let keys = key_columns.iter().enumerate().map(|(index, column)| {
+                let value = Expr::column(*column, base.schema[*column].ty.clone());
+                if set.contains(&index) || is_window(index) {
+                    value
+                } else {
+                    literal::null(&value.ty)
+                }
+            });
+            let others = (0..width).map(|c| Expr::column(c, base.schema[c].ty.clone()));
+            let number = i64::try_from(number).unwrap_or(i64::MAX);
+            let id = literal::constant(Literal::Integer(number), TypeKind::BigInt);
+            projections.push(keys.chain(others).chain([id]).collect::<Vec<Expr>>());
+        }
+        let first = key_columns.len();
+        let mut schema: Vec<Column> = (0..first)
+            .map(|index| {
+                let own = &base.schema[key_columns[index]];
+                let is_null = grouping.is_left_out(index) && !is_window(index);
+                Column {
+                    name: own.name.clone(),
+                    ty: own.ty.with_nullable(own.ty.nullable || is_null),
+                }
+            })
+            .collect();
+        schema.extend(base.schema[..width].iter().cloned());
+        schema.push(Column {
+            name: EXPAND_ID.to_owned(),
+            ty: TypeKind::BigInt.not_null(),
+        });
+        let mut traits = self.traits_of(relation.base).mapped(&|column| {
+            let keys =
+                (0..first).filter(|index| key_columns[*index] == column && is_window(*index));
+            let own = (column < width).then_some(first + column);
+            keys.chain(own).collect()
+        });
+        traits.keys.clear();
+        let key_exprs: Vec<Expr> = (0..first)
+            .map(|index| Expr::column(index, schema[index].ty.clone()))
+            .chain([Expr::column(schema.len() - 1, TypeKind::BigInt.not_null())])
+            .collect();
+        let expanded = self.add(Draft {
+            operator: Operator::Expand { projections },
+            inputs: vec![forward(relation.base)],
+            schema,
+            changelog: base.changelog,
+            traits,
+        });
+        let shift = |expr: &Expr| expr.map_columns(&|column| first + column);
+        let mut inner = Grouping::new(&key_exprs);
+        inner.aggregates = grouping
+            .aggregates
+            .iter()
+            .map(|called| Called {
+                args: called.args.iter().map(shift).collect(),
+                filter: called.filter.as_ref().map(shift),
+                ..called.clone()
+            })
+            .collect();
+        let rows = self.relation(expanded);
+        let mut grouped = self.aggregate(rows, inner)?.relation;
+        // The number of the set is the last key; it goes behind the aggregates.
+        let id = grouped.fields.remove(first);
+        grouped.fields.push(id);
+        Ok(Grouped {
+            relation: grouped,
+            grouping,
+        })
     }
 
     /// Adds an aggregation that never ends.
@@ -499,12 +757,29 @@ impl PlanBuilder {
         let schema = &self.node(input.node).schema;
         let key_columns = keys.iter().map(|key| schema[*key].clone());
         let results = columns("a", aggregates.iter().map(|call| &call.ty));
+        let below = self.traits_of(input.node);
+        let places = |column: usize| -> Vec<usize> {
+            let found = keys.iter().position(|key| *key == column);
+            found.into_iter().collect()
+        };
+        let mut traits = Traits {
+            keys: vec![(0..keys.len()).collect()],
+            window: below.mapped(&places).window,
+            ..Traits::default()
+        };
+        // A key of the input among the group keys identifies the groups as well.
+        for key in &below.keys {
+            let moved: Option<Vec<usize>> =
+                key.iter().map(|c| places(*c).first().copied()).collect();
+            if let Some(key) = moved {
+                traits.add_key(key);
+            }
+        }
         let draft = Draft {
             schema: key_columns.chain(results).collect(),
             inputs: vec![input],
             changelog: ChangelogMode::Retract,
-            upsert_key: Some((0..keys.len()).collect()),
-            rowtime: None,
+            traits,
             operator: Operator::GroupAggregate { keys, aggregates },
         };
         let node = self.add(draft);
@@ -513,23 +788,64 @@ impl PlanBuilder {
 
     /// Adds what DISTINCT means: a group for each row.
     pub(super) fn distinct(&mut self, relation: Relation) -> Relation {
-        let names: Vec<String> = relation
-            .fields
-            .iter()
-            .map(|field| field.name.clone())
-            .collect();
-        let input = self.materialize(relation);
-        let keys: Vec<usize> = (0..names.len()).collect();
-        let edge = Input {
-            exchange: Exchange::Hash(keys.clone()),
-            ..forward(input)
+        let old = relation.fields.clone();
+        let (relation, keys) = if relation.correlated.is_empty() {
+            let input = self.materialize(relation);
+            (self.relation(input), (0..old.len()).collect())
+        } else {
+            let exprs: Vec<Expr> = old.iter().map(|field| field.expr.clone()).collect();
+            self.extend(relation, &exprs)
         };
-        let mut relation = self.group_aggregate(edge, keys, Vec::new());
-        for (field, name) in relation.fields.iter_mut().zip(names) {
-            field.name = name;
+        let mut keys: Vec<usize> = keys;
+        let shown = keys.len();
+        let inner = relation.correlated.iter().flat_map(Expr::columns);
+        for column in inner {
+            if !keys.contains(&column) {
+                keys.push(column);
+            }
         }
-        relation
+        let places = keys.clone();
+        let edge = Input {
+            exchange: exchange(&keys),
+            ..forward(relation.base)
+        };
+        let mut grouped = self.group_aggregate(edge, keys, Vec::new());
+        let place = |column: usize| places.iter().position(|c| *c == column).unwrap_or(column);
+        grouped.correlated = relation
+            .correlated
+            .iter()
+            .map(|condition| condition.map_columns(&place))
+            .collect();
+        grouped.fields.truncate(shown);
+        for (field, old) in grouped.fields.iter_mut().zip(old) {
+            field.name = old.name;
+            field.hidden = old.hidden;
+        }
+        grouped
     }
+}
+
+/// What is known of the columns of an aggregation per window, whose first property is at `first`.
+fn window_traits(window: &Window, (first, keys): (usize, usize), time: Option<usize>) -> Traits {
+    let times: std::collections::BTreeSet<usize> = time.into_iter().collect();
+    let (rowtimes, proctimes) = match window.domain {
+        TimeDomain::Event => (times.clone(), std::collections::BTreeSet::new()),
+        TimeDomain::Processing => (std::collections::BTreeSet::new(), times.clone()),
+    };
+    let traits = Traits {
+        rowtimes,
+        proctimes,
+        window: Some(WindowColumns {
+            starts: [first + WINDOW_START].into(),
+            ends: [first + WINDOW_END].into(),
+            times,
+            kind: window.kind.clone(),
+            time_zone: window.time_zone.clone(),
+            domain: window.domain,
+        }),
+        keys: Vec::new(),
+    };
+    traits.with_key((0..keys).chain([first, first + 1]).collect())
 }
 
 /// Position of a window property among the window columns.
@@ -537,7 +853,7 @@ fn position(property: WindowProperty) -> usize {
     match property {
         WindowProperty::Start => WINDOW_START,
         WindowProperty::End => WINDOW_END,
-        WindowProperty::Time => WINDOW_TIME,
+        WindowProperty::Time | WindowProperty::Proctime => WINDOW_TIME,
     }
 }
 

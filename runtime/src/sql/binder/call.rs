@@ -10,6 +10,7 @@ use sqlparser::ast::{
 use super::aggregate::is_aggregate;
 use super::expression::ExprBinder;
 use super::literal;
+use super::subquery::Subquery;
 use crate::error::{Error, Result, Span};
 use crate::sql::dialect::TABLE_ARGUMENT;
 use crate::sql::expr::Expr;
@@ -74,12 +75,43 @@ impl ExprBinder<'_> {
                 let what = what.unwrap_or_else(|| literal::word(" "));
                 resolve("TRIM", vec![literal::word(mode), what, value], span)
             }
-            Ast::Subquery(_) | Ast::Exists { .. } | Ast::InSubquery { .. } => {
-                Err(Error::unsupported("sub-queries in expressions"))
+            Ast::Subquery(query) => self.subquery(Subquery::Scalar(query)),
+            Ast::Exists { subquery, negated } => self.subquery(Subquery::Exists {
+                query: subquery,
+                negated: *negated,
+            }),
+            Ast::InSubquery {
+                expr,
+                subquery,
+                negated,
+            } => {
+                let operands = self.operands(expr)?;
+                self.subquery(Subquery::In {
+                    operands,
+                    query: subquery,
+                    negated: *negated,
+                })
             }
             Ast::AtTimeZone { .. } => Err(Error::unsupported("AT TIME ZONE")),
             Ast::IsJson { .. } => Err(Error::unsupported("IS JSON")),
             _ => Err(Error::unsupported(format!("the expression {ast}"))),
+        }
+    }
+
+    /// The operands of IN: several when they stand in parentheses.
+    pub(super) fn operands(&mut self, ast: &Ast) -> Result<Vec<Expr>> {
+        match ast {
+            Ast::Tuple(items) => items.iter().map(|item| self.bind(item)).collect(),
+            Ast::Nested(inner) => self.operands(inner),
+            ast => Ok(vec![self.bind(ast)?]),
+        }
+    }
+
+    /// Hands a sub-query to the query around.
+    fn subquery(&mut self, subquery: Subquery<'_>) -> Result<Expr> {
+        match &mut self.context {
+            Some(context) => context.subquery(subquery, self.fields),
+            None => Err(Error::unsupported("a sub-query in this clause")),
         }
     }
 
@@ -99,13 +131,18 @@ impl ExprBinder<'_> {
     /// Binds a function call.
     pub(super) fn function(&mut self, function: &Function, span: Span) -> Result<Expr> {
         let name = function_name(&function.name)?;
+        if function.over.is_some() {
+            return self.over(function, span);
+        }
+        if self.is_pattern
+            && let Some(bound) = self.pattern_function(function, &name, span)?
+        {
+            return Ok(bound);
+        }
         if is_aggregate(function) {
             return Err(Error::validation(format!(
                 "the aggregate {name} is not allowed here; it belongs in SELECT or HAVING"
             )));
-        }
-        if function.over.is_some() {
-            return Err(Error::unsupported(format!("{name} with OVER")));
         }
         if let Some(message) = reserved(&name) {
             return Err(message);
@@ -163,9 +200,6 @@ fn reserved(name: &str) -> Option<Error> {
         | "SESSION_ROWTIME" | "TUMBLE_PROCTIME" => Some(Error::unsupported(format!(
             "the group window function {name}: use FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL ...)) and GROUP BY window_start, window_end"
         ))),
-        "PROCTIME" => Some(Error::unsupported(
-            "processing time: use event time on a watermark",
-        )),
         _ => None,
     }
 }

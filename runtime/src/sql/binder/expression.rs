@@ -11,7 +11,9 @@ use sqlparser::ast::{
 
 use super::aggregate::{Grouping, is_aggregate};
 use super::literal;
+use super::over::OverCall;
 use super::relation::{Field, Using};
+use super::subquery::Subquery;
 use crate::error::{Error, Result, Span, unknown_name};
 use crate::sql::dialect::FLINK_TYPE;
 use crate::sql::expr::Expr;
@@ -36,14 +38,32 @@ const WITHOUT_PARENTHESES: [&str; 5] = [
 ];
 
 /// Binds expressions against the columns in scope.
-#[derive(Debug)]
 pub(super) struct ExprBinder<'a> {
     /// Columns in scope.
     pub(super) fields: &'a [Field],
     /// What a GROUP BY leaves of them.
     pub(super) grouping: Option<&'a mut Grouping>,
+    /// The query around; absent where there is none, as in computed columns.
+    pub(super) context: Option<&'a mut (dyn Context + 'a)>,
+    /// Whether it is an expression of MATCH_RECOGNIZE.
+    pub(super) is_pattern: bool,
     /// Levels of nesting above the present expression.
     pub(super) depth: usize,
+}
+
+/// What an expression asks of the query that it stands in.
+pub(super) trait Context {
+    /// The column of an enclosing query.
+    fn outer(&self, table: Option<&Ident>, column: &Ident) -> Result<Option<Expr>>;
+
+    /// A column that stands for a sub-query until the clause is bound.
+    fn subquery(&mut self, subquery: Subquery<'_>, fields: &[Field]) -> Result<Expr>;
+
+    /// A column that stands for an aggregate over rows until the clause is bound.
+    fn over(&mut self, call: OverCall) -> Expr;
+
+    /// The window of a name in the clause WINDOW.
+    fn named_window(&self, name: &Ident) -> Result<sqlparser::ast::WindowSpec>;
 }
 
 /// The place of a tree; chains of operators are walked without recursion, since sqlparser's own look-up recurses.
@@ -65,7 +85,17 @@ impl<'a> ExprBinder<'a> {
         Self {
             fields,
             grouping: None,
+            context: None,
+            is_pattern: false,
             depth: 0,
+        }
+    }
+
+    /// A binder for the columns of a relation inside a query.
+    pub(super) fn within(fields: &'a [Field], context: &'a mut (dyn Context + 'a)) -> Self {
+        Self {
+            context: Some(context),
+            ..Self::new(fields)
         }
     }
 
@@ -121,20 +151,35 @@ impl<'a> ExprBinder<'a> {
             return Ok(None);
         };
         let span = place(ast);
-        if let Ast::Function(function) = ast
-            && is_aggregate(function)
-        {
-            return grouping.aggregate(function, self.fields, span).map(Some);
+        let context = match &mut self.context {
+            Some(context) => Some(&mut **context as &mut dyn Context),
+            None => None,
+        };
+        let mut inner = ExprBinder {
+            fields: self.fields,
+            grouping: None,
+            context,
+            is_pattern: self.is_pattern,
+            depth: self.depth,
+        };
+        if let Ast::Function(function) = ast {
+            if let Some(column) = grouping.auxiliary(function, &mut inner, span)? {
+                return Ok(Some(column));
+            }
+            if is_aggregate(function) {
+                return grouping.aggregate(function, inner, span).map(Some);
+            }
+            if function.over.is_some() {
+                return Ok(None);
+            }
+        }
+        if is_query(ast) {
+            return Ok(None);
         }
         let is_name = matches!(ast, Ast::Identifier(_) | Ast::CompoundIdentifier(_));
         if !is_name && !grouping.has_computed_keys() {
             return Ok(None);
         }
-        let mut inner = ExprBinder {
-            fields: self.fields,
-            grouping: None,
-            depth: self.depth,
-        };
         match inner.bind(ast) {
             Ok(bound) => match grouping.key(&bound) {
                 Some(key) => Ok(Some(Expr { span, ..key })),
@@ -147,6 +192,21 @@ impl<'a> ExprBinder<'a> {
             Err(error) if is_name => Err(error),
             // An aggregate inside: its parts are looked at one by one.
             Err(_) => Ok(None),
+        }
+    }
+
+    /// The same binder for less time.
+    pub(super) fn reborrow(&mut self) -> ExprBinder<'_> {
+        let context = match &mut self.context {
+            Some(context) => Some(&mut **context as &mut dyn Context),
+            None => None,
+        };
+        ExprBinder {
+            fields: self.fields,
+            grouping: self.grouping.as_deref_mut(),
+            context,
+            is_pattern: self.is_pattern,
+            depth: self.depth,
         }
     }
 
@@ -367,7 +427,7 @@ impl<'a> ExprBinder<'a> {
 
     /// Binds `a[b]` and `f(x).field`.
     fn access(&mut self, root: &Ast, chain: &[AccessExpr], span: Span) -> Result<Expr> {
-        let mut value = self.bind(root)?;
+        let (mut value, chain) = self.access_root(root, chain)?;
         for access in chain {
             let (name, arg) = match access {
                 AccessExpr::Dot(Ast::Identifier(ident)) => ("FIELD", literal::word(&ident.value)),
@@ -383,6 +443,33 @@ impl<'a> ExprBinder<'a> {
         Ok(value)
     }
 
+    /// The value that a chain of accesses begins with, which may have a name of several parts, and the rest of the chain.
+    fn access_root<'c>(
+        &mut self,
+        root: &Ast,
+        chain: &'c [AccessExpr],
+    ) -> Result<(Expr, &'c [AccessExpr])> {
+        let mut idents = match root {
+            Ast::Identifier(ident) => vec![ident.clone()],
+            Ast::CompoundIdentifier(idents) => idents.clone(),
+            _ => return Ok((self.bind(root)?, chain)),
+        };
+        let part = |access: &AccessExpr| match access {
+            AccessExpr::Dot(Ast::Identifier(ident)) => Some(ident.clone()),
+            _ => None,
+        };
+        let named = chain.iter().map_while(part);
+        idents.extend(named);
+        let rest = chain.iter().position(|access| part(access).is_none());
+        let rest = &chain[rest.unwrap_or(chain.len())..];
+        let name = if let [ident] = idents.as_slice() {
+            Ast::Identifier(ident.clone())
+        } else {
+            Ast::CompoundIdentifier(idents)
+        };
+        Ok((self.bind(&name)?, rest))
+    }
+
     /// Binds `column`, `table.column` and fields behind them.
     fn name(&mut self, idents: &[Ident]) -> Result<Expr> {
         let Some(first) = idents.first() else {
@@ -392,10 +479,10 @@ impl<'a> ExprBinder<'a> {
             Some(second) => self.find(Some(first), second)?,
             None => None,
         };
-        let (mut value, fields) = if let Some(field) = qualified {
-            (field.expr.clone(), &idents[2..])
-        } else if let Some(field) = self.find(None, first)? {
-            (field.expr.clone(), &idents[1..])
+        let (mut value, fields) = if let Some(value) = qualified {
+            (value, &idents[2..])
+        } else if let Some(value) = self.find(None, first)? {
+            (value, &idents[1..])
         } else {
             return self.function_or_unknown(idents);
         };
@@ -407,23 +494,15 @@ impl<'a> ExprBinder<'a> {
         Ok(value)
     }
 
-    /// The column of a name, with or without a table.
-    fn find(&self, table: Option<&Ident>, column: &Ident) -> Result<Option<&'a Field>> {
-        let mut found = self.fields.iter().filter(|field| {
-            field.name == column.value
-                && match table {
-                    Some(table) => field.qualifier.as_ref() == Some(&table.value),
-                    None => field.using != Using::Repeated,
-                }
-        });
-        let first = found.next();
-        if found.next().is_some() {
-            return Err(
-                Error::validation(format!("column \"{}\" is ambiguous", column.value))
-                    .with_span(span_of(column.span)),
-            );
+    /// The column of a name, with or without a table; of an enclosing query when this one has none.
+    fn find(&self, table: Option<&Ident>, column: &Ident) -> Result<Option<Expr>> {
+        if let Some(index) = find_field(self.fields, table, column)? {
+            return Ok(Some(self.fields[index].expr.clone()));
         }
-        Ok(first)
+        match &self.context {
+            Some(context) => context.outer(table, column),
+            None => Ok(None),
+        }
     }
 
     /// A function that is called without parentheses, else the error for an unknown column.
@@ -479,6 +558,40 @@ impl<'a> ExprBinder<'a> {
         };
         Err(unknown_name(what, &ident.value, valid).with_span(span_of(ident.span)))
     }
+}
+
+/// Whether an expression is a sub-query or a test of one.
+fn is_query(ast: &Ast) -> bool {
+    matches!(
+        ast,
+        Ast::Subquery(_) | Ast::Exists { .. } | Ast::InSubquery { .. }
+    )
+}
+
+/// The position of a column among fields, by its name with or without that of its table.
+///
+/// # Errors
+/// `Invalid` when several have the name.
+pub(super) fn find_field(
+    fields: &[Field],
+    table: Option<&Ident>,
+    column: &Ident,
+) -> Result<Option<usize>> {
+    let mut found = fields.iter().enumerate().filter(|(_, field)| {
+        field.name == column.value
+            && match table {
+                Some(table) => field.qualifier.as_ref() == Some(&table.value),
+                None => field.using != Using::Repeated,
+            }
+    });
+    let first = found.next();
+    if found.next().is_some() {
+        return Err(
+            Error::validation(format!("column \"{}\" is ambiguous", column.value))
+                .with_span(span_of(column.span)),
+        );
+    }
+    Ok(first.map(|(index, _)| index))
 }
 
 /// `NOT` when negated.
