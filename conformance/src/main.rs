@@ -84,9 +84,9 @@ fn summarize(results: &[Value]) {
     let errors = results.iter().filter_map(|result| result["error"].as_str());
     let (unsupported, failed): (Vec<&str>, Vec<&str>) =
         errors.partition(|error| error.starts_with(UNSUPPORTED));
-    let stripped = unsupported.iter().map(|error| &error[UNSUPPORTED.len()..]);
-    let (bound, unsupported): (Vec<&str>, Vec<&str>) =
-        stripped.partition(|error| error.starts_with(case::EXECUTION));
+    let (bound, unsupported): (Vec<&str>, Vec<&str>) = unsupported
+        .iter()
+        .partition(|error| **error == case::EXECUTION);
     eprintln!(
         "{} cases: {} with a result, {} bound and not executed, {} unsupported, {} with an error",
         results.len(),
@@ -98,6 +98,7 @@ fn summarize(results: &[Value]) {
     for (what, errors) in [("unsupported", unsupported), ("error", failed)] {
         let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
         for error in errors {
+            let error = error.strip_prefix(UNSUPPORTED).unwrap_or(error);
             *reasons.entry(reason(error)).or_default() += 1;
         }
         let mut reasons: Vec<(&str, usize)> = reasons.into_iter().collect();

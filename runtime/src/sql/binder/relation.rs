@@ -381,7 +381,8 @@ impl PlanBuilder {
     /// The finished plan.
     ///
     /// # Errors
-    /// `Unsupported` when a sub-query depends on the query around it in a way that no join stands for.
+    /// `Unsupported` when a sub-query depends on the query around it in a way that no join stands for; `Internal` when columns got
+    /// mixed up.
     pub(super) fn finish(self, time_zone: &str) -> Result<StreamPlan> {
         let nodes = super::prune::prune(self.nodes);
         if nodes.iter().any(is_correlated) {
@@ -389,11 +390,13 @@ impl PlanBuilder {
                 "a sub-query that depends on the query around it in this way",
             ));
         }
-        Ok(StreamPlan {
+        let plan = StreamPlan {
             version: PLAN_VERSION,
             nodes,
             time_zone: time_zone.to_owned(),
-        })
+        };
+        plan.check()?;
+        Ok(plan)
     }
 }
 

@@ -164,10 +164,16 @@ impl Traits {
 
     /// The traits behind a window function over `width` columns.
     pub(super) fn windowed(&self, window: &Window, width: usize) -> Self {
-        let time = [width + WINDOW_TIME].into();
-        let (rowtimes, proctimes) = match window.domain {
-            TimeDomain::Event => (time, BTreeSet::new()),
-            TimeDomain::Processing => (BTreeSet::new(), time),
+        // A session gives its rows away when it ends; other windows pass them on at once, in the order of their times.
+        let is_delayed = matches!(window.kind, WindowKind::Session { .. });
+        let (mut rowtimes, mut proctimes) = if is_delayed {
+            (BTreeSet::new(), BTreeSet::new())
+        } else {
+            (self.rowtimes.clone(), self.proctimes.clone())
+        };
+        match window.domain {
+            TimeDomain::Event => rowtimes.insert(width + WINDOW_TIME),
+            TimeDomain::Processing => proctimes.insert(width + WINDOW_TIME),
         };
         Self {
             window: Some(WindowColumns {
