@@ -288,9 +288,9 @@ fn move_expr(expr: &mut Expr, reads: Reads, map: Map<'_>) {
 
 /// Moves the columns of what a join tests besides its keys.
 fn move_residual(residual: &mut Option<Expr>, map: Map<'_>) {
-    residual
-        .iter_mut()
-        .for_each(|expr| move_expr(expr, Reads::Joined, map));
+    if let Some(expr) = residual {
+        move_expr(expr, Reads::Joined, map);
+    }
 }
 
 /// Moves columns.

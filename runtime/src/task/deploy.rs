@@ -619,11 +619,6 @@ impl<'a> Deployer<'a> {
                     properties: properties.clone(),
                     input: types.clone(),
                 };
-                if retracts {
-                    return Err(Error::unsupported(
-                        "a window aggregation over an updating input",
-                    ));
-                }
                 Box::new(WindowAggregate::new(assigner(window)?, spec, state)?)
             }
             Operator::GroupAggregate { keys, aggregates } => Box::new(GroupAggregate::new(

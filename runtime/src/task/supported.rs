@@ -6,8 +6,8 @@
 use crate::error::{Error, Result};
 use crate::plan::explain::node_name;
 use crate::plan::{
-    AggregateCall, AggregateFunction, ChangelogMode, JoinKind, Operator, SinkSpec, StreamPlan,
-    TimeDomain, Window, WindowKind,
+    AggregateCall, AggregateFunction, ChangelogMode, Input, JoinKind, Operator, SinkSpec,
+    StreamPlan, TimeDomain, Window, WindowKind,
 };
 
 /// Refuses a plan with an operator that cannot be executed.
@@ -23,6 +23,17 @@ pub(super) fn check(plan: &StreamPlan) -> Result<()> {
                 "reading the updating table {}: read its changes with /*+ OPTIONS('changelog.mode' = 'append') */",
                 scan.table.name
             )));
+        }
+        let is_updating = |input: &Input| {
+            let below = plan.node(input.node);
+            below.is_some_and(|below| below.changelog != ChangelogMode::Append)
+        };
+        if matches!(node.operator, Operator::WindowAggregate { .. })
+            && node.inputs.iter().any(is_updating)
+        {
+            return Err(Error::unsupported(
+                "a window aggregation over an updating input",
+            ));
         }
         if let Some(what) = missing(&node.operator) {
             return Err(Error::unsupported(format!(
@@ -40,7 +51,12 @@ fn missing(operator: &Operator) -> Option<String> {
         Operator::TableSourceScan(_)
         | Operator::Values { .. }
         | Operator::Calc { .. }
-        | Operator::Union => None,
+        | Operator::Union
+        | Operator::Sink(SinkSpec {
+            upsert_materialize: false,
+            on_conflict: None,
+            ..
+        }) => None,
         Operator::WindowTableFunction(window) => missing_window(window),
         Operator::WindowAggregate {
             window, aggregates, ..
@@ -73,7 +89,6 @@ fn missing(operator: &Operator) -> Option<String> {
             on_conflict: Some(_),
             ..
         }) => Some("ON CONFLICT".to_owned()),
-        Operator::Sink(_) => None,
         Operator::Expand { .. }
         | Operator::ChangelogNormalize { .. }
         | Operator::GroupWindowAggregate { .. }

@@ -165,14 +165,12 @@ fn function(written: &Written<'_>, is_over: bool) -> Result<AggregateFunction> {
         (F::JsonObjectAggNullOnNull, Some(JsonNullClause::AbsentOnNull), None) => {
             F::JsonObjectAggAbsentOnNull
         }
-        (function @ (F::JsonArrayAggAbsentOnNull | F::JsonObjectAggNullOnNull), Some(_), None) => {
+        (function @ (F::JsonArrayAggAbsentOnNull | F::JsonObjectAggNullOnNull), Some(_), None)
+        | (function @ (F::FirstValue | F::LastValue), None, Some(NullTreatment::RespectNulls)) => {
             function
         }
         (F::FirstValue, None, Some(NullTreatment::IgnoreNulls)) => F::FirstValueIgnoreNulls,
         (F::LastValue, None, Some(NullTreatment::IgnoreNulls)) => F::LastValueIgnoreNulls,
-        (function @ (F::FirstValue | F::LastValue), None, Some(NullTreatment::RespectNulls)) => {
-            function
-        }
         _ => {
             return Err(Error::unsupported(format!(
                 "this treatment of NULLs in {name}"

@@ -10,7 +10,7 @@ use sqlparser::ast::{
 use super::aggregate::is_aggregate;
 use super::expression::ExprBinder;
 use super::literal;
-use super::subquery::Subquery;
+use super::subquery::{Subquery, in_query};
 use crate::error::{Error, Result, Span};
 use crate::sql::dialect::TABLE_ARGUMENT;
 use crate::sql::expr::Expr;
@@ -75,26 +75,36 @@ impl ExprBinder<'_> {
                 let what = what.unwrap_or_else(|| literal::word(" "));
                 resolve("TRIM", vec![literal::word(mode), what, value], span)
             }
+            Ast::Subquery(_)
+            | Ast::Exists { .. }
+            | Ast::InSubquery { .. }
+            | Ast::AnyOp { .. }
+            | Ast::AllOp { .. } => self.query_test(ast),
+            Ast::AtTimeZone { .. } => Err(Error::unsupported("AT TIME ZONE")),
+            Ast::IsJson { .. } => Err(Error::unsupported("IS JSON")),
+            _ => Err(Error::unsupported(format!("the expression {ast}"))),
+        }
+    }
+
+    /// Binds a sub-query or a test of one.
+    fn query_test(&mut self, ast: &Ast) -> Result<Expr> {
+        match ast {
             Ast::Subquery(query) => self.subquery(Subquery::Scalar(query)),
             Ast::Exists { subquery, negated } => self.subquery(Subquery::Exists {
                 query: subquery,
                 negated: *negated,
             }),
-            Ast::InSubquery {
-                expr,
-                subquery,
-                negated,
-            } => {
-                let operands = self.operands(expr)?;
-                self.subquery(Subquery::In {
-                    operands,
-                    query: subquery,
-                    negated: *negated,
-                })
-            }
-            Ast::AtTimeZone { .. } => Err(Error::unsupported("AT TIME ZONE")),
-            Ast::IsJson { .. } => Err(Error::unsupported("IS JSON")),
-            _ => Err(Error::unsupported(format!("the expression {ast}"))),
+            ast => match in_query(ast) {
+                Some((left, query, negated)) => {
+                    let operands = self.operands(left)?;
+                    self.subquery(Subquery::In {
+                        operands,
+                        query,
+                        negated,
+                    })
+                }
+                None => Err(Error::unsupported(format!("the expression {ast}"))),
+            },
         }
     }
 

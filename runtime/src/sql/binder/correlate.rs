@@ -4,7 +4,7 @@
 //! conditions it has on the items before it. Invariant: an item sees only what stands before it.
 
 use sqlparser::ast::{
-    Expr as Ast, FunctionArg, FunctionArgExpr, FunctionArguments, JoinConstraint, ObjectName,
+    Expr as Ast, FunctionArg, FunctionArgExpr, FunctionArguments, JoinConstraint,
     Query as AstQuery, Spanned, TableAlias, TableFactor, Value,
 };
 
@@ -52,21 +52,19 @@ fn table_call(factor: &TableFactor) -> Result<Option<TableCall<'_>>> {
             with_ordinality,
             alias,
             ..
-        } => (name, positional(&args.args)?, *with_ordinality, alias),
+        } => (name, positional(&args.args), *with_ordinality, alias),
         TableFactor::Function {
             name,
             args,
             with_ordinality,
             alias,
             ..
-        } => (name, positional(args)?, *with_ordinality, alias),
+        } => (name, positional(args), *with_ordinality, alias),
         TableFactor::TableFunction {
             expr: Ast::Function(function),
             alias,
         } => match &function.args {
-            FunctionArguments::List(list) => {
-                (&function.name, positional(&list.args)?, false, alias)
-            }
+            FunctionArguments::List(list) => (&function.name, positional(&list.args), false, alias),
             _ => return Ok(None),
         },
         TableFactor::UNNEST {
@@ -85,7 +83,7 @@ fn table_call(factor: &TableFactor) -> Result<Option<TableCall<'_>>> {
         _ => return Ok(None),
     };
     let mut call = TableCall {
-        name: table_name(name)?,
+        name: function_name(name)?,
         args: args.unwrap_or_default(),
         with_ordinality,
         alias: alias.as_ref(),
@@ -95,24 +93,19 @@ fn table_call(factor: &TableFactor) -> Result<Option<TableCall<'_>>> {
         && let [Ast::Function(inner)] = call.args.as_slice()
         && let FunctionArguments::List(list) = &inner.args
     {
-        call.name = table_name(&inner.name)?;
-        call.args = positional(&list.args)?.unwrap_or_default();
+        call.name = function_name(&inner.name)?;
+        call.args = positional(&list.args).unwrap_or_default();
     }
     Ok((call.name == UNNEST).then_some(call))
 }
 
-/// The name of a table function.
-fn table_name(name: &ObjectName) -> Result<String> {
-    function_name(name)
-}
-
 /// The arguments of a call; absent when some have names.
-fn positional(args: &[FunctionArg]) -> Result<Option<Vec<&Ast>>> {
+fn positional(args: &[FunctionArg]) -> Option<Vec<&Ast>> {
     let positional = args.iter().map(|arg| match arg {
         FunctionArg::Unnamed(FunctionArgExpr::Expr(ast)) => Some(ast),
         _ => None,
     });
-    Ok(positional.collect())
+    positional.collect()
 }
 
 impl QueryBinder<'_> {

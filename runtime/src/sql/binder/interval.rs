@@ -152,7 +152,7 @@ fn term(expr: &Expr) -> Option<Term> {
             term(input)
         }
         ExprKind::Call { function, args } => match (function.as_str(), args.as_slice()) {
-            ("+", [time, interval]) | ("+", [interval, time]) if millis(interval).is_some() => {
+            ("+", [time, interval] | [interval, time]) if millis(interval).is_some() => {
                 shifted(term(time)?, millis(interval)?)
             }
             ("-", [time, interval]) => shifted(term(time)?, -millis(interval)?),

@@ -81,8 +81,8 @@ impl FromScope {
         }
         let columns = self.append(&relation.fields);
         self.parts.push(Part {
-            columns,
             relation,
+            columns,
             span,
         });
         Ok(())
@@ -176,7 +176,7 @@ impl FromScope {
     }
 
     /// Takes the nullability of columns from the parts that they are in now.
-    fn refresh(&mut self) {
+    pub(super) fn refresh(&mut self) {
         for part in &self.parts {
             for (column, field) in part.columns.iter().zip(&part.relation.fields) {
                 self.fields[*column].expr.ty = field.expr.ty.clone();
@@ -303,55 +303,13 @@ impl QueryBinder<'_> {
         let right = scope.parts.split_off(right_part);
         let right = self.connect(right, of_right)?;
         let left = self.collapse(scope, place.first_part)?;
-        let mut joined = self.join_parts(place.kind, (left, right), conditions)?;
+        let mut joined = self.join_parts(place.kind, (left, right), &conditions)?;
         joined.span = place.span;
         if place.kind == JoinKind::Full {
-            self.coalesce_merged(scope, &mut joined, place.first)?;
+            coalesce_merged(scope, &mut joined, place.first)?;
         }
         scope.parts.push(joined);
         scope.refresh();
-        Ok(())
-    }
-
-    /// Adds the columns that FULL JOIN ... USING makes of those of its sides.
-    fn coalesce_merged(
-        &mut self,
-        scope: &mut FromScope,
-        joined: &mut Part,
-        first: usize,
-    ) -> Result<()> {
-        let repeated: Vec<usize> = (first..scope.fields.len())
-            .filter(|index| {
-                scope.fields[*index].using == Using::Repeated && joined.columns.contains(index)
-            })
-            .collect();
-        let mut names: Vec<String> = Vec::new();
-        for index in &repeated {
-            let name = scope.fields[*index].name.clone();
-            let is_shown = scope.fields[first..]
-                .iter()
-                .any(|field| field.name == name && field.using != Using::Repeated);
-            if is_shown || names.contains(&name) {
-                continue;
-            }
-            let same: Vec<Expr> = repeated
-                .iter()
-                .filter(|other| scope.fields[**other].name == name)
-                .map(|other| joined.field(&scope.fields[*other].expr, *other))
-                .collect();
-            let span = joined.span;
-            let field = Field {
-                name: name.clone(),
-                qualifier: None,
-                expr: resolve("COALESCE", same, span)?,
-                hidden: false,
-                using: Using::Shown,
-            };
-            let columns = scope.append(std::slice::from_ref(&field));
-            joined.columns.extend(columns);
-            joined.relation.fields.push(field);
-            names.push(name);
-        }
         Ok(())
     }
 
@@ -447,7 +405,7 @@ impl QueryBinder<'_> {
             };
             let (here, later) = between.into_iter().partition(is_here);
             between = later;
-            joined = self.join_parts(JoinKind::Inner, (joined, right), here)?;
+            joined = self.join_parts(JoinKind::Inner, (joined, right), &here)?;
         }
         let above: Vec<Expr> = above.iter().map(|c| joined.over_base(c)).collect();
         let own = joined.relation.condition.take();
@@ -462,7 +420,7 @@ impl QueryBinder<'_> {
         &mut self,
         kind: JoinKind,
         (mut left, mut right): (Part, Part),
-        conditions: Vec<Expr>,
+        conditions: &[Expr],
     ) -> Result<Part> {
         let span = left.span;
         if kind.nulls_right() {
@@ -494,6 +452,43 @@ impl QueryBinder<'_> {
             span,
         })
     }
+}
+
+/// Adds the columns that FULL JOIN ... USING makes of those of its sides.
+fn coalesce_merged(scope: &mut FromScope, joined: &mut Part, first: usize) -> Result<()> {
+    let repeated: Vec<usize> = (first..scope.fields.len())
+        .filter(|index| {
+            scope.fields[*index].using == Using::Repeated && joined.columns.contains(index)
+        })
+        .collect();
+    let mut names: Vec<String> = Vec::new();
+    for index in &repeated {
+        let name = scope.fields[*index].name.clone();
+        let is_shown = scope.fields[first..]
+            .iter()
+            .any(|field| field.name == name && field.using != Using::Repeated);
+        if is_shown || names.contains(&name) {
+            continue;
+        }
+        let same: Vec<Expr> = repeated
+            .iter()
+            .filter(|other| scope.fields[**other].name == name)
+            .map(|other| joined.field(&scope.fields[*other].expr, *other))
+            .collect();
+        let span = joined.span;
+        let field = Field {
+            name: name.clone(),
+            qualifier: None,
+            expr: resolve("COALESCE", same, span)?,
+            hidden: false,
+            using: Using::Shown,
+        };
+        let columns = scope.append(std::slice::from_ref(&field));
+        joined.columns.extend(columns);
+        joined.relation.fields.push(field);
+        names.push(name);
+    }
+    Ok(())
 }
 
 /// The kind of a join, and what it is made by.
@@ -563,7 +558,8 @@ fn distribute(conjuncts: Vec<Expr>, parts: &mut [Part]) -> Result<(Vec<Expr>, Ve
         let part = parts
             .iter_mut()
             .find(|part| is_single || part.has(&conjunct));
-        if conjunct.columns().is_empty() && !is_single || is_volatile(&conjunct) && !is_single {
+        let is_above = conjunct.columns().is_empty() || is_volatile(&conjunct);
+        if is_above && !is_single {
             above.push(conjunct);
         } else if let Some(part) = part {
             let own = part.relation.condition.take();

@@ -234,7 +234,7 @@ impl PlanBuilder {
         };
         Ok(Draft {
             schema: self.joined_schema(&joined),
-            inputs: self.joined_inputs(&joined),
+            inputs: Self::joined_inputs(&joined),
             changelog: self.joined_changelog(&joined)?,
             traits,
             operator: Operator::Join {
@@ -248,7 +248,7 @@ impl PlanBuilder {
     }
 
     /// The edges of a join.
-    pub(super) fn joined_inputs(&self, joined: &KeyedJoin) -> Vec<Input> {
+    pub(super) fn joined_inputs(joined: &KeyedJoin) -> Vec<Input> {
         let exchanged = |node: NodeId, keys: &[usize]| Input {
             node,
             exchange: if keys.is_empty() {
@@ -349,7 +349,7 @@ impl PlanBuilder {
         };
         Ok(Some(Draft {
             schema: self.joined_schema(joined),
-            inputs: self.joined_inputs(joined),
+            inputs: Self::joined_inputs(joined),
             changelog: ChangelogMode::Append,
             traits,
             operator: Operator::WindowJoin(join),
@@ -388,7 +388,7 @@ impl PlanBuilder {
         let traits = left.beside(right, width);
         Ok(Some(Draft {
             schema: self.joined_schema(joined),
-            inputs: self.joined_inputs(joined),
+            inputs: Self::joined_inputs(joined),
             changelog: ChangelogMode::Append,
             traits,
             operator: Operator::IntervalJoin(IntervalJoin {
@@ -428,12 +428,14 @@ impl PlanBuilder {
         let shifted = |key: &Vec<usize>| -> Vec<usize> { key.iter().map(|c| width + c).collect() };
         let mut traits = Traits::default();
         if right.is_unique(&joined.right_keys) && !kind.nulls_left() {
-            left_own.iter().for_each(|key| traits.add_key(key.clone()));
+            for key in &left_own {
+                traits.add_key(key.clone());
+            }
         }
         if left.is_unique(&joined.left_keys) && !kind.nulls_right() {
-            right_own
-                .iter()
-                .for_each(|key| traits.add_key(shifted(key)));
+            for key in &right_own {
+                traits.add_key(shifted(key));
+            }
         }
         if kind == JoinKind::Inner || kind == JoinKind::Left || kind == JoinKind::Right {
             for left_key in &left_own {

@@ -8,7 +8,7 @@
 
 use sqlparser::ast::{
     AfterMatchSkip, Expr as Ast, MatchRecognizePattern, MatchRecognizeSymbol, RepetitionQuantifier,
-    RowsPerMatch, Spanned, TableFactor,
+    RowsPerMatch, Spanned, SymbolDefinition, TableFactor,
 };
 
 use super::expression::ExprBinder;
@@ -23,8 +23,11 @@ use crate::sql::expr::Expr;
 use crate::sql::parser::tokens::span_of;
 use crate::sql::parser::within::WITHIN;
 
+/// Conditions of pattern variables.
+type Defines = Vec<(String, Expr)>;
+
 impl QueryBinder<'_> {
-    /// Binds MATCH_RECOGNIZE over a table.
+    /// Binds `MATCH_RECOGNIZE` over a table.
     pub(super) fn match_recognize(&mut self, factor: &TableFactor) -> Result<Relation> {
         let TableFactor::MatchRecognize {
             table,
@@ -56,25 +59,7 @@ impl QueryBinder<'_> {
         let order = ExprBinder::within(&input.fields, self).order_keys(order_by)?;
         self.check_order(&input, &order, factor)?;
         let domain = self.builder.time_domain(&input, &order[0].expr);
-        let mut defines = Vec::with_capacity(symbols.len());
-        let mut within_ms = None;
-        for symbol in symbols {
-            let name = &symbol.symbol.value;
-            if name == WITHIN {
-                within_ms = Some(interval_ms(&symbol.definition)?);
-                continue;
-            }
-            if !variables.contains(name) {
-                return Err(unknown_name(
-                    "pattern variable",
-                    name,
-                    variables.iter().map(String::as_str),
-                )
-                .with_span(span_of(symbol.symbol.span)));
-            }
-            let bound = self.pattern_expr(&symbol.definition, &input, (&variables, Some(name)))?;
-            defines.push((name.clone(), bound));
-        }
+        let (defines, within_ms) = self.defines(symbols, &input, &variables)?;
         let mut columns = Vec::with_capacity(measures.len());
         for measure in measures {
             let bound = self.pattern_expr(&measure.expr, &input, (&variables, None))?;
@@ -85,18 +70,44 @@ impl QueryBinder<'_> {
         let Some(domain) = domain else {
             return Err(Error::internal("an order without a clock"));
         };
+        let (names, measures) = columns.into_iter().unzip();
         let found = Match {
             partition: Vec::new(),
             order: Vec::new(),
             domain,
-            measures: columns.iter().map(|(_, expr)| expr.clone()).collect(),
+            measures,
             pattern,
             defines,
             skip,
             within_ms,
         };
-        let names = columns.into_iter().map(|(name, _)| name).collect();
         Ok(self.match_node(input, (partition, order), (found, names)))
+    }
+
+    /// Binds DEFINE; the interval of WITHIN is among the definitions.
+    fn defines(
+        &mut self,
+        symbols: &[SymbolDefinition],
+        input: &Relation,
+        variables: &[String],
+    ) -> Result<(Defines, Option<i64>)> {
+        let mut defines = Vec::with_capacity(symbols.len());
+        let mut within_ms = None;
+        for symbol in symbols {
+            let name = &symbol.symbol.value;
+            if name == WITHIN {
+                within_ms = Some(interval_ms(&symbol.definition)?);
+                continue;
+            }
+            if !variables.contains(name) {
+                let names = variables.iter().map(String::as_str);
+                return Err(unknown_name("pattern variable", name, names)
+                    .with_span(span_of(symbol.symbol.span)));
+            }
+            let bound = self.pattern_expr(&symbol.definition, input, (variables, Some(name)))?;
+            defines.push((name.clone(), bound));
+        }
+        Ok((defines, within_ms))
     }
 
     /// Binds expressions over an input.
@@ -149,8 +160,8 @@ impl QueryBinder<'_> {
         let key_names: Vec<String> = partition
             .iter()
             .map(|expr| {
-                let named = input.fields.iter().find(|f| f.expr.kind == expr.kind);
-                named.map_or_else(|| "EXPR$0".to_owned(), |field| field.name.clone())
+                let field = input.fields.iter().find(|f| f.expr.kind == expr.kind);
+                field.map_or_else(|| "EXPR$0".to_owned(), |field| field.name.clone())
             })
             .collect();
         let (input, places) = self.builder.extend(input, &exprs);

@@ -6,7 +6,9 @@
 
 mod aggregate;
 mod aggregate_call;
+mod aggregate_node;
 mod call;
+mod column;
 mod correlate;
 mod ddl_text;
 mod expression;
@@ -24,6 +26,7 @@ mod options;
 mod order;
 mod over;
 mod pattern_expr;
+mod process_function;
 mod prune;
 mod query;
 mod rank;
@@ -33,6 +36,7 @@ mod select_items;
 mod set_ops;
 mod show;
 mod subquery;
+mod subquery_join;
 mod table;
 mod table_checks;
 mod temporal;

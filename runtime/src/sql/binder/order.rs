@@ -8,7 +8,8 @@ use sqlparser::ast::{
 };
 
 use super::aggregate::Grouping;
-use super::expression::{ExprBinder, find_field, place};
+use super::column::find_field;
+use super::expression::{ExprBinder, place};
 use super::over::{exchange, order_key};
 use super::query::{QueryBinder, query_place};
 use super::relation::{Draft, Field, Relation, Using};
@@ -97,7 +98,7 @@ fn count(ast: &Ast) -> Result<u64> {
 }
 
 /// Whether a field is only there to order by it.
-pub(super) fn is_sort_field(field: &Field) -> bool {
+fn is_sort_field(field: &Field) -> bool {
     field.hidden && field.name.starts_with(SORT_FIELD)
 }
 
@@ -132,15 +133,14 @@ impl QueryBinder<'_> {
     ) -> Result<()> {
         let shown = fields.len();
         for (index, by) in order.iter().enumerate() {
-            let expr = match output(&by.expr, &fields[..shown])? {
-                Some(index) => fields[index].expr.clone(),
-                None => {
-                    let mut binder = ExprBinder {
-                        grouping: grouping.as_deref_mut(),
-                        ..ExprBinder::within(scope, self)
-                    };
-                    binder.bind(&by.expr)?
-                }
+            let expr = if let Some(index) = output(&by.expr, &fields[..shown])? {
+                fields[index].expr.clone()
+            } else {
+                let mut binder = ExprBinder {
+                    grouping: grouping.as_deref_mut(),
+                    ..ExprBinder::within(scope, self)
+                };
+                binder.bind(&by.expr)?
             };
             fields.push(sort_field(index, expr));
         }
@@ -165,25 +165,10 @@ impl QueryBinder<'_> {
     }
 
     /// Sorts and limits rows whose order is in hidden columns.
-    pub(super) fn sort(
-        &mut self,
-        mut relation: Relation,
-        ordering: &Ordering<'_>,
-    ) -> Result<Relation> {
-        if relation.fields.iter().any(is_sort_field)
-            || ordering.fetch.is_some()
-            || ordering.offset > 0
-        {
-            if ordering.keys.len() != relation.fields.iter().filter(|f| is_sort_field(f)).count() {
-                // DISTINCT has dropped the hidden columns: they are among those that are left.
-                relation = self.order_output(relation, ordering.keys)?;
-            }
-            return self.sorted(relation, ordering);
-        }
-        if ordering.keys.is_empty() {
+    pub(super) fn sort(&mut self, relation: Relation, ordering: &Ordering<'_>) -> Result<Relation> {
+        if ordering.keys.is_empty() && ordering.fetch.is_none() && ordering.offset == 0 {
             return Ok(relation);
         }
-        let relation = self.order_output(relation, ordering.keys)?;
         self.sorted(relation, ordering)
     }
 

@@ -305,7 +305,7 @@ impl PlanBuilder {
                 .into_iter()
                 .partition(|(_, call)| call.is_rank() == is_rank && call.plain_window() == window);
             rest = later;
-            relation = self.over_aggregate(relation, &here, values)?;
+            relation = self.over_aggregate(relation, &here, values);
         }
         Ok(relation)
     }
@@ -316,7 +316,7 @@ impl PlanBuilder {
         relation: Relation,
         calls: &[(usize, OverCall)],
         values: &mut [Option<Expr>],
-    ) -> Result<Relation> {
+    ) -> Relation {
         let window = &calls[0].1.window;
         let mut exprs: Vec<Expr> = window.partition.clone();
         exprs.extend(window.order.iter().map(|key| key.expr.clone()));
@@ -386,7 +386,7 @@ impl PlanBuilder {
             }),
         };
         relation.base = self.add(draft);
-        Ok(relation)
+        relation
     }
 }
 

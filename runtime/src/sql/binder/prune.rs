@@ -84,7 +84,9 @@ fn read_by(
 ) -> BTreeSet<usize> {
     let width = widths[input];
     match &node.operator {
-        Operator::Union | Operator::Sink(_) => return (0..width).collect(),
+        Operator::Union | Operator::Sink(_) | Operator::ProcessTableFunction { .. } => {
+            return (0..width).collect();
+        }
         Operator::Calc {
             condition,
             projections,

@@ -220,7 +220,12 @@ impl<'a> QueryBinder<'a> {
         let windows = named_windows(select)?;
         let windows = std::mem::replace(&mut self.windows, windows);
         let pending = std::mem::take(&mut self.pending);
-        let bound = self.select_clauses(select, order, span);
+        // Behind DISTINCT there are only the columns that are shown.
+        let (inner, outer) = match select.distinct {
+            Some(Distinct::Distinct) => (&[][..], order),
+            _ => (order, &[][..]),
+        };
+        let bound = self.select_clauses(select, inner, span);
         self.windows = windows;
         self.pending = pending;
         let mut result = bound?;
@@ -228,13 +233,8 @@ impl<'a> QueryBinder<'a> {
         match &select.distinct {
             None | Some(Distinct::All) => Ok(result),
             Some(Distinct::Distinct) => {
-                if result.fields.iter().any(super::order::is_sort_field) {
-                    return Err(Error::validation(
-                        "a SELECT DISTINCT is ordered by its own columns only",
-                    )
-                    .with_span(span));
-                }
-                Ok(self.builder.distinct(result))
+                let distinct = self.builder.distinct(result);
+                self.order_output(distinct, outer)
             }
             Some(Distinct::On(_)) => {
                 Err(Error::syntax("Flink SQL has no DISTINCT ON").with_span(span))
@@ -281,7 +281,7 @@ impl<'a> QueryBinder<'a> {
             return Ok(Relation { fields, ..relation });
         }
         let exprs: Vec<Expr> = fields.iter().map(|field| field.expr.clone()).collect();
-        let (relation, exprs) = self.place_pending(relation, pending, exprs, AS_BOUND)?;
+        let (relation, exprs) = self.place_pending(relation, pending, &exprs, AS_BOUND)?;
         Ok(with_exprs(relation, fields, exprs))
     }
 
@@ -328,7 +328,7 @@ impl<'a> QueryBinder<'a> {
         }
         let exprs = fields.iter().map(|field| &field.expr).chain(&having);
         let exprs: Vec<Expr> = exprs.cloned().collect();
-        let (relation, mut exprs) = self.place_grouped(&grouped, pending, exprs)?;
+        let (relation, mut exprs) = self.place_grouped(&grouped, pending, &exprs)?;
         let having = having.and_then(|_| exprs.pop());
         let mut result = with_exprs(relation, fields, exprs);
         if having.is_some() {
@@ -342,7 +342,7 @@ impl<'a> QueryBinder<'a> {
         &mut self,
         grouped: &Grouped,
         pending: Vec<Pending>,
-        exprs: Vec<Expr>,
+        exprs: &[Expr],
     ) -> Result<(Relation, Vec<Expr>)> {
         let places = Places {
             clause: &|expr| grouped.place(expr),
@@ -508,7 +508,11 @@ fn contains_query(ast: &Ast) -> bool {
     contains(ast, &|ast| {
         matches!(
             ast,
-            Ast::Subquery(_) | Ast::Exists { .. } | Ast::InSubquery { .. }
+            Ast::Subquery(_)
+                | Ast::Exists { .. }
+                | Ast::InSubquery { .. }
+                | Ast::AnyOp { .. }
+                | Ast::AllOp { .. }
         )
     })
 }

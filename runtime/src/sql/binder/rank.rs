@@ -7,14 +7,16 @@
 //! Flink: Top-N is `WHERE rownum <= N` over `ROW_NUMBER() OVER (PARTITION BY ... ORDER BY ...)`; it is a deduplication when only
 //! the first row is kept, in the order of a time attribute; per window when the windows are among the keys.
 
+use std::collections::BTreeSet;
+
 use super::join_node::{all, split};
 use super::literal;
-use super::relation::{Draft, PlanBuilder, Relation, forward};
+use super::relation::{Draft, PlanBuilder, Relation};
 use super::traits::Traits;
 use crate::error::Result;
 use crate::plan::{
-    AggregateFunction, ChangelogMode, Column, Deduplicate, Input, NodeId, Operator, OverAggregate,
-    Rank, RankFunction, RankRange, TimeDomain, WindowDeduplicate, WindowRank,
+    AggregateFunction, AttachedWindow, ChangelogMode, Column, Deduplicate, Input, NodeId, Operator,
+    OverAggregate, Rank, RankFunction, RankRange, TimeDomain, WindowDeduplicate, WindowRank,
 };
 use crate::sql::expr::{Expr, ExprKind, Literal};
 use crate::types::TypeKind;
@@ -141,128 +143,128 @@ impl PlanBuilder {
     fn top(&mut self, ranked: &Ranked, over: &OverAggregate, range: RankRange) -> NodeId {
         let node = self.node(ranked.node);
         let input = node.inputs[0].clone();
-        let schema = node.schema.clone();
-        let traits = self.traits_of(input.node).clone();
-        let below = self.node(input.node);
-        let changelog = below.changelog;
+        let top = Top {
+            function: ranked.function,
+            range,
+            schema: node.schema.clone(),
+            changelog: self.node(input.node).changelog,
+            traits: self.traits_of(input.node).clone(),
+            input,
+        };
         let is_first = range == (RankRange::Constant { start: 1, end: 1 });
-        let window = traits.window.as_ref().and_then(|windows| {
-            let find = |columns: &std::collections::BTreeSet<usize>| {
-                over.partition.iter().copied().find(|c| columns.contains(c))
-            };
-            Some(crate::plan::AttachedWindow {
-                start: find(&windows.starts)?,
-                end: find(&windows.ends)?,
-            })
-        });
+        let is_append = top.changelog == ChangelogMode::Append;
         let time = match over.order.as_slice() {
-            [field] if is_first && ranked.function == RankFunction::RowNumber => {
-                let domain = traits.domain(field.column);
+            [field] if is_first && is_append && top.function == RankFunction::RowNumber => {
+                let domain = top.traits.domain(field.column);
                 domain.map(|domain| (field.column, domain, field.descending))
             }
             _ => None,
         };
-        let is_append = changelog == ChangelogMode::Append;
-        match (window.filter(|_| is_append), time.filter(|_| is_append)) {
-            (Some(window), time) => {
-                let keys: Vec<usize> = over
-                    .partition
-                    .iter()
-                    .copied()
-                    .filter(|column| *column != window.start && *column != window.end)
-                    .collect();
-                let traits = Traits {
-                    keys: Vec::new(),
-                    ..traits
-                }
-                .with_key(rank_key(over, range, schema.len() - 1));
-                match time {
-                    Some((time, TimeDomain::Event, keep_last)) => {
-                        let operator = Operator::WindowDeduplicate(WindowDeduplicate {
-                            window,
-                            keys,
-                            time,
-                            keep_last,
-                        });
-                        self.numbered(operator, input, ChangelogMode::Append, (traits, schema))
-                    }
-                    _ => {
-                        let operator = Operator::WindowRank(WindowRank {
-                            window,
-                            function: ranked.function,
-                            partition: keys,
-                            order: over.order.clone(),
-                            range,
-                            has_number: true,
-                        });
-                        self.add(Draft {
-                            operator,
-                            inputs: vec![input],
-                            schema,
-                            changelog: ChangelogMode::Append,
-                            traits,
-                        })
-                    }
-                }
-            }
-            (None, Some((time, domain, keep_last))) => {
-                let operator = Operator::Deduplicate(Deduplicate {
-                    keys: over.partition.clone(),
-                    time,
-                    domain,
-                    keep_last,
-                });
-                // The first row by processing time never changes.
-                let changelog = if domain == TimeDomain::Processing && !keep_last {
-                    ChangelogMode::Append
-                } else {
-                    ChangelogMode::Retract
-                };
-                let traits = Traits {
-                    keys: Vec::new(),
-                    ..traits
-                }
-                .with_key(over.partition.clone());
-                self.numbered(operator, input, changelog, (traits, schema))
-            }
-            (None, None) => {
-                let mut with_rank = Traits {
-                    keys: Vec::new(),
-                    ..traits.clone()
-                };
-                if ranked.function == RankFunction::RowNumber {
-                    with_rank.add_key(rank_key(over, range, schema.len() - 1));
-                }
-                for key in traits.keys {
-                    with_rank.add_key(key);
-                }
-                let operator = Operator::Rank(Rank {
-                    function: ranked.function,
-                    partition: over.partition.clone(),
-                    order: over.order.clone(),
-                    range,
-                    has_number: true,
-                });
-                self.add(Draft {
-                    operator,
-                    inputs: vec![input],
-                    schema,
-                    changelog: ChangelogMode::Retract,
-                    traits: with_rank,
-                })
-            }
+        match (top.window(over).filter(|_| is_append), time) {
+            (Some(window), time) => self.window_top(top, over, (window, time)),
+            (None, Some(time)) => self.deduplicate(top, over, time),
+            (None, None) => self.rank(top, over),
         }
+    }
+
+    /// Adds the node that keeps the first rows of each window.
+    fn window_top(
+        &mut self,
+        top: Top,
+        over: &OverAggregate,
+        (window, time): (AttachedWindow, Option<TimeOrder>),
+    ) -> NodeId {
+        let keys: Vec<usize> = over
+            .partition
+            .iter()
+            .copied()
+            .filter(|column| *column != window.start && *column != window.end)
+            .collect();
+        let key = rank_key(over, top.range, top.schema.len() - 1);
+        let traits = top.keyed(key);
+        if let Some((time, TimeDomain::Event, keep_last)) = time {
+            let operator = Operator::WindowDeduplicate(WindowDeduplicate {
+                window,
+                keys,
+                time,
+                keep_last,
+            });
+            return self.numbered(operator, top, (ChangelogMode::Append, traits));
+        }
+        self.add(Draft {
+            operator: Operator::WindowRank(WindowRank {
+                window,
+                function: top.function,
+                partition: keys,
+                order: over.order.clone(),
+                range: top.range,
+                has_number: true,
+            }),
+            inputs: vec![top.input],
+            schema: top.schema,
+            changelog: ChangelogMode::Append,
+            traits,
+        })
+    }
+
+    /// Adds the node that keeps the first or last row of each key.
+    fn deduplicate(
+        &mut self,
+        top: Top,
+        over: &OverAggregate,
+        (time, domain, keep_last): TimeOrder,
+    ) -> NodeId {
+        let operator = Operator::Deduplicate(Deduplicate {
+            keys: over.partition.clone(),
+            time,
+            domain,
+            keep_last,
+        });
+        // The first row by processing time never changes.
+        let changelog = if domain == TimeDomain::Processing && !keep_last {
+            ChangelogMode::Append
+        } else {
+            ChangelogMode::Retract
+        };
+        let traits = top.keyed(over.partition.clone());
+        self.numbered(operator, top, (changelog, traits))
+    }
+
+    /// Adds the node that keeps the first rows of each key.
+    fn rank(&mut self, top: Top, over: &OverAggregate) -> NodeId {
+        let mut traits = Traits {
+            keys: Vec::new(),
+            ..top.traits.clone()
+        };
+        if top.function == RankFunction::RowNumber {
+            traits.add_key(rank_key(over, top.range, top.schema.len() - 1));
+        }
+        for key in top.traits.keys {
+            traits.add_key(key);
+        }
+        self.add(Draft {
+            operator: Operator::Rank(Rank {
+                function: top.function,
+                partition: over.partition.clone(),
+                order: over.order.clone(),
+                range: top.range,
+                has_number: true,
+            }),
+            inputs: vec![top.input],
+            schema: top.schema,
+            changelog: ChangelogMode::Retract,
+            traits,
+        })
     }
 
     /// Adds a node that keeps one row of each key, and a Calc that gives it the number 1.
     fn numbered(
         &mut self,
         operator: Operator,
-        input: Input,
-        changelog: ChangelogMode,
-        (traits, schema): (Traits, Vec<Column>),
+        top: Top,
+        (changelog, traits): (ChangelogMode, Traits),
     ) -> NodeId {
-        let own = self.node(input.node).schema.clone();
+        let own = self.node(top.input.node).schema.clone();
         let mut projections: Vec<Expr> = own
             .iter()
             .enumerate()
@@ -271,17 +273,55 @@ impl PlanBuilder {
         projections.push(literal::constant(Literal::Integer(1), TypeKind::BigInt));
         let node = self.add(Draft {
             operator,
-            inputs: vec![input],
+            inputs: vec![top.input],
             schema: own,
             changelog,
             traits,
         });
-        self.calc_over(forward(node), projections, schema)
+        self.calc(node, None, projections, top.schema)
+    }
+}
+
+/// A time attribute that rows are ordered by, its clock, and whether the last row comes first.
+type TimeOrder = (usize, TimeDomain, bool);
+
+/// What a node that keeps some ranks is made of.
+#[derive(Debug)]
+struct Top {
+    /// The function.
+    function: RankFunction,
+    /// Which ranks.
+    range: RankRange,
+    /// The input.
+    input: Input,
+    /// Columns of the input, then the rank.
+    schema: Vec<Column>,
+    /// Kinds of change of the input.
+    changelog: ChangelogMode,
+    /// What is known of the columns of the input.
+    traits: Traits,
+}
+
+impl Top {
+    /// The window among the keys.
+    fn window(&self, over: &OverAggregate) -> Option<AttachedWindow> {
+        let windows = self.traits.window.as_ref()?;
+        let find = |columns: &BTreeSet<usize>| {
+            over.partition.iter().copied().find(|c| columns.contains(c))
+        };
+        Some(AttachedWindow {
+            start: find(&windows.starts)?,
+            end: find(&windows.ends)?,
+        })
     }
 
-    /// Adds a Calc without a condition.
-    fn calc_over(&mut self, input: Input, projections: Vec<Expr>, schema: Vec<Column>) -> NodeId {
-        self.calc(input.node, None, projections, schema)
+    /// What is known of the columns when one row is left of each key.
+    fn keyed(&self, key: Vec<usize>) -> Traits {
+        let traits = Traits {
+            keys: Vec::new(),
+            ..self.traits.clone()
+        };
+        traits.with_key(key)
     }
 }
 

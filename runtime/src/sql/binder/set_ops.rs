@@ -122,7 +122,7 @@ impl QueryBinder<'_> {
         branches: Vec<Relation>,
         operator: &str,
     ) -> Result<Relation> {
-        let (branches, schema) = self.aligned(branches, operator)?;
+        let (branches, schema) = aligned(branches, operator)?;
         let mut nodes = branches.into_iter().map(|relation| {
             let node = self.builder.materialize(relation);
             self.builder.relation(node)
@@ -153,7 +153,7 @@ impl QueryBinder<'_> {
 
     /// The rows of two relations, as often as INTERSECT ALL or EXCEPT ALL keeps them.
     fn counted(&mut self, branches: Vec<Relation>, operator: &str) -> Result<Relation> {
-        let (branches, schema) = self.aligned(branches, operator)?;
+        let (branches, schema) = aligned(branches, operator)?;
         let width = schema.len();
         let number = |value| literal::constant(Literal::Integer(value), TypeKind::BigInt);
         let marked = branches.into_iter().enumerate().map(|(side, relation)| {
@@ -230,54 +230,9 @@ impl QueryBinder<'_> {
         relation
     }
 
-    /// Gives several relations the same types and no hidden columns; the names are those of the first.
-    ///
-    /// # Errors
-    /// `Invalid` when they have different numbers of columns, or columns without a common type.
-    fn aligned(
-        &mut self,
-        mut branches: Vec<Relation>,
-        operator: &str,
-    ) -> Result<(Vec<Relation>, Vec<Column>)> {
-        for relation in &mut branches {
-            relation.refuse_correlated(operator)?;
-            relation.fields.retain(|field| !field.hidden);
-        }
-        let columns: Vec<Vec<Field>> = branches.iter().map(|r| r.fields.clone()).collect();
-        let names: Vec<String> = columns[0].iter().map(|field| field.name.clone()).collect();
-        if columns.iter().any(|fields| fields.len() != names.len()) {
-            return Err(Error::validation(format!(
-                "the queries of {operator} have different numbers of columns"
-            )));
-        }
-        let mut types = Vec::with_capacity(names.len());
-        for (index, name) in names.iter().enumerate() {
-            let all: Vec<&FlinkType> = columns
-                .iter()
-                .map(|fields| &fields[index].expr.ty)
-                .collect();
-            let common = common_type(&all).ok_or_else(|| {
-                let listed: Vec<String> = all.iter().map(ToString::to_string).collect();
-                Error::type_mismatch(format!(
-                    "column \"{name}\" of {operator} has no common type: {}",
-                    listed.join(", ")
-                ))
-            })?;
-            types.push(common);
-        }
-        for relation in &mut branches {
-            for (field, ty) in relation.fields.iter_mut().zip(&types) {
-                field.expr = implicit_cast(field.expr.clone(), ty)?;
-            }
-        }
-        let schema = names.into_iter().zip(types);
-        let schema = schema.map(|(name, ty)| Column { name, ty }).collect();
-        Ok((branches, schema))
-    }
-
     /// Puts the rows of several relations behind one another.
     pub(super) fn union(&mut self, branches: Vec<Relation>) -> Result<Relation> {
-        let (branches, schema) = self.aligned(branches, "a UNION")?;
+        let (branches, schema) = aligned(branches, "a UNION")?;
         let inputs: Vec<Input> = branches
             .into_iter()
             .map(|relation| forward(self.builder.materialize(relation)))
@@ -381,4 +336,45 @@ impl QueryBinder<'_> {
         });
         self.builder.relation(node)
     }
+}
+
+/// Gives several relations the same types and no hidden columns; the names are those of the first.
+///
+/// # Errors
+/// `Invalid` when they have different numbers of columns, or columns without a common type.
+fn aligned(mut branches: Vec<Relation>, operator: &str) -> Result<(Vec<Relation>, Vec<Column>)> {
+    for relation in &mut branches {
+        relation.refuse_correlated(operator)?;
+        relation.fields.retain(|field| !field.hidden);
+    }
+    let columns: Vec<Vec<Field>> = branches.iter().map(|r| r.fields.clone()).collect();
+    let names: Vec<String> = columns[0].iter().map(|field| field.name.clone()).collect();
+    if columns.iter().any(|fields| fields.len() != names.len()) {
+        return Err(Error::validation(format!(
+            "the queries of {operator} have different numbers of columns"
+        )));
+    }
+    let mut types = Vec::with_capacity(names.len());
+    for (index, name) in names.iter().enumerate() {
+        let all: Vec<&FlinkType> = columns
+            .iter()
+            .map(|fields| &fields[index].expr.ty)
+            .collect();
+        let common = common_type(&all).ok_or_else(|| {
+            let listed: Vec<String> = all.iter().map(ToString::to_string).collect();
+            Error::type_mismatch(format!(
+                "column \"{name}\" of {operator} has no common type: {}",
+                listed.join(", ")
+            ))
+        })?;
+        types.push(common);
+    }
+    for relation in &mut branches {
+        for (field, ty) in relation.fields.iter_mut().zip(&types) {
+            field.expr = implicit_cast(field.expr.clone(), ty)?;
+        }
+    }
+    let schema = names.into_iter().zip(types);
+    let schema = schema.map(|(name, ty)| Column { name, ty }).collect();
+    Ok((branches, schema))
 }

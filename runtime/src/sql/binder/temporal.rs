@@ -10,7 +10,7 @@ use super::from::{alias_relation, plain_name};
 use super::join::{FromScope, JoinPlace, Part};
 use super::join_node::all;
 use super::query::QueryBinder;
-use super::relation::{Draft, Field, Relation};
+use super::relation::{Draft, Field, PlanBuilder, Relation};
 use super::traits::Traits;
 use crate::error::{Error, Result};
 use crate::plan::{ChangelogMode, JoinKind, Operator, TemporalJoin, TimeDomain};
@@ -43,8 +43,7 @@ impl QueryBinder<'_> {
         let JoinConstraint::On(on) = place.constraint else {
             return Err(Error::unsupported("a temporal join without ON"));
         };
-        let left_fields = scope.fields.len();
-        let mut left = self.collapse(scope, place.first_part)?;
+        let left = self.collapse(scope, place.first_part)?;
         let bound = ExprBinder::within(&scope.fields[place.first..], self).bind(time)?;
         let over_left = left.over_base(&bound);
         let domain = self.builder.time_domain(&left.relation, &over_left);
@@ -67,14 +66,30 @@ impl QueryBinder<'_> {
                 "columns of an enclosing query in a temporal join",
             ));
         }
-        let Some(mut right) = scope.parts.pop() else {
+        let Some(right) = scope.parts.pop() else {
             return Err(Error::internal("a temporal join without its right side"));
         };
-        debug_assert!(
-            right.columns.iter().all(|c| *c >= left_fields),
-            "new columns"
-        );
-        if place.kind.nulls_right() {
+        let columns = left.columns.iter().chain(&right.columns).copied().collect();
+        let relation = self
+            .versions((left, right), (place.kind, over_left, domain), &condition)
+            .map_err(|error| error.with_span(place.span))?;
+        scope.parts.push(Part {
+            relation,
+            columns,
+            span: place.span,
+        });
+        scope.refresh();
+        Ok(())
+    }
+
+    /// Joins a part with the versions of another one; the condition is over the columns of the scope.
+    fn versions(
+        &mut self,
+        (mut left, mut right): (Part, Part),
+        (kind, time, domain): (JoinKind, Expr, TimeDomain),
+        condition: &Expr,
+    ) -> Result<Relation> {
+        if kind.nulls_right() {
             right.relation = self.builder.settle_all(right.relation);
         }
         self.builder.apply_window(&mut left.relation);
@@ -87,33 +102,15 @@ impl QueryBinder<'_> {
                 right.field(column, index).map_columns(&|c| width + c)
             }
         });
-        let columns = left.columns.iter().chain(&right.columns).copied().collect();
-        let (extended, places) = self.builder.extend(left.relation, &[over_left]);
+        let (extended, places) = self.builder.extend(left.relation, &[time]);
         let width_now = self.builder.width(&extended);
         let condition =
             condition.map_columns(&|c| if c < width { c } else { c - width + width_now });
-        let relation = self
-            .versioned_join(
-                (extended, right.relation),
-                (place.kind, places[0], domain),
-                condition,
-            )
-            .map_err(|error| error.with_span(place.span))?;
-        scope.parts.push(Part {
-            relation,
-            columns,
-            span: place.span,
-        });
-        let part = scope.parts.last();
-        let types: Vec<(usize, crate::types::FlinkType)> = part
-            .into_iter()
-            .flat_map(|part| part.columns.iter().zip(&part.relation.fields))
-            .map(|(column, field)| (*column, field.expr.ty.clone()))
-            .collect();
-        for (column, ty) in types {
-            scope.fields[column].expr.ty = ty;
-        }
-        Ok(())
+        self.versioned_join(
+            (extended, right.relation),
+            (kind, places[0], domain),
+            condition,
+        )
     }
 
     /// Adds the node of a temporal join.
@@ -153,7 +150,7 @@ impl QueryBinder<'_> {
         }
         let width = self.builder.node(joined.left).schema.len();
         let schema = self.builder.joined_schema(&joined);
-        let inputs = self.builder.joined_inputs(&joined);
+        let inputs = PlanBuilder::joined_inputs(&joined);
         let traits = Traits {
             window: None,
             ..left_traits

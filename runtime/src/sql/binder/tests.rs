@@ -1,6 +1,7 @@
 //! Tests of the binder: plans, types, places and suggestions.
 
 mod join;
+mod shapes;
 
 use super::*;
 use crate::error::{Code, Kind};

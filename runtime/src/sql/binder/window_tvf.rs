@@ -9,16 +9,13 @@ use sqlparser::ast::{
 
 use super::call::{function_name, positional};
 use super::expression::{ExprBinder, place};
-use super::over::exchange;
 use super::query::QueryBinder;
-use super::relation::{Draft, Field, Relation, Using, WINDOW_COLUMNS, window_types};
-use super::traits::Traits;
+use super::relation::{Field, Relation, Using, WINDOW_COLUMNS, window_types};
 use crate::error::{Error, Result, Span, unknown_name};
-use crate::plan::{ChangelogMode, Column, Input, Operator, TimeDomain, Window, WindowKind};
+use crate::plan::{TimeDomain, Window, WindowKind};
 use crate::sql::dialect::TABLE_ARGUMENT;
 use crate::sql::expr::{Expr, ExprKind, Literal};
 use crate::sql::parser::tokens::span_of;
-use crate::types::TypeKind;
 
 /// Window functions and the names of their arguments in order.
 ///
@@ -43,26 +40,20 @@ const PROCESS: [(&str, &[&str]); 2] = [
     ),
 ];
 
-/// The column of the kind of change, unless DESCRIPTOR names another.
-///
-/// # Source
-/// Flink 2.3: `FROM_CHANGELOG` and `TO_CHANGELOG`.
-const OP_COLUMN: &str = "op";
-
 /// The rows of a table argument.
 #[derive(Debug)]
-struct Data {
+pub(super) struct Data {
     /// The rows.
-    relation: Relation,
+    pub(super) relation: Relation,
     /// `PARTITION BY`, as positions of its fields.
-    partition: Vec<usize>,
+    pub(super) partition: Vec<usize>,
 }
 
 /// Arguments by name.
-type Arguments<'a> = Vec<(&'static str, &'a Ast)>;
+pub(super) type Arguments<'a> = Vec<(&'static str, &'a Ast)>;
 
 /// The argument of a name.
-fn argument<'a>(args: &Arguments<'a>, name: &str) -> Option<&'a Ast> {
+pub(super) fn argument<'a>(args: &Arguments<'a>, name: &str) -> Option<&'a Ast> {
     let found = args.iter().find(|(known, _)| *known == name);
     found.map(|(_, value)| *value)
 }
@@ -136,13 +127,12 @@ impl QueryBinder<'_> {
         let mut exprs = vec![index.map_or(bound, |index| relation.fields[index].expr.clone())];
         exprs.extend(partition.iter().map(|at| relation.fields[*at].expr.clone()));
         let places: Option<Vec<usize>> = exprs.iter().map(Expr::as_column).collect();
-        let places = match places {
-            Some(places) => places,
-            None => {
-                let (extended, places) = self.builder.extend(relation, &exprs);
-                relation = extended;
-                places
-            }
+        let places = if let Some(places) = places {
+            places
+        } else {
+            let (extended, places) = self.builder.extend(relation, &exprs);
+            relation = extended;
+            places
         };
         Ok(self.append_window(relation, &places, (kind, domain)))
     }
@@ -178,7 +168,7 @@ impl QueryBinder<'_> {
     }
 
     /// Binds the rows of a table function: `TABLE t [PARTITION BY ...]`, `TABLE (query)` or `(query)`.
-    fn table_argument(&mut self, ast: &Ast) -> Result<Data> {
+    pub(super) fn table_argument(&mut self, ast: &Ast) -> Result<Data> {
         let span = place(ast);
         let (inner, partition) = match ast {
             Ast::Function(function) if function_name(&function.name)? == TABLE_ARGUMENT => {
@@ -227,101 +217,10 @@ impl QueryBinder<'_> {
             partition: columns,
         })
     }
-
-    /// Binds a call of a function over a whole table.
-    fn process_function(
-        &mut self,
-        name: &str,
-        args: &Arguments<'_>,
-        span: Span,
-    ) -> Result<Relation> {
-        let Some(input) = argument(args, "INPUT") else {
-            return Err(Error::type_mismatch(usage(name)).with_span(span));
-        };
-        let Data {
-            mut relation,
-            partition,
-        } = self.table_argument(input)?;
-        relation.refuse_correlated(name)?;
-        relation.fields.retain(|field| !field.hidden);
-        let op = match argument(args, "OP") {
-            Some(ast) => descriptor(ast)?.value.clone(),
-            None => OP_COLUMN.to_owned(),
-        };
-        let mut constants = vec![("OP".to_owned(), super::literal::word(&op))];
-        for (key, ast) in args {
-            if !matches!(*key, "INPUT" | "OP") {
-                constants.push(((*key).to_owned(), ExprBinder::new(&[]).bind(ast)?));
-            }
-        }
-        let node = self.builder.materialize(relation);
-        let below = self.builder.node(node).clone();
-        let op_column = Column {
-            name: op.clone(),
-            ty: TypeKind::string().not_null(),
-        };
-        let is_key = |index: &usize| partition.contains(index);
-        // The columns of the input in the order of the result; the kind of change stands behind the keys.
-        let mut order: Vec<usize> = partition.clone();
-        let is_producing = name == "TO_CHANGELOG";
-        let changelog = if is_producing {
-            order.extend((0..below.schema.len()).filter(|index| !is_key(index)));
-            ChangelogMode::Append
-        } else {
-            let at = below.schema.iter().position(|column| column.name == op);
-            let Some(at) = at.filter(|at| below.schema[*at].ty.kind.is_character()) else {
-                let names = below.schema.iter().map(|column| column.name.as_str());
-                return Err(unknown_name("op column", &op, names).with_span(span));
-            };
-            if below.changelog != ChangelogMode::Append {
-                return Err(
-                    Error::validation("FROM_CHANGELOG takes a table that only inserts")
-                        .with_span(span),
-                );
-            }
-            order.extend((0..below.schema.len()).filter(|index| !is_key(index) && *index != at));
-            ChangelogMode::Retract
-        };
-        let keys = partition.len();
-        let mut schema: Vec<Column> = order.iter().map(|i| below.schema[*i].clone()).collect();
-        if is_producing {
-            schema.insert(keys, op_column);
-        }
-        let place = |column: usize| -> Vec<usize> {
-            let found = order.iter().position(|known| *known == column);
-            let moved = found.map(|at| at + usize::from(is_producing && at >= keys));
-            moved.into_iter().collect()
-        };
-        let traits = Traits {
-            keys: Vec::new(),
-            window: None,
-            ..self.builder.traits_of(node).mapped(&place)
-        };
-        let draft = Draft {
-            inputs: vec![Input {
-                node,
-                exchange: if partition.is_empty() {
-                    crate::plan::Exchange::Forward
-                } else {
-                    exchange(&partition)
-                },
-            }],
-            operator: Operator::ProcessTableFunction {
-                function: name.to_owned(),
-                args: constants,
-                partition,
-            },
-            schema,
-            changelog,
-            traits,
-        };
-        let node = self.builder.add(draft);
-        Ok(self.builder.relation(node))
-    }
 }
 
 /// How a function is called.
-fn usage(name: &str) -> String {
+pub(super) fn usage(name: &str) -> String {
     let found = WINDOWS
         .iter()
         .chain(&PROCESS)

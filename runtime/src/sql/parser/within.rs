@@ -1,4 +1,4 @@
-//! `PATTERN (...) WITHIN interval` of MATCH_RECOGNIZE, which sqlparser does not know.
+//! `PATTERN (...) WITHIN interval` of `MATCH_RECOGNIZE`, which sqlparser does not know.
 //!
 //! Place in the flow: tokens are rewritten before they are parsed: the interval becomes the first definition of DEFINE, under a name that
 //! no user can write unquoted. Invariant: no token is lost, and each keeps its place.
