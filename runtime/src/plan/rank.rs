@@ -1,6 +1,7 @@
 //! Order in the plan: over windows, ranks, deduplication, sorting.
 //!
-//! Place in the flow: specifications of operators of [`crate::plan::Operator`].
+//! Place in the flow: specifications of operators of [`crate::plan::Operator`]. Invariant: an order says for every column where
+//! NULL stands, so that no operator has a default of its own.
 
 use serde::{Deserialize, Serialize};
 
