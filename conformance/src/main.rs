@@ -7,9 +7,11 @@
     reason = "this program reports its progress on the standard error"
 )]
 
+mod case;
 mod expression;
 mod value;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,11 +29,20 @@ const STACK_BYTES: usize = 64 << 20;
 /// Runs cases and writes one JSON object a line: what came out, or an error.
 #[derive(Debug, Parser)]
 #[command(after_help = "Example:
-  cargo xtask conformance --expressions expressions.jsonl --out results.jsonl")]
+  cargo xtask conformance --expressions expressions.jsonl --out results.jsonl
+  cargo xtask conformance --cases cases.jsonl --out results.jsonl")]
 struct Arguments {
+    /// Cases of statements over tables, one JSON object a line
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "expressions",
+        conflicts_with = "expressions"
+    )]
+    cases: Option<PathBuf>,
     /// Checks of expressions, one JSON object a line
     #[arg(long, value_name = "FILE")]
-    expressions: PathBuf,
+    expressions: Option<PathBuf>,
     /// Where results go
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -45,27 +56,69 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let mut cases = lines(&arguments.expressions)?;
+    let (file, run): (_, Run) = match (&arguments.cases, &arguments.expressions) {
+        (Some(file), _) => (file, case::run),
+        (None, Some(file)) => (file, expression::run),
+        (None, None) => return Err(anyhow!("neither --cases nor --expressions")),
+    };
+    let mut cases = lines(file)?;
     if let Some(filter) = &arguments.filter {
         cases.retain(|case| id(case).contains(filter.as_str()));
     }
-    let results = run_all(&cases, arguments.jobs, expression::run)?;
+    let results = run_all(&cases, arguments.jobs, run)?;
     let mut out = fs::File::create(&arguments.out)
         .with_context(|| format!("create {}", arguments.out.display()))?;
     for result in &results {
         writeln!(out, "{result}")?;
     }
+    summarize(&results);
+    eprintln!("{}", arguments.out.display());
+    Ok(())
+}
+
+/// What a case becomes.
+type Run = fn(&Value) -> Result<Value, Error>;
+
+/// Prints how many cases came to what, and why the others did not.
+fn summarize(results: &[Value]) {
     let errors = results.iter().filter_map(|result| result["error"].as_str());
     let (unsupported, failed): (Vec<&str>, Vec<&str>) =
         errors.partition(|error| error.starts_with(UNSUPPORTED));
+    let (bound, unsupported): (Vec<&str>, Vec<&str>) = unsupported
+        .iter()
+        .partition(|error| **error == case::EXECUTION);
     eprintln!(
-        "{} cases, {} with an error, {} unsupported: {}",
+        "{} cases: {} with a result, {} bound and not executed, {} unsupported, {} with an error",
         results.len(),
-        failed.len(),
+        results.len() - bound.len() - unsupported.len() - failed.len(),
+        bound.len(),
         unsupported.len(),
-        arguments.out.display()
+        failed.len(),
     );
-    Ok(())
+    for (what, errors) in [("unsupported", unsupported), ("error", failed)] {
+        let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+        for error in errors {
+            let error = error.strip_prefix(UNSUPPORTED).unwrap_or(error);
+            *reasons.entry(reason(error)).or_default() += 1;
+        }
+        let mut reasons: Vec<(&str, usize)> = reasons.into_iter().collect();
+        reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        for (reason, count) in reasons.iter().take(REASONS_MAX) {
+            eprintln!("{count:6}  {what}: {reason}");
+        }
+    }
+}
+
+/// Most reasons that are printed of a kind: more are not read. A guess.
+const REASONS_MAX: usize = 30;
+
+/// An error without its place.
+fn reason(error: &str) -> &str {
+    let is_place = |text: &str| text.starts_with("line ");
+    match error.split_once(": ") {
+        Some((place, message)) if is_place(place) => message,
+        _ => error,
+    }
 }
 
 /// What the text of an error begins with when the case needs what Weir does not have.
@@ -87,11 +140,7 @@ fn id(case: &Value) -> &str {
 }
 
 /// Runs cases in threads; the results in the order of the cases.
-fn run_all(
-    cases: &[Value],
-    jobs: usize,
-    run: fn(&Value) -> Result<Value, Error>,
-) -> Result<Vec<Value>> {
+fn run_all(cases: &[Value], jobs: usize, run: Run) -> Result<Vec<Value>> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
@@ -123,7 +172,7 @@ fn run_all(
 }
 
 /// The result of a case, whatever becomes of it.
-fn result(case: &Value, run: fn(&Value) -> Result<Value, Error>) -> Value {
+fn result(case: &Value, run: Run) -> Value {
     let outcome = catch_unwind(AssertUnwindSafe(|| run(case)));
     let mut object = match outcome {
         Ok(Ok(object)) => object,

@@ -116,6 +116,14 @@ impl TypeKind {
         }
     }
 
+    /// This type, NULL allowed or not.
+    pub fn with_nullable(&self, nullable: bool) -> FlinkType {
+        FlinkType {
+            kind: self.clone(),
+            nullable,
+        }
+    }
+
     /// `STRING`.
     pub fn string() -> Self {
         Self::VarChar(MAX_LENGTH)

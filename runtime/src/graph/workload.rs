@@ -35,12 +35,33 @@ pub fn workload(plan: &StreamPlan) -> Result<Graph> {
 fn class_of(operator: &Operator) -> OperatorClass {
     match operator {
         Operator::TableSourceScan(_) | Operator::Values { .. } => OperatorClass::Source,
-        Operator::Calc { .. } | Operator::WindowTableFunction(_) | Operator::Union => {
-            OperatorClass::Calc
+        Operator::Calc { .. }
+        | Operator::WindowTableFunction(_)
+        | Operator::Union
+        | Operator::Expand { .. }
+        | Operator::Correlate(_)
+        | Operator::Limit(_)
+        | Operator::ProcessTableFunction { .. } => OperatorClass::Calc,
+        Operator::WindowAggregate { .. } | Operator::GroupWindowAggregate { .. } => {
+            OperatorClass::WindowAggregate
         }
-        Operator::WindowAggregate { .. } => OperatorClass::WindowAggregate,
-        Operator::GroupAggregate { .. } => OperatorClass::GroupAggregate,
-        Operator::Join { .. } => OperatorClass::Join,
+        Operator::GroupAggregate { .. } | Operator::OverAggregate(_) => {
+            OperatorClass::GroupAggregate
+        }
+        Operator::ChangelogNormalize { .. }
+        | Operator::Rank(_)
+        | Operator::Deduplicate(_)
+        | Operator::WindowRank(_)
+        | Operator::WindowDeduplicate(_)
+        | Operator::Sort(_)
+        | Operator::TemporalSort(_)
+        | Operator::SortLimit(_)
+        | Operator::Match(_) => OperatorClass::Rank,
+        Operator::Join { .. }
+        | Operator::IntervalJoin(_)
+        | Operator::TemporalJoin(_)
+        | Operator::LookupJoin(_)
+        | Operator::WindowJoin(_) => OperatorClass::Join,
         Operator::Sink(_) => OperatorClass::Sink,
     }
 }

@@ -6,22 +6,12 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::{ChangelogMode, Column, Node, NodeId, Operator, SinkTarget, StreamPlan};
+use super::{ChangelogMode, Column, Node, NodeId, Operator, SinkTarget, StateClass, StreamPlan};
 use crate::sql::catalog::TableDef;
 
 /// A node's name: `StreamCalc [2]`.
 pub fn node_name(node: &Node) -> String {
-    let operator = match &node.operator {
-        Operator::TableSourceScan(_) => "TableSourceScan",
-        Operator::Values { .. } => "Values",
-        Operator::Calc { .. } => "Calc",
-        Operator::WindowTableFunction(_) => "WindowTableFunction",
-        Operator::WindowAggregate { .. } => "WindowAggregate",
-        Operator::GroupAggregate { .. } => "GroupAggregate",
-        Operator::Join { .. } => "Join",
-        Operator::Union => "Union",
-        Operator::Sink(_) => "Sink",
-    };
+    let operator = node.operator.name();
     format!("Stream{operator} [{}]", node.id.0)
 }
 
@@ -137,14 +127,10 @@ fn mode(mode: ChangelogMode) -> &'static str {
 /// # Source
 /// Confluent: state size classes of operators.
 fn state_size(operator: &Operator) -> Option<&'static str> {
-    match operator {
-        Operator::Calc { .. } | Operator::Union => None,
-        Operator::TableSourceScan(_)
-        | Operator::Values { .. }
-        | Operator::WindowTableFunction(_)
-        | Operator::WindowAggregate { .. }
-        | Operator::Sink(_) => Some("low"),
-        Operator::GroupAggregate { .. } => Some("medium"),
-        Operator::Join { .. } => Some("high"),
-    }
+    Some(match operator.state_class() {
+        StateClass::None => return None,
+        StateClass::Low => "low",
+        StateClass::Medium => "medium",
+        StateClass::High => "high",
+    })
 }

@@ -3,13 +3,31 @@
 //! Enters: bound queries of the binder. Leaves: a [`StreamPlan`] that `graph` turns into a job and that is stored with the
 //! statement and restored, never re-planned. Its shape does not depend on parallelism. No logic lives here but look-ups.
 
+mod check;
 pub mod explain;
+mod join;
+mod pattern;
+mod rank;
+mod references;
+mod window;
 
 use serde::{Deserialize, Serialize};
 
 use crate::sql::catalog::TableDef;
 use crate::sql::expr::Expr;
 use crate::types::FlinkType;
+
+pub use join::{Correlate, IntervalJoin, JoinKind, LookupJoin, TemporalJoin};
+pub use pattern::{AfterMatch, Match, PATTERN_COLUMN, PATTERN_FIRST, PATTERN_LAST, Pattern};
+pub use rank::{
+    Deduplicate, Frame, FrameBound, FrameUnit, OverAggregate, Rank, RankFunction, RankRange, Sort,
+    SortField,
+};
+pub use references::{Reads, Shape};
+pub use window::{
+    AttachedWindow, TimeDomain, Window, WindowDeduplicate, WindowJoin, WindowKind, WindowProperty,
+    WindowRank,
+};
 
 /// The version of the stored form.
 pub const PLAN_VERSION: u32 = 1;
@@ -139,20 +157,78 @@ pub enum Operator {
         left_keys: Vec<usize>,
         /// The columns of the right input that equal them, of the same stored types.
         right_keys: Vec<usize>,
-        /// What else must be TRUE, over the columns emitted.
+        /// What else must be TRUE, over the columns of both inputs.
         residual: Option<Expr>,
+        /// For each key, whether NULL equals nothing; empty means every one.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        filter_nulls: Vec<bool>,
     },
     /// Emits the rows of all its inputs.
     Union,
+    /// Emits one row for each list of projections.
+    Expand {
+        /// One expression per output column.
+        projections: Vec<Vec<Expr>>,
+    },
+    /// Turns an upsert changelog into one that retracts.
+    ChangelogNormalize {
+        /// The primary key.
+        keys: Vec<usize>,
+    },
+    /// Aggregates per group window and key: `GROUP BY TUMBLE(...)`.
+    ///
+    /// Emits the keys, then the aggregates, then the window properties asked for.
+    GroupWindowAggregate {
+        /// Windows over the input's `window.time` column.
+        window: Window,
+        /// Key columns of the input, without the window.
+        keys: Vec<usize>,
+        /// Aggregates.
+        aggregates: Vec<AggregateCall>,
+        /// Which properties follow the aggregates.
+        properties: Vec<WindowProperty>,
+    },
+    /// Joins rows whose times are near each other.
+    IntervalJoin(IntervalJoin),
+    /// Joins rows with versions of a table.
+    TemporalJoin(TemporalJoin),
+    /// Joins rows with a table outside.
+    LookupJoin(Box<LookupJoin>),
+    /// Joins rows of the same window.
+    WindowJoin(WindowJoin),
+    /// Joins rows with what a function makes of them.
+    Correlate(Correlate),
+    /// Aggregates over the rows around each row.
+    OverAggregate(OverAggregate),
+    /// The first rows of each key.
+    Rank(Rank),
+    /// The first or last row of each key.
+    Deduplicate(Deduplicate),
+    /// The first rows of each window and key.
+    WindowRank(WindowRank),
+    /// The first or last row of each window and key.
+    WindowDeduplicate(WindowDeduplicate),
+    /// All rows in order, at the end of bounded input.
+    Sort(Sort),
+    /// Rows in the order of a time attribute, which is the first of the order.
+    TemporalSort(Sort),
+    /// The first rows in order.
+    SortLimit(Sort),
+    /// The first rows in any order.
+    Limit(Sort),
+    /// Finds patterns in rows that follow one another.
+    Match(Box<Match>),
+    /// Runs a function that takes a table and keeps state: `TO_CHANGELOG`, `FROM_CHANGELOG`.
+    ProcessTableFunction {
+        /// Name of the function, upper case.
+        function: String,
+        /// Its constant arguments by name, upper case.
+        args: Vec<(String, Expr)>,
+        /// Columns of PARTITION BY.
+        partition: Vec<usize>,
+    },
     /// Writes a table.
     Sink(SinkSpec),
-}
-
-/// Which rows a join emits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum JoinKind {
-    /// Pairs.
-    Inner,
 }
 
 /// Reads a table.
@@ -188,40 +264,6 @@ pub struct WatermarkSpec {
     pub expression: Option<Expr>,
 }
 
-/// How a row is assigned to windows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Window {
-    /// The rowtime column of the input.
-    pub time: usize,
-    /// Its shape.
-    pub kind: WindowKind,
-    /// Time zone whose local time windows are aligned to when the rowtime is `TIMESTAMP_LTZ`.
-    pub time_zone: String,
-}
-
-/// The shape of a window; all fields are milliseconds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum WindowKind {
-    /// `TUMBLE`.
-    Tumble {
-        /// Length.
-        size_ms: i64,
-        /// Shift of the first window from the epoch.
-        offset_ms: i64,
-    },
-}
-
-/// A property of a window as a column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum WindowProperty {
-    /// Inclusive start, TIMESTAMP(3).
-    Start,
-    /// Exclusive end, TIMESTAMP(3).
-    End,
-    /// End minus 1 ms, the rowtime of the result.
-    Time,
-}
-
 /// One aggregate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AggregateCall {
@@ -229,6 +271,9 @@ pub struct AggregateCall {
     pub function: AggregateFunction,
     /// The argument column of the input; absent for `COUNT(*)`.
     pub argument: Option<usize>,
+    /// Further argument columns: the separator of LISTAGG, the value of `JSON_OBJECTAGG`, the percentage of PERCENTILE.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<usize>,
     /// `FILTER (WHERE ...)`: a BOOLEAN column of the input.
     pub filter: Option<usize>,
     /// `DISTINCT`.
@@ -238,9 +283,9 @@ pub struct AggregateCall {
 }
 
 /// An aggregate function.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum AggregateFunction {
-    /// Rows, or non-null arguments.
+    /// Rows, or rows without a NULL among the arguments.
     Count,
     /// Sum.
     Sum,
@@ -250,6 +295,70 @@ pub enum AggregateFunction {
     Min,
     /// Largest.
     Max,
+    /// Sum; 0 without rows.
+    Sum0,
+    /// Standard deviation of a population.
+    StddevPop,
+    /// Standard deviation of a sample.
+    StddevSamp,
+    /// Variance of a population.
+    VarPop,
+    /// Variance of a sample.
+    VarSamp,
+    /// Texts one behind the other.
+    ListAgg,
+    /// A multiset of the values.
+    Collect,
+    /// An array of the values, NULLs as well.
+    ArrayAgg,
+    /// The first value in order.
+    FirstValue,
+    /// The last value in order.
+    LastValue,
+    /// The first value that is not NULL.
+    FirstValueIgnoreNulls,
+    /// The last value that is not NULL.
+    LastValueIgnoreNulls,
+    /// A JSON object; keys with NULL are kept.
+    JsonObjectAggNullOnNull,
+    /// A JSON object; keys with NULL are left out.
+    JsonObjectAggAbsentOnNull,
+    /// A JSON array; NULLs are kept.
+    JsonArrayAggNullOnNull,
+    /// A JSON array; NULLs are left out.
+    JsonArrayAggAbsentOnNull,
+    /// Percentiles, interpolated.
+    Percentile,
+    /// About how many values are different.
+    ApproxCountDistinct,
+    /// The only value; more than one is an error.
+    SingleValue,
+    /// Whether any value is TRUE.
+    BoolOr,
+    /// A bitmap of integers.
+    BitmapBuildAgg,
+    /// The intersection of bitmaps.
+    BitmapAndAgg,
+    /// The union of bitmaps.
+    BitmapOrAgg,
+    /// The symmetric difference of bitmaps.
+    BitmapXorAgg,
+    /// The value some rows before.
+    Lag,
+    /// The value some rows after.
+    Lead,
+    /// Rows one after the other.
+    RowNumber,
+    /// Rank with gaps.
+    Rank,
+    /// Rank without gaps.
+    DenseRank,
+    /// Rank relative to the number of rows.
+    PercentRank,
+    /// Part of the rows up to the row.
+    CumeDist,
+    /// Number of the part of a partition.
+    Ntile,
 }
 
 /// Writes a table.
@@ -263,6 +372,26 @@ pub struct SinkSpec {
     pub primary_key: Vec<usize>,
     /// Kinds of change the sink accepts; retractions before updates are dropped for upsert.
     pub changelog: ChangelogMode,
+    /// Whether changes of several upsert keys meet in a primary key, so that the sink keeps what it has written.
+    #[serde(default)]
+    pub upsert_materialize: bool,
+    /// `ON CONFLICT`: what happens when rows of several upsert keys meet in a primary key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_conflict: Option<ConflictStrategy>,
+}
+
+/// What happens when rows of several upsert keys meet in a primary key.
+///
+/// # Source
+/// Flink 2.3: `INSERT INTO ... ON CONFLICT DO ...`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ConflictStrategy {
+    /// `DO ERROR`.
+    Error,
+    /// `DO NOTHING`: the first stays.
+    Nothing,
+    /// `DO DEDUPLICATE`: the last wins.
+    Deduplicate,
 }
 
 /// Where a sink writes.
@@ -276,6 +405,91 @@ pub enum SinkTarget {
     Table(TableDef),
     /// The results of a foreground statement.
     Results,
+}
+
+/// How much state an operator keeps.
+///
+/// # Source
+/// Confluent: state size classes of operators in EXPLAIN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StateClass {
+    /// None.
+    None,
+    /// Positions, or little that is dropped soon.
+    Low,
+    /// An entry per key.
+    Medium,
+    /// The rows themselves.
+    High,
+}
+
+impl Operator {
+    /// Its name as Flink prints it, without `Stream`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::TableSourceScan(_) => "TableSourceScan",
+            Self::Values { .. } => "Values",
+            Self::Calc { .. } => "Calc",
+            Self::WindowTableFunction(_) => "WindowTableFunction",
+            Self::WindowAggregate { .. } => "WindowAggregate",
+            Self::GroupAggregate { .. } => "GroupAggregate",
+            Self::GroupWindowAggregate { .. } => "GroupWindowAggregate",
+            Self::Join { .. } => "Join",
+            Self::Union => "Union",
+            Self::Sink(_) => "Sink",
+            Self::Expand { .. } => "Expand",
+            Self::ChangelogNormalize { .. } => "ChangelogNormalize",
+            Self::IntervalJoin(_) => "IntervalJoin",
+            Self::TemporalJoin(_) => "TemporalJoin",
+            Self::LookupJoin(_) => "LookupJoin",
+            Self::WindowJoin(_) => "WindowJoin",
+            Self::Correlate(_) => "Correlate",
+            Self::OverAggregate(_) => "OverAggregate",
+            Self::Rank(_) => "Rank",
+            Self::Deduplicate(_) => "Deduplicate",
+            Self::WindowRank(_) => "WindowRank",
+            Self::WindowDeduplicate(_) => "WindowDeduplicate",
+            Self::Sort(_) => "Sort",
+            Self::TemporalSort(_) => "TemporalSort",
+            Self::SortLimit(_) => "SortLimit",
+            Self::Limit(_) => "Limit",
+            Self::Match(_) => "Match",
+            Self::ProcessTableFunction { .. } => "ProcessTableFunction",
+        }
+    }
+
+    /// How much state it keeps.
+    pub fn state_class(&self) -> StateClass {
+        match self {
+            Self::Calc { .. } | Self::Union | Self::Expand { .. } | Self::Correlate(_) => {
+                StateClass::None
+            }
+            Self::TableSourceScan(_)
+            | Self::Values { .. }
+            | Self::WindowTableFunction(_)
+            | Self::WindowAggregate { .. }
+            | Self::GroupWindowAggregate { .. }
+            | Self::WindowRank(_)
+            | Self::WindowDeduplicate(_)
+            | Self::LookupJoin(_)
+            | Self::Limit(_)
+            | Self::Sink(_) => StateClass::Low,
+            Self::GroupAggregate { .. }
+            | Self::ChangelogNormalize { .. }
+            | Self::Deduplicate(_)
+            | Self::TemporalJoin(_)
+            | Self::IntervalJoin(_)
+            | Self::WindowJoin(_)
+            | Self::TemporalSort(_)
+            | Self::ProcessTableFunction { .. } => StateClass::Medium,
+            Self::Join { .. }
+            | Self::OverAggregate(_)
+            | Self::Rank(_)
+            | Self::Sort(_)
+            | Self::SortLimit(_)
+            | Self::Match(_) => StateClass::High,
+        }
+    }
 }
 
 impl StreamPlan {

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::Span;
+use crate::plan::ConflictStrategy;
 use crate::types::FlinkType;
 
 /// A parsed statement.
@@ -313,6 +314,8 @@ pub struct Insert {
     pub columns: Vec<Ident>,
     /// What is written.
     pub query: Query,
+    /// `ON CONFLICT DO ...`, and where it stands.
+    pub on_conflict: Option<(ConflictStrategy, Span)>,
     /// Where the statement stands.
     pub span: Span,
 }

@@ -15,6 +15,7 @@ use sqlparser::tokenizer::{Span, Token};
 
 use crate::sql::parser::conditional::{is_between_with_order, parse_between, parse_case};
 use crate::sql::parser::json::parse_json_call;
+use crate::sql::parser::json_aggregate::parse_json_objectagg;
 use crate::sql::parser::types::parse_type;
 
 /// Name of the pseudo function that carries `TABLE t`; no user can write it unquoted.
@@ -131,7 +132,7 @@ impl Dialect for FlinkDialect {
     }
 
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
-        if let Some(call) = parse_json_call(parser) {
+        if let Some(call) = parse_json_call(parser).or_else(|| parse_json_objectagg(parser)) {
             return Some(call);
         }
         let (name, next) = (parser.peek_nth_token_ref(0), parser.peek_nth_token_ref(1));
@@ -272,7 +273,7 @@ fn parse_map(parser: &mut Parser) -> Result<Expr, ParserError> {
     Ok(call("MAP", span, args))
 }
 
-/// Parses `TABLE name` and `TABLE (query)` as a call of the pseudo function [`TABLE_ARGUMENT`].
+/// Parses `TABLE name` and `TABLE (query)`, also with `PARTITION BY`, as a call of the pseudo function [`TABLE_ARGUMENT`].
 fn parse_table_argument(parser: &mut Parser) -> Result<Expr, ParserError> {
     let span = parser.next_token().span;
     let argument = if parser.peek_token_ref().token == Token::LParen {
@@ -285,7 +286,11 @@ fn parse_table_argument(parser: &mut Parser) -> Result<Expr, ParserError> {
         });
         Expr::CompoundIdentifier(idents.collect())
     };
-    Ok(call(TABLE_ARGUMENT, span, vec![argument]))
+    let mut args = vec![argument];
+    if parser.parse_keywords(&[Keyword::PARTITION, Keyword::BY]) {
+        args.push(parser.parse_expr()?);
+    }
+    Ok(call(TABLE_ARGUMENT, span, args))
 }
 
 /// A call with positional arguments.

@@ -147,6 +147,59 @@ impl Expr {
         }
     }
 
+    /// Whether it reads a column of an enclosing query.
+    pub fn is_correlated(&self) -> bool {
+        matches!(self.kind, ExprKind::Column { depth, .. } if depth > 0)
+            || self.children().into_iter().any(Self::is_correlated)
+    }
+
+    /// Whether it is the constant TRUE.
+    pub fn is_true(&self) -> bool {
+        self.kind == ExprKind::Literal(Literal::Boolean(true))
+    }
+
+    /// The same expression with every column of enclosing queries replaced by what `replace` makes of it, of the scopes to go
+    /// outwards and of its index.
+    #[must_use]
+    pub fn replace_outer(&self, replace: &dyn Fn(&Self, u32, usize) -> Self) -> Self {
+        let mut replaced = self.clone();
+        replaced.visit_columns(&|column, depth, index| {
+            if depth > 0 {
+                *column = replace(column, depth, index);
+            }
+        });
+        replaced
+    }
+
+    /// Visits every column, of this query and of those around it. Long chains are deep trees, so that a level takes one frame.
+    fn visit_columns(&mut self, visit: &dyn Fn(&mut Self, u32, usize)) {
+        match &mut self.kind {
+            ExprKind::Column { depth, index } => {
+                let (depth, index) = (*depth, *index as usize);
+                visit(self, depth, index);
+            }
+            ExprKind::Literal(_) => {}
+            ExprKind::Call { args, .. } => {
+                for arg in args {
+                    arg.visit_columns(visit);
+                }
+            }
+            ExprKind::Cast { input, .. } => input.visit_columns(visit),
+            ExprKind::Case {
+                branches,
+                otherwise,
+            } => {
+                for (when, then) in branches {
+                    when.visit_columns(visit);
+                    then.visit_columns(visit);
+                }
+                if let Some(otherwise) = otherwise {
+                    otherwise.visit_columns(visit);
+                }
+            }
+        }
+    }
+
     /// The columns of the operator's own input that the expression reads, ascending, each once.
     pub fn columns(&self) -> Vec<usize> {
         let mut found: Vec<usize> = self.as_column().into_iter().collect();
@@ -171,38 +224,12 @@ impl Expr {
     /// The same expression with every own column replaced by what `replace` makes of it and its index.
     #[must_use]
     pub fn replace_columns(&self, replace: &dyn Fn(&Self, usize) -> Self) -> Self {
-        let boxed = |expr: &Self| Box::new(expr.replace_columns(replace));
-        let kind = match &self.kind {
-            ExprKind::Column { depth: 0, index } => return replace(self, *index as usize),
-            ExprKind::Column { .. } | ExprKind::Literal(_) => self.kind.clone(),
-            ExprKind::Call { function, args } => ExprKind::Call {
-                function: function.clone(),
-                args: args
-                    .iter()
-                    .map(|arg| arg.replace_columns(replace))
-                    .collect(),
-            },
-            ExprKind::Cast { input, lenient } => ExprKind::Cast {
-                input: boxed(input),
-                lenient: *lenient,
-            },
-            ExprKind::Case {
-                branches,
-                otherwise,
-            } => ExprKind::Case {
-                branches: branches
-                    .iter()
-                    .map(|(when, then)| {
-                        (when.replace_columns(replace), then.replace_columns(replace))
-                    })
-                    .collect(),
-                otherwise: otherwise.as_deref().map(boxed),
-            },
-        };
-        Self {
-            kind,
-            ty: self.ty.clone(),
-            span: self.span,
-        }
+        let mut replaced = self.clone();
+        replaced.visit_columns(&|column, depth, index| {
+            if depth == 0 {
+                *column = replace(column, index);
+            }
+        });
+        replaced
     }
 }

@@ -46,6 +46,7 @@ use crate::task::sink::{SinkTask, Writer};
 use crate::task::slot::SlotBudget;
 use crate::task::source::{SourceParts, SourceTask};
 use crate::task::subtask::{Output, Route, StateMemory, Subtask, Transform, TransformParts};
+use crate::task::supported;
 use crate::task::values::ValuesReader;
 use crate::task::{Environment, JobSpec, Waker};
 use crate::types::FlinkType;
@@ -176,6 +177,7 @@ impl<'a> Deployer<'a> {
         wakers: &'a [Waker],
         generation: &Generation,
     ) -> Result<Self> {
+        supported::check(&spec.plan)?;
         let graph = JobGraph::from_plan(&spec.plan)?;
         let types = graph
             .vertices
@@ -617,11 +619,6 @@ impl<'a> Deployer<'a> {
                     properties: properties.clone(),
                     input: types.clone(),
                 };
-                if retracts {
-                    return Err(Error::unsupported(
-                        "a window aggregation over an updating input",
-                    ));
-                }
                 Box::new(WindowAggregate::new(assigner(window)?, spec, state)?)
             }
             Operator::GroupAggregate { keys, aggregates } => Box::new(GroupAggregate::new(
@@ -635,6 +632,7 @@ impl<'a> Deployer<'a> {
                 left_keys,
                 right_keys,
                 residual,
+                ..
             } => {
                 let [left, right] = vertex.inputs.as_slice() else {
                     return Err(Error::internal("a join of other than two inputs"));
@@ -646,8 +644,11 @@ impl<'a> Deployer<'a> {
                 };
                 Box::new(RegularJoin::new(&spec, &self.spec.plan.time_zone, &state)?)
             }
-            Operator::TableSourceScan(_) | Operator::Values { .. } | Operator::Sink(_) => {
-                return Err(Error::internal("a source or sink is not a transformation"));
+            other => {
+                return Err(Error::internal(format!(
+                    "{} has passed as executable",
+                    other.name()
+                )));
             }
         })
     }
@@ -891,12 +892,6 @@ fn table_of(operator: &Operator) -> Option<(String, Direction)> {
             target: SinkTarget::Results,
             ..
         }) => Some((String::new(), Direction::Written)),
-        Operator::Values { .. }
-        | Operator::Calc { .. }
-        | Operator::Union
-        | Operator::Join { .. }
-        | Operator::WindowTableFunction(_)
-        | Operator::WindowAggregate { .. }
-        | Operator::GroupAggregate { .. } => None,
+        _ => None,
     }
 }

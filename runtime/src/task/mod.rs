@@ -24,6 +24,7 @@ mod slot;
 mod source;
 mod subtask;
 mod supervisor;
+mod supported;
 mod values;
 mod waker;
 mod watermark;

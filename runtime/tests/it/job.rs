@@ -67,6 +67,7 @@ fn count() -> AggregateCall {
     AggregateCall {
         function: AggregateFunction::Count,
         argument: None,
+        further: Vec::new(),
         filter: None,
         distinct: false,
         ty: TypeKind::BigInt.not_null(),
@@ -129,6 +130,8 @@ pub(crate) fn plan(rows: u64, rows_per_second: u64) -> StreamPlan {
         columns: columns.into(),
         primary_key: Vec::new(),
         changelog: ChangelogMode::Retract,
+        upsert_materialize: false,
+        on_conflict: None,
     };
     let by = |column: usize| Operator::GroupAggregate {
         keys: vec![column],

@@ -80,7 +80,10 @@ pub(super) fn stateful_operator(plan: &StreamPlan) -> Option<&'static str> {
         | Operator::Calc { .. }
         | Operator::WindowTableFunction(_)
         | Operator::Union
+        | Operator::Expand { .. }
+        | Operator::Correlate(_)
         | Operator::Sink(_) => None,
+        other => Some(other.name()),
     })
 }
 

@@ -214,6 +214,9 @@ fn accumulator(
         (AggregateFunction::Max, Some(argument)) => {
             extreme::accumulator(argument, extreme::Side::Max, retracts)?
         }
+        (other, Some(_)) => {
+            return Err(Error::unsupported(format!("the aggregate {other:?}")));
+        }
     };
     match argument {
         Some(argument) if call.distinct => Ok(Box::new(distinct::Distinct::new(inner, argument)?)),

@@ -18,6 +18,7 @@ fn call(function: AggregateFunction, ty: FlinkType) -> AggregateCall {
     AggregateCall {
         function,
         argument: Some(0),
+        further: Vec::new(),
         filter: None,
         distinct: false,
         ty,

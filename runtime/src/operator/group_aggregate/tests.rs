@@ -21,6 +21,7 @@ fn operator(keys: &[usize]) -> GroupAggregate {
         AggregateCall {
             function: AggregateFunction::Count,
             argument: None,
+            further: Vec::new(),
             filter: None,
             distinct: false,
             ty: long.clone(),
@@ -28,6 +29,7 @@ fn operator(keys: &[usize]) -> GroupAggregate {
         AggregateCall {
             function: AggregateFunction::Sum,
             argument: Some(1),
+            further: Vec::new(),
             filter: None,
             distinct: false,
             ty: long.clone(),

@@ -106,7 +106,7 @@ fn rows(
         let value = match property {
             WindowProperty::Start => assigner.start_of(end_ms),
             WindowProperty::End => end_ms,
-            WindowProperty::Time => assigner.window_time(end_ms),
+            WindowProperty::Time | WindowProperty::Proctime => assigner.window_time(end_ms),
         };
         columns.push(Arc::new(TimestampMillisecondArray::from_value(
             value,

@@ -31,7 +31,9 @@ impl Assigner {
     /// # Errors
     /// `Invalid` for a size that is not positive or an unknown time zone; `Unsupported` for a fixed offset as time zone.
     pub fn new(window: &Window, rowtime: &FlinkType) -> Result<Self> {
-        let WindowKind::Tumble { size_ms, offset_ms } = window.kind;
+        let WindowKind::Tumble { size_ms, offset_ms } = window.kind else {
+            return Err(Error::unsupported("windows other than TUMBLE"));
+        };
         if size_ms <= 0 {
             return Err(Error::validation(format!(
                 "the window size must be positive, not {size_ms} ms"
@@ -150,6 +152,9 @@ mod tests {
             time: 0,
             kind: WindowKind::Tumble { size_ms, offset_ms },
             time_zone: zone.to_owned(),
+            partition: Vec::new(),
+            domain: crate::plan::TimeDomain::Event,
+            attached: None,
         };
         Assigner::new(&window, &TypeKind::TimestampLtz(3).not_null()).unwrap()
     }

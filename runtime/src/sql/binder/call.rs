@@ -10,6 +10,7 @@ use sqlparser::ast::{
 use super::aggregate::is_aggregate;
 use super::expression::{ExprBinder, negate};
 use super::literal;
+use super::subquery::{Subquery, in_query};
 use crate::error::{Error, Result, Span};
 use crate::sql::dialect::TABLE_ARGUMENT;
 use crate::sql::expr::Expr;
@@ -74,9 +75,11 @@ impl ExprBinder<'_> {
                 let what = what.unwrap_or_else(|| literal::word(" "));
                 resolve("TRIM", vec![literal::word(mode), what, value], span)
             }
-            Ast::Subquery(_) | Ast::Exists { .. } | Ast::InSubquery { .. } => {
-                Err(Error::unsupported("sub-queries in expressions"))
-            }
+            Ast::Subquery(_)
+            | Ast::Exists { .. }
+            | Ast::InSubquery { .. }
+            | Ast::AnyOp { .. }
+            | Ast::AllOp { .. } => self.query_test(ast),
             Ast::AtTimeZone { .. } => Err(Error::unsupported("AT TIME ZONE")),
             Ast::IsJson { .. } => self.is_json(ast, span),
             _ => Err(Error::unsupported(format!("the expression {ast}"))),
@@ -99,6 +102,45 @@ impl ExprBinder<'_> {
         }
     }
 
+    /// Binds a sub-query or a test of one.
+    fn query_test(&mut self, ast: &Ast) -> Result<Expr> {
+        match ast {
+            Ast::Subquery(query) => self.subquery(Subquery::Scalar(query)),
+            Ast::Exists { subquery, negated } => self.subquery(Subquery::Exists {
+                query: subquery,
+                negated: *negated,
+            }),
+            ast => match in_query(ast) {
+                Some((left, query, negated)) => {
+                    let operands = self.operands(left)?;
+                    self.subquery(Subquery::In {
+                        operands,
+                        query,
+                        negated,
+                    })
+                }
+                None => Err(Error::unsupported(format!("the expression {ast}"))),
+            },
+        }
+    }
+
+    /// The operands of IN: several when they stand in parentheses.
+    pub(super) fn operands(&mut self, ast: &Ast) -> Result<Vec<Expr>> {
+        match ast {
+            Ast::Tuple(items) => items.iter().map(|item| self.bind(item)).collect(),
+            Ast::Nested(inner) => self.operands(inner),
+            ast => Ok(vec![self.bind(ast)?]),
+        }
+    }
+
+    /// Hands a sub-query to the query around.
+    fn subquery(&mut self, subquery: Subquery<'_>) -> Result<Expr> {
+        match &mut self.context {
+            Some(context) => context.subquery(subquery, self.fields),
+            None => Err(Error::unsupported("a sub-query in this clause")),
+        }
+    }
+
     /// Binds `FLOOR` and `CEIL`, of numbers or to a unit.
     fn round(&mut self, name: &str, ast: &Ast, field: &CeilFloorKind, span: Span) -> Result<Expr> {
         let mut args = vec![self.bind(ast)?];
@@ -115,13 +157,18 @@ impl ExprBinder<'_> {
     /// Binds a function call.
     pub(super) fn function(&mut self, function: &Function, span: Span) -> Result<Expr> {
         let name = function_name(&function.name)?;
+        if function.over.is_some() {
+            return self.over(function, span);
+        }
+        if self.is_pattern
+            && let Some(bound) = self.pattern_function(function, &name, span)?
+        {
+            return Ok(bound);
+        }
         if is_aggregate(function) {
             return Err(Error::validation(format!(
                 "the aggregate {name} is not allowed here; it belongs in SELECT or HAVING"
             )));
-        }
-        if function.over.is_some() {
-            return Err(Error::unsupported(format!("{name} with OVER")));
         }
         if let Some(message) = reserved(&name) {
             return Err(message);
@@ -189,9 +236,6 @@ fn reserved(name: &str) -> Option<Error> {
         | "SESSION_ROWTIME" | "TUMBLE_PROCTIME" => Some(Error::unsupported(format!(
             "the group window function {name}: use FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL ...)) and GROUP BY window_start, window_end"
         ))),
-        "PROCTIME" => Some(Error::unsupported(
-            "processing time: use event time on a watermark",
-        )),
         _ => None,
     }
 }

@@ -5,17 +5,19 @@
 //! knows its place, and all its casts are explicit.
 
 use sqlparser::ast::{
-    AccessExpr, BinaryOperator, CaseWhen, CastKind, DataType, Expr as Ast, Ident, ObjectName,
-    ObjectNamePart, Spanned, Subscript, TimezoneInfo, UnaryOperator, Value,
+    BinaryOperator, CaseWhen, CastKind, DataType, Expr as Ast, Ident, ObjectName, ObjectNamePart,
+    Spanned, TimezoneInfo, UnaryOperator, Value,
 };
 
 use super::aggregate::{Grouping, is_aggregate};
 use super::literal;
-use super::relation::{Field, Using};
-use crate::error::{Error, Result, Span, unknown_name};
+use super::over::OverCall;
+use super::relation::Field;
+use super::subquery::Subquery;
+use crate::error::{Error, Result, Span};
 use crate::sql::dialect::FLINK_TYPE;
 use crate::sql::expr::Expr;
-use crate::sql::functions::{is_function, resolve};
+use crate::sql::functions::resolve;
 use crate::sql::parser::tokens::span_of;
 use crate::sql::typing::{case, explicit_cast};
 use crate::types::{FlinkType, TypeKind};
@@ -26,24 +28,33 @@ use crate::types::{FlinkType, TypeKind};
 /// Twice the parser's limit on operators in a row; deeper trees cannot come from it.
 const DEPTH_MAX: usize = 1_000;
 
-/// Functions that are called without parentheses.
-const WITHOUT_PARENTHESES: [&str; 5] = [
-    "CURRENT_TIMESTAMP",
-    "CURRENT_DATE",
-    "CURRENT_TIME",
-    "LOCALTIME",
-    "LOCALTIMESTAMP",
-];
-
 /// Binds expressions against the columns in scope.
-#[derive(Debug)]
 pub(super) struct ExprBinder<'a> {
     /// Columns in scope.
     pub(super) fields: &'a [Field],
     /// What a GROUP BY leaves of them.
     pub(super) grouping: Option<&'a mut Grouping>,
+    /// The query around; absent where there is none, as in computed columns.
+    pub(super) context: Option<&'a mut (dyn Context + 'a)>,
+    /// Whether it is an expression of `MATCH_RECOGNIZE`.
+    pub(super) is_pattern: bool,
     /// Levels of nesting above the present expression.
     pub(super) depth: usize,
+}
+
+/// What an expression asks of the query that it stands in.
+pub(super) trait Context {
+    /// The column of an enclosing query.
+    fn outer(&self, table: Option<&Ident>, column: &Ident) -> Result<Option<Expr>>;
+
+    /// A column that stands for a sub-query until the clause is bound.
+    fn subquery(&mut self, subquery: Subquery<'_>, fields: &[Field]) -> Result<Expr>;
+
+    /// A column that stands for an aggregate over rows until the clause is bound.
+    fn over(&mut self, call: OverCall) -> Expr;
+
+    /// The window of a name in the clause WINDOW.
+    fn named_window(&self, name: &Ident) -> Result<sqlparser::ast::WindowSpec>;
 }
 
 /// The place of a tree; chains of operators are walked without recursion, since sqlparser's own look-up recurses.
@@ -65,7 +76,17 @@ impl<'a> ExprBinder<'a> {
         Self {
             fields,
             grouping: None,
+            context: None,
+            is_pattern: false,
             depth: 0,
+        }
+    }
+
+    /// A binder for the columns of a relation inside a query.
+    pub(super) fn within(fields: &'a [Field], context: &'a mut (dyn Context + 'a)) -> Self {
+        Self {
+            context: Some(context),
+            ..Self::new(fields)
         }
     }
 
@@ -121,20 +142,33 @@ impl<'a> ExprBinder<'a> {
             return Ok(None);
         };
         let span = place(ast);
-        if let Ast::Function(function) = ast
-            && is_aggregate(function)
-        {
-            return grouping.aggregate(function, self.fields, span).map(Some);
+        let context = self.context.as_mut();
+        let context = context.map(|context| &mut **context as &mut dyn Context);
+        let mut inner = ExprBinder {
+            fields: self.fields,
+            grouping: None,
+            context,
+            is_pattern: self.is_pattern,
+            depth: self.depth,
+        };
+        if let Ast::Function(function) = ast {
+            if let Some(column) = grouping.auxiliary(function, &mut inner, span)? {
+                return Ok(Some(column));
+            }
+            if is_aggregate(function) {
+                return grouping.aggregate(function, inner, span).map(Some);
+            }
+            if function.over.is_some() {
+                return Ok(None);
+            }
+        }
+        if is_query(ast) {
+            return Ok(None);
         }
         let is_name = matches!(ast, Ast::Identifier(_) | Ast::CompoundIdentifier(_));
         if !is_name && !grouping.has_computed_keys() {
             return Ok(None);
         }
-        let mut inner = ExprBinder {
-            fields: self.fields,
-            grouping: None,
-            depth: self.depth,
-        };
         match inner.bind(ast) {
             Ok(bound) => match grouping.key(&bound) {
                 Some(key) => Ok(Some(Expr { span, ..key })),
@@ -147,6 +181,19 @@ impl<'a> ExprBinder<'a> {
             Err(error) if is_name => Err(error),
             // An aggregate inside: its parts are looked at one by one.
             Err(_) => Ok(None),
+        }
+    }
+
+    /// The same binder for less time.
+    pub(super) fn reborrow(&mut self) -> ExprBinder<'_> {
+        let context = self.context.as_mut();
+        let context = context.map(|context| &mut **context as &mut dyn Context);
+        ExprBinder {
+            fields: self.fields,
+            grouping: self.grouping.as_deref_mut(),
+            context,
+            is_pattern: self.is_pattern,
+            depth: self.depth,
         }
     }
 
@@ -370,121 +417,18 @@ impl<'a> ExprBinder<'a> {
             .transpose()?;
         case(branches, otherwise, span)
     }
+}
 
-    /// Binds `a[b]` and `f(x).field`.
-    fn access(&mut self, root: &Ast, chain: &[AccessExpr], span: Span) -> Result<Expr> {
-        let mut value = self.bind(root)?;
-        for access in chain {
-            let (name, arg) = match access {
-                AccessExpr::Dot(Ast::Identifier(ident)) => ("FIELD", literal::word(&ident.value)),
-                AccessExpr::Subscript(Subscript::Index { index }) => ("ITEM", self.bind(index)?),
-                AccessExpr::Dot(_) | AccessExpr::Subscript(_) => {
-                    return Err(Error::syntax(
-                        "an element is written array[index], a field row.field",
-                    ));
-                }
-            };
-            value = resolve(name, vec![value, arg], span)?;
-        }
-        Ok(value)
-    }
-
-    /// Binds `column`, `table.column` and fields behind them.
-    fn name(&mut self, idents: &[Ident]) -> Result<Expr> {
-        let Some(first) = idents.first() else {
-            return Err(Error::internal("an empty name"));
-        };
-        let qualified = match idents.get(1) {
-            Some(second) => self.find(Some(first), second)?,
-            None => None,
-        };
-        let (mut value, fields) = if let Some(field) = qualified {
-            (field.expr.clone(), &idents[2..])
-        } else if let Some(field) = self.find(None, first)? {
-            (field.expr.clone(), &idents[1..])
-        } else {
-            return self.function_or_unknown(idents);
-        };
-        value.span = Span::default();
-        for ident in fields {
-            let span = span_of(ident.span);
-            value = resolve("FIELD", vec![value, literal::word(&ident.value)], span)?;
-        }
-        Ok(value)
-    }
-
-    /// The column of a name, with or without a table.
-    fn find(&self, table: Option<&Ident>, column: &Ident) -> Result<Option<&'a Field>> {
-        let mut found = self.fields.iter().filter(|field| {
-            field.name == column.value
-                && match table {
-                    Some(table) => field.qualifier.as_ref() == Some(&table.value),
-                    None => field.using != Using::Repeated,
-                }
-        });
-        let first = found.next();
-        if found.next().is_some() {
-            return Err(
-                Error::validation(format!("column \"{}\" is ambiguous", column.value))
-                    .with_span(span_of(column.span)),
-            );
-        }
-        Ok(first)
-    }
-
-    /// A function that is called without parentheses, else the error for an unknown column.
-    fn function_or_unknown(&self, idents: &[Ident]) -> Result<Expr> {
-        if let [ident] = idents {
-            let name = ident.value.to_uppercase();
-            if ident.quote_style.is_none()
-                && WITHOUT_PARENTHESES.contains(&name.as_str())
-                && is_function(&name)
-            {
-                return resolve(&name, Vec::new(), span_of(ident.span));
-            }
-        }
-        let (what, ident, valid): (_, _, Vec<&str>) = match idents {
-            [table, column]
-                if self
-                    .fields
-                    .iter()
-                    .any(|field| field.qualifier.as_ref() == Some(&table.value)) =>
-            {
-                let of_table = self
-                    .fields
-                    .iter()
-                    .filter(|field| field.qualifier.as_ref() == Some(&table.value));
-                (
-                    "column",
-                    column,
-                    of_table.map(|field| field.name.as_str()).collect(),
-                )
-            }
-            [table, _, ..] => {
-                let tables = self
-                    .fields
-                    .iter()
-                    .filter_map(|field| field.qualifier.as_deref());
-                (
-                    "table or column",
-                    table,
-                    tables
-                        .chain(self.fields.iter().map(|field| field.name.as_str()))
-                        .collect(),
-                )
-            }
-            [column] => (
-                "column",
-                column,
-                self.fields
-                    .iter()
-                    .map(|field| field.name.as_str())
-                    .collect(),
-            ),
-            [] => return Err(Error::internal("an empty name")),
-        };
-        Err(unknown_name(what, &ident.value, valid).with_span(span_of(ident.span)))
-    }
+/// Whether an expression is a sub-query or a test of one.
+fn is_query(ast: &Ast) -> bool {
+    matches!(
+        ast,
+        Ast::Subquery(_)
+            | Ast::Exists { .. }
+            | Ast::InSubquery { .. }
+            | Ast::AnyOp { .. }
+            | Ast::AllOp { .. }
+    )
 }
 
 /// `NOT` when negated.

@@ -4,24 +4,17 @@
 //! Weir does not have is refused, never skipped.
 
 use sqlparser::ast::{
-    Expr as Ast, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName,
-    ObjectNamePart, Query as AstQuery, Spanned, TableAlias, TableFactor,
+    Expr as Ast, FunctionArguments, ObjectName, ObjectNamePart, Query as AstQuery, Spanned,
+    TableAlias, TableFactor,
 };
 
-use super::call::{function_name, positional};
-use super::expression::{ExprBinder, place};
 use super::names::{self, Object};
 use super::options;
 use super::query::QueryBinder;
-use super::relation::{
-    Field, Relation, Using, WINDOW_COLUMNS, is_trivial, is_volatile, window_types,
-};
-use crate::error::{Error, Result, Span, unknown_name};
-use crate::plan::{ChangelogMode, Window, WindowKind};
+use super::relation::Relation;
+use crate::error::{Error, Result, Span};
 use crate::sql::ast::{Ident as NameIdent, Name};
 use crate::sql::catalog::{TableDef, ViewDef};
-use crate::sql::dialect::TABLE_ARGUMENT;
-use crate::sql::expr::{Expr, ExprKind, Literal};
 use crate::sql::parser::tokens::span_of;
 
 /// How deeply views may use views.
@@ -29,19 +22,6 @@ use crate::sql::parser::tokens::span_of;
 /// # Source
 /// A guess, unmeasured; it ends views that use themselves.
 const VIEW_DEPTH_MAX: usize = 16;
-
-/// The arguments of a window function by role.
-#[derive(Debug, Default)]
-struct WindowArguments<'a> {
-    /// The rows.
-    data: Option<&'a Ast>,
-    /// `DESCRIPTOR(column)`.
-    time: Option<&'a Ast>,
-    /// Length.
-    size: Option<&'a Ast>,
-    /// Shift.
-    offset: Option<&'a Ast>,
-}
 
 impl QueryBinder<'_> {
     /// Binds one item of FROM.
@@ -61,7 +41,10 @@ impl QueryBinder<'_> {
                 index_hints,
             } => {
                 if version.is_some() {
-                    return Err(Error::unsupported("FOR SYSTEM_TIME AS OF").with_span(span));
+                    return Err(Error::unsupported(
+                        "FOR SYSTEM_TIME AS OF besides in a JOIN with ON",
+                    )
+                    .with_span(span));
                 }
                 if !with_hints.is_empty() || !partitions.is_empty() || !index_hints.is_empty() {
                     return Err(Error::syntax("Flink SQL has no such clause behind a table")
@@ -77,7 +60,7 @@ impl QueryBinder<'_> {
                 with_ordinality: false,
                 ..
             } => {
-                let relation = self.window_function(name, &args.args, span)?;
+                let relation = self.table_function(name, &args.args, span)?;
                 alias_relation(relation, alias.as_ref())
             }
             TableFactor::Derived {
@@ -86,57 +69,36 @@ impl QueryBinder<'_> {
                 alias,
                 sample: None,
             } => {
-                let relation = self.subquery(subquery)?;
+                let relation = self.subquery_relation(subquery)?;
                 alias_relation(relation, alias.as_ref())
             }
             TableFactor::TableFunction {
                 expr: Ast::Function(function),
                 alias,
             } => {
-                let relation = self.table_function(function, span)?;
+                let FunctionArguments::List(list) = &function.args else {
+                    return Err(Error::syntax("a table function takes arguments"));
+                };
+                let relation = self.table_function(&function.name, &list.args, span)?;
                 alias_relation(relation, alias.as_ref())
             }
-            TableFactor::Derived { lateral: true, .. } | TableFactor::Function { .. } => {
-                Err(Error::unsupported("LATERAL"))
+            TableFactor::MatchRecognize { alias, .. } => {
+                let relation = self.match_recognize(factor)?;
+                alias_relation(relation, alias.as_ref())
             }
-            TableFactor::UNNEST { .. } => Err(Error::unsupported("UNNEST")),
-            TableFactor::MatchRecognize { .. } => Err(Error::unsupported("MATCH_RECOGNIZE")),
             _ => Err(Error::unsupported(format!("FROM {factor}"))),
         };
         bound.map_err(|error| error.with_span(span))
     }
 
     /// Binds a sub-query so that expressions over it may use its columns several times.
-    pub(super) fn subquery(&mut self, query: &AstQuery) -> Result<Relation> {
+    pub(super) fn subquery_relation(&mut self, query: &AstQuery) -> Result<Relation> {
         let relation = self.query(query)?;
-        Ok(self.settle(relation))
-    }
-
-    /// Makes a node of a relation whose columns must not be computed more than once.
-    fn settle(&mut self, relation: Relation) -> Relation {
-        let keep = relation.fields.iter().all(|field| {
-            is_trivial(&field.expr) || (relation.window.is_some() && !is_volatile(&field.expr))
-        });
-        let is_volatile_condition = relation.condition.as_ref().is_some_and(is_volatile);
-        if keep && !is_volatile_condition {
-            return relation;
-        }
-        let names: Vec<(String, bool)> = relation
-            .fields
-            .iter()
-            .map(|field| (field.name.clone(), field.hidden))
-            .collect();
-        let node = self.builder.materialize(relation);
-        let mut settled = self.builder.relation(node);
-        for (field, (name, hidden)) in settled.fields.iter_mut().zip(names) {
-            field.name = name;
-            field.hidden = hidden;
-        }
-        settled
+        Ok(self.builder.settle(relation))
     }
 
     /// Binds a table, view or common table expression by name.
-    fn named(&mut self, name: &ObjectName) -> Result<Relation> {
+    pub(super) fn named(&mut self, name: &ObjectName) -> Result<Relation> {
         let name = plain_name(name)?;
         if let [only] = name.parts.as_slice()
             && let Some(relation) = self.common_table(&only.value)?
@@ -178,7 +140,7 @@ impl QueryBinder<'_> {
             Error { span, ..error }
         };
         let relation = self.view_query(&view.query).map_err(context)?;
-        let mut relation = self.settle(relation);
+        let mut relation = self.builder.settle(relation);
         relation.fields.retain(|field| !field.hidden);
         if !view.columns.is_empty() {
             rename(&mut relation, &view.columns).map_err(context)?;
@@ -188,143 +150,10 @@ impl QueryBinder<'_> {
         }
         Ok(relation)
     }
-
-    /// Binds `TABLE(function(...))`.
-    fn table_function(&mut self, function: &Function, span: Span) -> Result<Relation> {
-        let FunctionArguments::List(list) = &function.args else {
-            return Err(Error::syntax("a table function takes arguments"));
-        };
-        self.window_function(&function.name, &list.args, span)
-    }
-
-    /// Binds a call of a window function.
-    fn window_function(
-        &mut self,
-        name: &ObjectName,
-        args: &[FunctionArg],
-        span: Span,
-    ) -> Result<Relation> {
-        let name = function_name(name)?;
-        match name.as_str() {
-            "TUMBLE" => {}
-            "HOP" | "CUMULATE" | "SESSION" => {
-                return Err(Error::unsupported(format!("the window function {name}")));
-            }
-            "UNNEST" => return Err(Error::unsupported("UNNEST")),
-            _ => {
-                let known = ["TUMBLE", "HOP", "CUMULATE", "SESSION"];
-                return Err(unknown_name("table function", &name, known));
-            }
-        }
-        let args = window_arguments(args)?;
-        let (Some(data), Some(time), Some(size)) = (args.data, args.time, args.size) else {
-            return Err(Error::type_mismatch(
-                "TUMBLE takes (TABLE data, DESCRIPTOR(timecol), size [, offset])",
-            )
-            .with_span(span));
-        };
-        let relation = self.window_data(data)?;
-        if self.builder.changelog(&relation) != ChangelogMode::Append {
-            return Err(
-                Error::unsupported("window functions over an updating input")
-                    .with_span(place(data)),
-            );
-        }
-        let size_ms = interval_ms(size)?;
-        if size_ms <= 0 {
-            return Err(
-                Error::validation("the size of a window is longer than 0").with_span(place(size))
-            );
-        }
-        let offset_ms = args.offset.map(interval_ms).transpose()?.unwrap_or(0);
-        self.tumble(relation, time, WindowKind::Tumble { size_ms, offset_ms })
-    }
-
-    /// Appends the window columns.
-    fn tumble(&mut self, mut relation: Relation, time: &Ast, kind: WindowKind) -> Result<Relation> {
-        let column = descriptor(time)?;
-        let bound = ExprBinder::new(&relation.fields).bind(&Ast::Identifier(column.clone()))?;
-        let index = relation
-            .fields
-            .iter()
-            .position(|field| field.name == column.value);
-        let is_attribute = index.is_some() && self.builder.rowtime(&relation) == index;
-        let Some(time) = bound.as_column().filter(|_| is_attribute) else {
-            return Err(Error::validation(format!(
-                "the window function requires the timecol is a time attribute type, but \"{}\" is {}: use the column of the table's WATERMARK or `$rowtime`",
-                column.value, bound.ty
-            ))
-            .with_span(span_of(column.span)));
-        };
-        if relation.window.is_some() {
-            let node = self.builder.materialize(relation.clone());
-            let inner = self.builder.relation(node);
-            let fields = relation.fields.iter().zip(inner.fields);
-            relation.fields = fields
-                .map(|(old, new)| Field {
-                    expr: new.expr,
-                    ..old.clone()
-                })
-                .collect();
-            relation.base = node;
-            relation.condition = None;
-            let time = index.unwrap_or(time);
-            return Ok(self.append_window(relation, time, kind));
-        }
-        Ok(self.append_window(relation, time, kind))
-    }
-
-    /// Makes a window function pending.
-    fn append_window(&self, mut relation: Relation, time: usize, kind: WindowKind) -> Relation {
-        let schema = &self.builder.node(relation.base).schema;
-        let types = window_types(&schema[time].ty);
-        let width = schema.len();
-        for (index, (name, ty)) in WINDOW_COLUMNS.iter().zip(types).enumerate() {
-            relation.fields.push(Field {
-                name: (*name).to_owned(),
-                qualifier: None,
-                expr: Expr::column(width + index, ty),
-                hidden: false,
-                using: Using::No,
-            });
-        }
-        relation.window = Some(Window {
-            time,
-            kind,
-            time_zone: self.session.local_time_zone().to_owned(),
-        });
-        relation
-    }
-
-    /// Binds the rows of a window function: `TABLE t`, `TABLE (query)` or `(query)`.
-    fn window_data(&mut self, ast: &Ast) -> Result<Relation> {
-        let span = place(ast);
-        let inner = match ast {
-            Ast::Function(function) if function_name(&function.name)? == TABLE_ARGUMENT => {
-                match positional(function)?.as_slice() {
-                    [inner] => *inner,
-                    _ => return Err(Error::internal("TABLE without a table")),
-                }
-            }
-            other => other,
-        };
-        match inner {
-            Ast::CompoundIdentifier(idents) => {
-                let parts = idents.iter().cloned().map(ObjectNamePart::Identifier);
-                self.named(&ObjectName(parts.collect()))
-            }
-            Ast::Subquery(query) => self.subquery(query),
-            Ast::Nested(inner) => self.window_data(inner),
-            _ => Err(Error::type_mismatch(
-                "the first argument of a window function is TABLE name or a query",
-            )
-            .with_span(span)),
-        }
-    }
 }
 
 /// A name without functions in it.
-fn plain_name(name: &ObjectName) -> Result<Name> {
+pub(super) fn plain_name(name: &ObjectName) -> Result<Name> {
     let parts: Option<Vec<NameIdent>> = name
         .0
         .iter()
@@ -363,7 +192,10 @@ fn with_hint(
 }
 
 /// Gives a relation its alias.
-fn alias_relation(mut relation: Relation, alias: Option<&TableAlias>) -> Result<Relation> {
+pub(super) fn alias_relation(
+    mut relation: Relation,
+    alias: Option<&TableAlias>,
+) -> Result<Relation> {
     let Some(alias) = alias else {
         return Ok(relation);
     };
@@ -404,74 +236,4 @@ pub(super) fn rename(relation: &mut Relation, names: &[String]) -> Result<()> {
         field.name.clone_from(name);
     }
     Ok(())
-}
-
-/// Sorts the arguments of TUMBLE by position or name.
-fn window_arguments(args: &[FunctionArg]) -> Result<WindowArguments<'_>> {
-    let mut sorted = WindowArguments::default();
-    for (index, arg) in args.iter().enumerate() {
-        let (name, value) = match arg {
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => {
-                let name = ["DATA", "TIMECOL", "SIZE", "OFFSET"].get(index).copied();
-                (name.unwrap_or_default().to_owned(), value)
-            }
-            FunctionArg::Named {
-                name,
-                arg: FunctionArgExpr::Expr(value),
-                ..
-            } => (name.value.to_uppercase(), value),
-            other => {
-                return Err(Error::syntax(format!(
-                    "{other} is not an argument of TUMBLE"
-                )));
-            }
-        };
-        let slot = match name.as_str() {
-            "DATA" => &mut sorted.data,
-            "TIMECOL" => &mut sorted.time,
-            "SIZE" => &mut sorted.size,
-            "OFFSET" => &mut sorted.offset,
-            "" => {
-                return Err(Error::type_mismatch("TUMBLE takes at most 4 arguments")
-                    .with_span(place(value)));
-            }
-            other => {
-                let known = ["DATA", "TIMECOL", "SIZE", "OFFSET"];
-                return Err(unknown_name("argument", other, known).with_span(place(value)));
-            }
-        };
-        if slot.replace(value).is_some() {
-            return Err(
-                Error::syntax(format!("argument {name} is written twice")).with_span(place(value))
-            );
-        }
-    }
-    Ok(sorted)
-}
-
-/// The column of `DESCRIPTOR(column)`.
-fn descriptor(ast: &Ast) -> Result<&Ident> {
-    if let Ast::Function(function) = ast
-        && function_name(&function.name)? == "DESCRIPTOR"
-        && let [Ast::Identifier(column)] = positional(function)?.as_slice()
-    {
-        return Ok(column);
-    }
-    Err(
-        Error::type_mismatch("the time column of a window function is written DESCRIPTOR(column)")
-            .with_span(place(ast)),
-    )
-}
-
-/// Milliseconds of an interval constant.
-fn interval_ms(ast: &Ast) -> Result<i64> {
-    let bound = ExprBinder::new(&[]).bind(ast)?;
-    match bound.kind {
-        ExprKind::Literal(Literal::Millis(millis)) => Ok(millis),
-        _ => Err(Error::type_mismatch(format!(
-            "a window takes an interval of days to seconds, not {}",
-            bound.ty
-        ))
-        .with_span(place(ast))),
-    }
 }

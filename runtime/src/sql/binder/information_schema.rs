@@ -13,6 +13,7 @@ use super::options::is_secret;
 use super::query::QueryBinder;
 use super::relation::{Draft, Relation};
 use super::scan::{has_timestamps, rowtime_type, watermark_of};
+use super::traits::Traits;
 use crate::error::{Result, unknown_name};
 use crate::plan::{ChangelogMode, Column, Operator};
 use crate::sql::ast::Name;
@@ -304,8 +305,7 @@ impl QueryBinder<'_> {
             inputs: Vec::new(),
             schema: schema.collect(),
             changelog: ChangelogMode::Append,
-            upsert_key: None,
-            rowtime: None,
+            traits: Traits::default(),
         });
         let mut relation = self.builder.relation(node);
         for field in &mut relation.fields {

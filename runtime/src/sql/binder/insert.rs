@@ -12,8 +12,8 @@ use super::relation::{Draft, Field, PlanBuilder, Relation, Using};
 use super::scan::changelog_mode;
 use crate::error::{Error, Result};
 use crate::plan::{
-    ChangelogMode, Column, Exchange, Input, Node, NodeId, Operator, SinkSpec, SinkTarget,
-    StreamPlan,
+    ChangelogMode, Column, ConflictStrategy, Exchange, Input, Node, NodeId, Operator, SinkSpec,
+    SinkTarget, StreamPlan,
 };
 use crate::sql::ast::{Ident, Insert};
 use crate::sql::catalog::{ColumnKind, TableColumn, TableDef};
@@ -37,7 +37,8 @@ impl QueryBinder<'_> {
     pub(super) fn insert(&mut self, insert: &Insert) -> Result<()> {
         let table = names::table(&insert.table, self.catalog, self.session)?;
         let relation = self.bind(&insert.query)?;
-        self.insert_into(&table, &insert.columns, relation)
+        let on_conflict = insert.on_conflict.map(|(strategy, _)| strategy);
+        self.insert_into(&table, (&insert.columns, on_conflict), relation)
             .map_err(|error| error.with_span(insert.table.span()))
     }
 
@@ -45,7 +46,7 @@ impl QueryBinder<'_> {
     pub(super) fn insert_into(
         &mut self,
         table: &TableDef,
-        columns: &[Ident],
+        (columns, on_conflict): (&[Ident], Option<ConflictStrategy>),
         relation: Relation,
     ) -> Result<()> {
         if let source @ ("faker" | "datagen") = connector(&table.options) {
@@ -54,6 +55,7 @@ impl QueryBinder<'_> {
                 table.name
             )));
         }
+        relation.refuse_correlated("INSERT")?;
         let relation = fit(table, columns, relation)?;
         let node = self.builder.materialize(relation);
         let persisted = persisted(table);
@@ -66,9 +68,12 @@ impl QueryBinder<'_> {
             "print" | "blackhole" => ChangelogMode::Retract,
             _ => changelog_mode(table)?,
         };
-        let exchange = self
-            .builder
-            .sink_exchange(table, node, mode, &primary_key)?;
+        let node = self.builder.with_upsert_key(node, &primary_key);
+        let (exchange, upsert_materialize) =
+            self.builder
+                .sink_exchange(table, node, (mode, &primary_key))?;
+        self.builder
+            .check_conflict(table, node, (mode, on_conflict))?;
         let columns: Vec<Column> = persisted
             .iter()
             .map(|column| Column {
@@ -81,13 +86,19 @@ impl QueryBinder<'_> {
             columns,
             primary_key,
             changelog: mode,
+            upsert_materialize,
+            on_conflict,
         };
         self.builder.sink(Input { node, exchange }, spec);
         Ok(())
     }
 
     /// Ends a foreground query.
-    pub(super) fn results(mut self, mut relation: Relation) -> (StreamPlan, QueryInfo) {
+    ///
+    /// # Errors
+    /// As [`PlanBuilder::finish`].
+    pub(super) fn results(mut self, mut relation: Relation) -> Result<(StreamPlan, QueryInfo)> {
+        relation.refuse_correlated("a query")?;
         relation.fields.retain(|field| !field.hidden);
         let columns: Vec<Column> = relation
             .fields
@@ -105,9 +116,11 @@ impl QueryBinder<'_> {
             columns: columns.clone(),
             primary_key: Vec::new(),
             changelog: ChangelogMode::Retract,
+            upsert_materialize: false,
+            on_conflict: None,
         };
         self.builder.sink(super::relation::forward(node), spec);
-        let plan = self.builder.finish(self.session.local_time_zone());
+        let plan = self.builder.finish(self.session.local_time_zone())?;
         let info = QueryInfo {
             sql_kind: "SELECT",
             columns,
@@ -115,12 +128,15 @@ impl QueryBinder<'_> {
             is_append_only: changelog == ChangelogMode::Append,
             upsert_columns,
         };
-        (plan, info)
+        Ok((plan, info))
     }
 
     /// Ends a statement that only writes tables.
-    pub(super) fn written(self, sql_kind: &'static str) -> (StreamPlan, QueryInfo) {
-        let plan = self.builder.finish(self.session.local_time_zone());
+    ///
+    /// # Errors
+    /// As [`PlanBuilder::finish`].
+    pub(super) fn written(self, sql_kind: &'static str) -> Result<(StreamPlan, QueryInfo)> {
+        let plan = self.builder.finish(self.session.local_time_zone())?;
         let is_sink = |node: &&Node| matches!(node.operator, Operator::Sink(_));
         let info = QueryInfo {
             sql_kind,
@@ -133,7 +149,7 @@ impl QueryBinder<'_> {
                 .all(|node| node.changelog == ChangelogMode::Append),
             upsert_columns: None,
         };
-        (plan, info)
+        Ok((plan, info))
     }
 }
 
@@ -144,28 +160,48 @@ impl PlanBuilder {
         let draft = Draft {
             schema: spec.columns.clone(),
             changelog: below.changelog,
-            upsert_key: below.upsert_key.clone(),
-            rowtime: below.rowtime,
+            traits: self.traits_of(input.node).clone(),
             operator: Operator::Sink(spec),
             inputs: vec![input],
         };
         self.add(draft);
     }
 
-    /// How rows reach a sink, when it can take their changes.
+    /// The node, or one like it, with the key that is wanted as its first, when it has that key.
+    fn with_upsert_key(&mut self, node: NodeId, wanted: &[usize]) -> NodeId {
+        let mut wanted = wanted.to_vec();
+        wanted.sort_unstable();
+        let index = node.0 as usize - 1;
+        let keys = &mut self.traits[index].keys;
+        if let Some(at) = keys.iter().position(|key| *key == wanted)
+            && at > 0
+        {
+            let key = keys.remove(at);
+            keys.insert(0, key.clone());
+            self.nodes[index].upsert_key = Some(key);
+        }
+        node
+    }
+
+    /// How rows reach a sink, when it can take their changes, and whether it must keep what it has written.
+    ///
+    /// # Source
+    /// Flink: a sink by a primary key that is not the query's upsert key materializes, so that changes of several rows of one
+    /// primary key that arrive in another order end in the last row.
     fn sink_exchange(
         &self,
         table: &TableDef,
         input: NodeId,
-        mode: ChangelogMode,
-        key: &[usize],
-    ) -> Result<Exchange> {
+        (mode, key): (ChangelogMode, &[usize]),
+    ) -> Result<(Exchange, bool)> {
         let node = self.node(input);
         match (node.changelog, mode) {
             // Rows of one key must stay in order.
-            (ChangelogMode::Append, ChangelogMode::Upsert) => Ok(Exchange::Hash(key.to_vec())),
+            (ChangelogMode::Append, ChangelogMode::Upsert) => {
+                Ok((Exchange::Hash(key.to_vec()), false))
+            }
             (ChangelogMode::Append, ChangelogMode::Append | ChangelogMode::Retract)
-            | (ChangelogMode::Retract, ChangelogMode::Retract) => Ok(Exchange::Forward),
+            | (ChangelogMode::Retract, ChangelogMode::Retract) => Ok((Exchange::Forward, false)),
             (ChangelogMode::Upsert | ChangelogMode::Retract, ChangelogMode::Append) => {
                 Err(Error::validation(format!(
                     "table sink {} doesn't support consuming update and delete changes which is produced by node {}: give the table a PRIMARY KEY or 'changelog.mode' = 'retract'",
@@ -178,26 +214,52 @@ impl PlanBuilder {
                 table.name
             ))),
             (ChangelogMode::Upsert | ChangelogMode::Retract, ChangelogMode::Upsert) => {
-                let sorted = |key: &[usize]| {
-                    let mut key = key.to_vec();
-                    key.sort_unstable();
-                    key
-                };
-                if node.upsert_key.as_deref().map(sorted) == Some(sorted(key)) {
-                    return Ok(Exchange::Forward);
+                let mut wanted = key.to_vec();
+                wanted.sort_unstable();
+                if self.traits_of(input).keys.contains(&wanted) {
+                    return Ok((Exchange::Forward, false));
                 }
-                let name = |index: &usize| node.schema[*index].name.clone();
-                let query = node.upsert_key.as_ref().map_or_else(
-                    || "none".to_owned(),
-                    |key| format!("({})", key.iter().map(name).collect::<Vec<_>>().join(", ")),
-                );
-                Err(Error::unsupported(format!(
-                    "the primary key ({}) of table {} differs from the query's upsert key {query}: group by exactly the primary key",
-                    table.primary_key.join(", "),
-                    table.name
-                )))
+                Ok((Exchange::Hash(key.to_vec()), true))
             }
         }
+    }
+
+    /// Refuses ON CONFLICT where Flink does.
+    ///
+    /// # Source
+    /// Flink 2.3: only upsert sinks take it; all strategies but DEDUPLICATE need watermarks, since rows wait for them.
+    fn check_conflict(
+        &self,
+        table: &TableDef,
+        input: NodeId,
+        (mode, on_conflict): (ChangelogMode, Option<ConflictStrategy>),
+    ) -> Result<()> {
+        let Some(strategy) = on_conflict else {
+            return Ok(());
+        };
+        if mode == ChangelogMode::Append || table.primary_key.is_empty() {
+            return Err(Error::validation(format!(
+                "ON CONFLICT clause is only allowed for upsert sinks, and {} is not one",
+                table.name
+            )));
+        }
+        if strategy == ConflictStrategy::Deduplicate {
+            return Ok(());
+        }
+        let mut open = vec![input];
+        while let Some(id) = open.pop() {
+            let node = self.node(id);
+            if let Operator::TableSourceScan(scan) = &node.operator
+                && scan.watermark.is_none()
+            {
+                return Err(Error::validation(format!(
+                    "ON CONFLICT requires all source tables to define watermarks, and {} has none",
+                    scan.table.name
+                )));
+            }
+            open.extend(node.inputs.iter().map(|input| input.node));
+        }
+        Ok(())
     }
 
     /// The node where updates come from, as Flink prints it.

@@ -4,77 +4,73 @@
 //! relation. Invariant: a condition is applied exactly once, as early as its columns are there: to one input before the join, as
 //! keys or as the rest of the condition of a join, or above all joins when it gives another value each time.
 //!
-//! While a scope is bound, its columns are those of all items one behind the other; only joining makes nodes.
+//! While a scope is bound, its columns are those of all items one behind the other; inner joins wait for the conditions of WHERE,
+//! outer ones are made at once.
 
 use std::collections::BTreeSet;
 
 use sqlparser::ast::{
     Ident, Join as AstJoin, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, Spanned,
-    TableFactor, TableWithJoins,
+    TableFactor, TableVersion, TableWithJoins,
 };
 
 use super::expression::ExprBinder;
+use super::join_node::{all, split};
 use super::query::QueryBinder;
-use super::relation::{Draft, Field, PlanBuilder, Relation, Using, is_volatile, without_spans};
-use super::select_items::uniquify;
+use super::relation::{Field, Relation, Using, is_volatile};
 use crate::error::{Error, Result, Span, unknown_name};
-use crate::plan::{ChangelogMode, Column, Exchange, Input, JoinKind, NodeId, Operator};
+use crate::plan::JoinKind;
 use crate::sql::expr::{Expr, ExprKind, Literal};
 use crate::sql::functions::resolve;
 use crate::sql::parser::tokens::span_of;
-use crate::sql::typing::{MAX_DECIMAL_PRECISION, common_type, convert, exact};
-use crate::types::TypeKind;
 
 /// The items of a FROM clause and what they are joined by.
 #[derive(Debug, Default)]
 pub(super) struct FromScope {
     /// The items in order.
-    parts: Vec<Part>,
-    /// Columns in scope: of a single item over its base, of several over the columns of all items.
+    pub(super) parts: Vec<Part>,
+    /// Columns in scope, over the columns of all items.
     pub(super) fields: Vec<Field>,
-    /// Conditions of ON and USING.
-    conditions: Vec<Expr>,
+    /// Conditions of ON and USING of inner joins.
+    pub(super) conditions: Vec<Expr>,
 }
 
 /// Some of the items, joined already.
 #[derive(Debug)]
-struct Part {
+pub(super) struct Part {
     /// Their rows.
-    relation: Relation,
+    pub(super) relation: Relation,
     /// Which column of the scope each field of the relation is.
-    columns: Vec<usize>,
+    pub(super) columns: Vec<usize>,
     /// Where they stand.
-    span: Span,
+    pub(super) span: Span,
 }
 
-/// An input of a join.
-#[derive(Debug)]
-struct KeyedInput {
-    /// Emits its rows.
-    node: NodeId,
-    /// Its key columns.
-    keys: Vec<usize>,
-    /// Which column of the scope its first columns are; computed keys follow them.
-    columns: Vec<usize>,
+/// What stands beside a join: where its sides begin, what it is made by, and where it stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct JoinPlace<'a> {
+    /// The first item of the left side.
+    pub(super) first_part: usize,
+    /// The first column of the left side.
+    pub(super) first: usize,
+    /// Which rows are emitted.
+    pub(super) kind: JoinKind,
+    /// ON, USING or NATURAL.
+    pub(super) constraint: &'a JoinConstraint,
+    /// Where the right side stands.
+    pub(super) span: Span,
 }
 
 impl FromScope {
     /// The scope of a single item.
-    pub(super) fn single(relation: Relation) -> Self {
-        let mut scope = Self {
-            fields: relation.fields.clone(),
-            ..Self::default()
-        };
-        scope.parts.push(Part {
-            columns: (0..relation.fields.len()).collect(),
-            relation,
-            span: Span::default(),
-        });
-        scope
+    pub(super) fn single(relation: Relation) -> Result<Self> {
+        let mut scope = Self::default();
+        scope.add(relation, Span::default())?;
+        Ok(scope)
     }
 
     /// Adds an item.
-    fn add(&mut self, relation: Relation, span: Span) -> Result<()> {
+    pub(super) fn add(&mut self, relation: Relation, span: Span) -> Result<()> {
         let name = relation.fields.first().and_then(|f| f.qualifier.as_ref());
         let is_known = |field: &Field| name.is_some() && field.qualifier.as_ref() == name;
         if let (Some(name), true) = (name, self.fields.iter().any(is_known)) {
@@ -83,32 +79,38 @@ impl FromScope {
             ))
             .with_span(span));
         }
-        let first = self.fields.len();
-        let fields = relation.fields.iter().zip(first..);
-        self.fields.extend(fields.map(|(field, index)| Field {
-            expr: Expr::column(index, field.expr.ty.clone()),
-            ..field.clone()
-        }));
+        let columns = self.append(&relation.fields);
         self.parts.push(Part {
-            columns: (first..self.fields.len()).collect(),
             relation,
+            columns,
             span,
         });
         Ok(())
     }
 
-    /// Adds what a join is made by. The join's left side begins with the field `first`, its right side with the field `right`.
-    fn constrain(&mut self, first: usize, right: usize, constraint: &JoinConstraint) -> Result<()> {
-        match constraint {
-            JoinConstraint::On(ast) => {
-                let condition = ExprBinder::new(&self.fields[first..]).bind_condition(ast, "ON")?;
-                self.conditions.push(condition);
-                Ok(())
-            }
-            JoinConstraint::Using(names) => names.iter().try_for_each(|name| {
-                let ident = column_name(name)?;
-                self.merge(first, right, (&ident.value, span_of(ident.span)))
-            }),
+    /// Puts columns into scope and says which they are.
+    pub(super) fn append(&mut self, fields: &[Field]) -> Vec<usize> {
+        let first = self.fields.len();
+        let added = fields.iter().zip(first..);
+        self.fields.extend(added.map(|(field, index)| Field {
+            expr: Expr::column(index, field.expr.ty.clone()),
+            ..field.clone()
+        }));
+        (first..self.fields.len()).collect()
+    }
+
+    /// The conditions of USING and NATURAL. The join's left side begins with the field `first`, its right side with `right`.
+    fn merged(&mut self, place: JoinPlace<'_>, right: usize) -> Result<Vec<Expr>> {
+        let first = place.first;
+        match place.constraint {
+            JoinConstraint::On(_) | JoinConstraint::None => Ok(Vec::new()),
+            JoinConstraint::Using(names) => names
+                .iter()
+                .map(|name| {
+                    let ident = column_name(name)?;
+                    self.merge(place, right, (&ident.value, span_of(ident.span)))
+                })
+                .collect(),
             JoinConstraint::Natural => {
                 let visible = |field: &&Field| !field.hidden && field.using != Using::Repeated;
                 let of_right: BTreeSet<String> = self.fields[right..]
@@ -124,14 +126,20 @@ impl FromScope {
                     .collect();
                 of_both
                     .iter()
-                    .try_for_each(|name| self.merge(first, right, (name, Span::default())))
+                    .map(|name| self.merge(place, right, (name, Span::default())))
+                    .collect()
             }
-            JoinConstraint::None => Ok(()),
         }
     }
 
-    /// Makes one of a column that both sides of a join have.
-    fn merge(&mut self, first: usize, right: usize, (name, span): (&str, Span)) -> Result<()> {
+    /// Makes one of a column that both sides of a join have; the condition that they are equal.
+    fn merge(
+        &mut self,
+        place: JoinPlace<'_>,
+        right: usize,
+        (name, span): (&str, Span),
+    ) -> Result<Expr> {
+        let first = place.first;
         let find = |fields: &[Field], offset: usize| {
             let mut found = (offset..)
                 .zip(fields)
@@ -152,33 +160,54 @@ impl FromScope {
             .and_then(|left| Ok((left, find(&self.fields[right..], right)?)));
         let (left, right) = pair.map_err(|error| error.with_span(span))?;
         let operands = [left, right].map(|index| self.fields[index].expr.clone());
-        self.conditions.push(resolve("=", operands.into(), span)?);
-        self.fields[left].using = Using::Shown;
-        self.fields[right].using = Using::Repeated;
-        Ok(())
+        let condition = resolve("=", operands.into(), span)?;
+        let (shown, repeated) = if place.kind == JoinKind::Right {
+            (right, left)
+        } else {
+            (left, right)
+        };
+        self.fields[repeated].using = Using::Repeated;
+        self.fields[shown].using = if place.kind == JoinKind::Full {
+            Using::Repeated
+        } else {
+            Using::Shown
+        };
+        Ok(condition)
+    }
+
+    /// Takes the nullability of columns from the parts that they are in now.
+    pub(super) fn refresh(&mut self) {
+        for part in &self.parts {
+            for (column, field) in part.columns.iter().zip(&part.relation.fields) {
+                self.fields[*column].expr.ty = field.expr.ty.clone();
+            }
+        }
     }
 }
 
 impl Part {
     /// Whether an expression reads columns of this part and no others.
-    fn has(&self, expr: &Expr) -> bool {
+    pub(super) fn has(&self, expr: &Expr) -> bool {
         let columns = expr.columns();
         !columns.is_empty() && columns.iter().all(|column| self.columns.contains(column))
     }
 
     /// An expression over the scope as one over the base of the relation.
-    fn over_base(&self, expr: &Expr) -> Expr {
-        expr.replace_columns(&|column, index| {
-            let position = self.columns.iter().position(|known| *known == index);
-            let field = position.and_then(|position| self.relation.fields.get(position));
-            field.map_or_else(
-                || column.clone(),
-                |field| Expr {
-                    span: column.span,
-                    ..field.expr.clone()
-                },
-            )
-        })
+    pub(super) fn over_base(&self, expr: &Expr) -> Expr {
+        expr.replace_columns(&|column, index| self.field(column, index))
+    }
+
+    /// The value of a column of the scope over the base of the relation.
+    pub(super) fn field(&self, column: &Expr, index: usize) -> Expr {
+        let position = self.columns.iter().position(|known| *known == index);
+        let field = position.and_then(|position| self.relation.fields.get(position));
+        field.map_or_else(
+            || column.clone(),
+            |field| Expr {
+                span: column.span,
+                ..field.expr.clone()
+            },
+        )
     }
 }
 
@@ -189,26 +218,114 @@ impl QueryBinder<'_> {
         for item in from {
             self.joined_items(item, &mut scope)?;
         }
-        if let [only] = scope.parts.as_slice() {
-            scope.fields.clone_from(&only.relation.fields);
-        }
         Ok(scope)
     }
 
     /// Binds an item and those that JOIN hangs on it.
     fn joined_items(&mut self, item: &TableWithJoins, scope: &mut FromScope) -> Result<()> {
-        let first = scope.fields.len();
+        let (first, first_part) = (scope.fields.len(), scope.parts.len());
         self.item(&item.relation, scope)?;
         for join in &item.joins {
             let span = span_of(join.relation.span());
-            let constraint = inner(join).map_err(|error| error.with_span(span))?;
-            let right = scope.fields.len();
-            self.item(&join.relation, scope)?;
-            scope
-                .constrain(first, right, constraint)
+            let (kind, constraint) = kind_of(join).map_err(|error| error.with_span(span))?;
+            let place = JoinPlace {
+                first_part,
+                first,
+                kind,
+                constraint,
+                span,
+            };
+            self.joined(&join.relation, scope, place)
                 .map_err(|error| error.with_span(span))?;
         }
         Ok(())
+    }
+
+    /// Joins an item to those before it.
+    fn joined(
+        &mut self,
+        factor: &TableFactor,
+        scope: &mut FromScope,
+        place: JoinPlace<'_>,
+    ) -> Result<()> {
+        if let TableFactor::Table {
+            version: Some(TableVersion::ForSystemTimeAsOf(time)),
+            ..
+        } = factor
+        {
+            return self.temporal_join(factor, time, scope, place);
+        }
+        if place.kind == JoinKind::Left && self.left_correlate(factor, scope, place)? {
+            return Ok(());
+        }
+        let (right, right_part) = (scope.fields.len(), scope.parts.len());
+        let before = std::mem::take(&mut scope.conditions);
+        self.item(factor, scope)?;
+        let mut conditions = scope.merged(place, right)?;
+        if let JoinConstraint::On(ast) = place.constraint {
+            let fields = &scope.fields[place.first..];
+            conditions.push(ExprBinder::within(fields, self).bind_condition(ast, "ON")?);
+        }
+        let own = std::mem::replace(&mut scope.conditions, before);
+        if place.kind == JoinKind::Inner {
+            scope.conditions.extend(own);
+            scope.conditions.extend(conditions);
+            return Ok(());
+        }
+        self.outer_join(scope, (place, right_part), (own, conditions))
+    }
+
+    /// Makes an outer join of what stands before and behind JOIN.
+    fn outer_join(
+        &mut self,
+        scope: &mut FromScope,
+        (place, right_part): (JoinPlace<'_>, usize),
+        (of_right, on): (Vec<Expr>, Vec<Expr>),
+    ) -> Result<()> {
+        // Conditions of a lateral item on the right are part of ON.
+        let right_columns: BTreeSet<usize> = scope.parts[right_part..]
+            .iter()
+            .flat_map(|part| part.columns.iter().copied())
+            .collect();
+        let is_inner = |condition: &Expr| {
+            condition
+                .columns()
+                .iter()
+                .all(|column| right_columns.contains(column))
+        };
+        let (of_right, lateral): (Vec<Expr>, Vec<Expr>) = of_right.into_iter().partition(is_inner);
+        let conditions: Vec<Expr> = on.into_iter().chain(lateral).collect();
+        if conditions.iter().any(Expr::is_correlated) {
+            return Err(Error::unsupported(
+                "columns of an enclosing query in ON of an outer join",
+            ));
+        }
+        let right = scope.parts.split_off(right_part);
+        let right = self.connect(right, of_right)?;
+        let left = self.collapse(scope, place.first_part)?;
+        let mut joined = self.join_parts(place.kind, (left, right), &conditions)?;
+        joined.span = place.span;
+        if place.kind == JoinKind::Full {
+            coalesce_merged(scope, &mut joined, place.first)?;
+        }
+        scope.parts.push(joined);
+        scope.refresh();
+        Ok(())
+    }
+
+    /// Joins the parts of a scope from one on, by the conditions on them.
+    pub(super) fn collapse(&mut self, scope: &mut FromScope, first_part: usize) -> Result<Part> {
+        let parts = scope.parts.split_off(first_part);
+        let is_here = |condition: &Expr| {
+            let columns = condition.columns();
+            columns
+                .iter()
+                .all(|column| parts.iter().any(|part| part.columns.contains(column)))
+        };
+        let conditions = std::mem::take(&mut scope.conditions);
+        let (here, later) = conditions.into_iter().partition(is_here);
+        scope.conditions = later;
+        self.connect(parts, here)
     }
 
     /// Binds an item, which may be joins in parentheses.
@@ -223,7 +340,21 @@ impl QueryBinder<'_> {
                 "a join in parentheses takes no alias: write a sub-query",
             )
             .with_span(span)),
+            TableFactor::Derived {
+                lateral: true,
+                subquery,
+                alias,
+                sample: None,
+            } => self
+                .lateral_query(subquery, alias.as_ref(), scope)
+                .map_err(|error| error.with_span(span)),
             factor => {
+                if self
+                    .correlate(factor, scope, JoinKind::Inner)
+                    .map_err(|error| error.with_span(span))?
+                {
+                    return Ok(());
+                }
                 let relation = self.factor(factor).map_err(|error| error.with_span(span))?;
                 scope.add(relation, span)
             }
@@ -231,271 +362,174 @@ impl QueryBinder<'_> {
     }
 
     /// The rows of a FROM clause that satisfy its own conditions and that of WHERE.
-    ///
-    /// # Errors
-    /// `Unsupported` when no equality connects an item with the others.
-    pub(super) fn join(&mut self, scope: FromScope, selection: Option<Expr>) -> Result<Relation> {
+    pub(super) fn join(&mut self, scope: FromScope, selection: Vec<Expr>) -> Result<Relation> {
         let FromScope {
-            mut parts,
+            parts,
             fields,
             mut conditions,
         } = scope;
         conditions.extend(selection);
-        if let [only] = parts.as_mut_slice() {
-            // The fields of a single item are over its base already.
-            let own = only.relation.condition.take();
-            only.relation.condition = all(own.into_iter().chain(conditions).collect())?;
-            return Ok(only.relation.clone());
-        }
-        let (mut between, above) = distribute(conditions, &mut parts)?;
-        let mut parts = parts.into_iter();
-        let Some(mut joined) = parts.next() else {
-            return Err(Error::internal("an empty FROM"));
-        };
-        let mut rest: Vec<Part> = parts.collect();
-        while let Some(first) = rest.first() {
-            let meets = |part: &Part| between.iter().any(|c| equality(c, &joined, part).is_some());
-            let Some(next) = rest.iter().position(meets) else {
-                return Err(Error::unsupported(
-                    "a join without an equality between columns of its inputs",
-                )
-                .with_span(first.span));
-            };
-            let right = rest.remove(next);
-            joined = self.builder.join(joined, right, &mut between)?;
-        }
-        let above = above.iter().map(|c| joined.over_base(c)).collect();
+        let joined = self.connect(parts, conditions)?;
         let over_base = |field: Field| Field {
             expr: joined.over_base(&field.expr),
             ..field
         };
         Ok(Relation {
             fields: fields.into_iter().map(over_base).collect(),
-            condition: all(above)?,
             ..joined.relation
         })
     }
-}
 
-impl PlanBuilder {
-    /// Joins two parts by those of the conditions whose columns they have, which it takes.
-    fn join(&mut self, left: Part, right: Part, between: &mut Vec<Expr>) -> Result<Part> {
-        let span = left.span;
-        let names: Vec<Field> = [&left, &right]
-            .iter()
-            .flat_map(|part| part.relation.fields.clone())
-            .collect();
-        let (mut left_keys, mut right_keys, mut residual) = (Vec::new(), Vec::new(), Vec::new());
-        let mut later = Vec::new();
-        for condition in between.drain(..) {
-            let is_here = |c: &usize| left.columns.contains(c) || right.columns.contains(c);
-            if !condition.columns().iter().all(is_here) {
-                later.push(condition);
-            } else if let Some((left_key, right_key)) = equality(&condition, &left, &right) {
-                left_keys.push(left_key);
-                right_keys.push(right_key);
-            } else {
-                residual.push(condition);
-            }
-        }
-        *between = later;
-        let left = self.keyed_input(left, &left_keys);
-        let right = self.keyed_input(right, &right_keys);
-        let width = self.node(left.node).schema.len();
-        let columns: Vec<usize> = left.columns.iter().chain(&right.columns).copied().collect();
-        let positions = (0..left.columns.len()).chain(width..width + right.columns.len());
-        let over_join = |index: usize| {
-            let mut pairs = columns.iter().zip(positions.clone());
-            pairs
-                .find(|(column, _)| **column == index)
-                .map_or(index, |(_, position)| position)
-        };
-        let residual = residual.iter().map(|c| c.map_columns(&over_join)).collect();
-        let base = self.join_node(&left, &right, all(residual)?)?;
-        let schema = &self.node(base).schema;
-        let fields = names
+    /// Joins parts by conditions.
+    fn connect(&mut self, mut parts: Vec<Part>, conditions: Vec<Expr>) -> Result<Part> {
+        let (correlated, conditions): (Vec<Expr>, Vec<Expr>) = conjuncts(conditions)
             .into_iter()
-            .zip(positions)
-            .map(|(field, position)| Field {
-                expr: Expr::column(position, schema[position].ty.clone()),
-                ..field
-            });
+            .partition(Expr::is_correlated);
+        let (mut between, above) = distribute(conditions, &mut parts)?;
+        for part in &mut parts {
+            self.builder.recognize_rank(&mut part.relation)?;
+        }
+        let mut parts = parts.into_iter();
+        let Some(mut joined) = parts.next() else {
+            return Err(Error::internal("an empty FROM"));
+        };
+        let mut rest: Vec<Part> = parts.collect();
+        while !rest.is_empty() {
+            let meets = |part: &Part| between.iter().any(|c| is_equality(c, &joined, part));
+            // Without an equality the next in order is as good as any other.
+            let next = rest.iter().position(meets).unwrap_or(0);
+            let right = rest.remove(next);
+            let is_here = |condition: &Expr| {
+                let is_known = |c: &usize| joined.columns.contains(c) || right.columns.contains(c);
+                condition.columns().iter().all(is_known)
+            };
+            let (here, later) = between.into_iter().partition(is_here);
+            between = later;
+            joined = self.join_parts(JoinKind::Inner, (joined, right), &here)?;
+        }
+        let above: Vec<Expr> = above.iter().map(|c| joined.over_base(c)).collect();
+        let own = joined.relation.condition.take();
+        joined.relation.condition = all(own.into_iter().chain(above).collect())?;
+        let correlated: Vec<Expr> = correlated.iter().map(|c| joined.over_base(c)).collect();
+        joined.relation.correlated.extend(correlated);
+        Ok(joined)
+    }
+
+    /// Joins two parts by conditions over the columns of the scope.
+    pub(super) fn join_parts(
+        &mut self,
+        kind: JoinKind,
+        (mut left, mut right): (Part, Part),
+        conditions: &[Expr],
+    ) -> Result<Part> {
+        let span = left.span;
+        if kind.nulls_right() {
+            right.relation = self.builder.settle_all(right.relation);
+        }
+        if kind.nulls_left() {
+            left.relation = self.builder.settle_all(left.relation);
+        }
+        self.builder.apply_window(&mut left.relation);
+        self.builder.apply_window(&mut right.relation);
+        let width = self.builder.width(&left.relation);
+        let over_both = |condition: &Expr| {
+            condition.replace_columns(&|column, index| {
+                if left.columns.contains(&index) {
+                    left.field(column, index)
+                } else {
+                    right.field(column, index).map_columns(&|c| width + c)
+                }
+            })
+        };
+        let conditions = conditions.iter().map(over_both).collect();
+        let columns = left.columns.iter().chain(&right.columns).copied().collect();
+        let relation =
+            self.builder
+                .join_relations(kind, (left.relation, right.relation), conditions)?;
         Ok(Part {
-            relation: Relation {
-                base,
-                window: None,
-                condition: None,
-                fields: fields.collect(),
-            },
+            relation,
             columns,
             span,
         })
     }
+}
 
-    /// Makes the node that emits the rows of a part with keys that are computed. It is a Calc even if it changes nothing, so that
-    /// pruning can leave the join the columns it needs and no more.
-    fn keyed_input(&mut self, part: Part, keys: &[Expr]) -> KeyedInput {
-        let keys: Vec<Expr> = keys.iter().map(|key| part.over_base(key)).collect();
-        let Part {
-            mut relation,
-            columns,
-            ..
-        } = part;
-        self.apply_window(&mut relation);
-        let mut projections: Vec<Expr> = relation
-            .fields
-            .iter()
-            .map(|field| field.expr.clone())
-            .collect();
-        let mut schema: Vec<Column> = relation
-            .fields
-            .iter()
-            .map(|field| Column {
-                name: field.name.clone(),
-                ty: field.expr.ty.clone(),
-            })
-            .collect();
-        let mut positions = Vec::with_capacity(keys.len());
-        for key in keys {
-            let wanted = without_spans(&key);
-            let known = projections
-                .iter()
-                .position(|expr| without_spans(expr) == wanted);
-            positions.push(known.unwrap_or(projections.len()));
-            if known.is_none() {
-                schema.push(Column {
-                    name: format!("$k{}", positions.len() - 1),
-                    ty: key.ty.clone(),
-                });
-                projections.push(key);
-            }
-        }
-        KeyedInput {
-            node: self.calc(relation.base, relation.condition, projections, schema),
-            keys: positions,
-            columns,
-        }
-    }
-
-    /// Adds a join.
-    ///
-    /// # Source
-    /// Flink: time attributes become plain timestamps in a regular join.
-    fn join_node(
-        &mut self,
-        left: &KeyedInput,
-        right: &KeyedInput,
-        residual: Option<Expr>,
-    ) -> Result<NodeId> {
-        let (left_node, right_node) = (self.node(left.node), self.node(right.node));
-        let changelog = joined_changelog(left_node.changelog, right_node.changelog)?;
-        let mut fields: Vec<Field> = left_node
-            .schema
-            .iter()
-            .chain(&right_node.schema)
-            .map(|column| Field {
-                name: column.name.clone(),
-                qualifier: None,
-                expr: Expr::column(0, column.ty.clone()),
-                hidden: false,
-                using: Using::No,
-            })
-            .collect();
-        uniquify(&mut fields);
-        let schema = fields.into_iter().map(|field| Column {
-            name: field.name,
-            ty: field.expr.ty,
-        });
-        let exchanged = |input: &KeyedInput| Input {
-            node: input.node,
-            exchange: Exchange::Hash(input.keys.clone()),
-        };
-        let draft = Draft {
-            inputs: vec![exchanged(left), exchanged(right)],
-            schema: schema.collect(),
-            changelog,
-            upsert_key: self.join_key(left, right),
-            rowtime: None,
-            operator: Operator::Join {
-                kind: JoinKind::Inner,
-                left_keys: left.keys.clone(),
-                right_keys: right.keys.clone(),
-                residual,
-            },
-        };
-        Ok(self.add(draft))
-    }
-
-    /// The columns that identify a row of a join.
-    ///
-    /// # Source
-    /// Flink: `FlinkRelMdUpsertKeys` for joins: a side's upsert key counts only if it contains the join key, since rows of one key
-    /// would else come out of several subtasks; with one match at most on the other side it identifies the result.
-    fn join_key(&self, left: &KeyedInput, right: &KeyedInput) -> Option<Vec<usize>> {
-        let own_key = |input: &KeyedInput| {
-            let key = self.node(input.node).upsert_key.clone()?;
-            let holds_join_key = input.keys.iter().all(|column| key.contains(column));
-            holds_join_key.then_some(key)
-        };
-        let is_unique = |input: &KeyedInput, key: &[usize]| {
-            key.iter().all(|column| input.keys.contains(column))
-        };
-        let (left_key, right_key) = (own_key(left)?, own_key(right)?);
-        let width = self.node(left.node).schema.len();
-        let is_right_unique = is_unique(right, &right_key);
-        let of_right = right_key.into_iter().map(|column| width + column);
-        Some(if is_right_unique {
-            left_key
-        } else if is_unique(left, &left_key) {
-            of_right.collect()
-        } else {
-            left_key.into_iter().chain(of_right).collect()
+/// Adds the columns that FULL JOIN ... USING makes of those of its sides.
+fn coalesce_merged(scope: &mut FromScope, joined: &mut Part, first: usize) -> Result<()> {
+    let repeated: Vec<usize> = (first..scope.fields.len())
+        .filter(|index| {
+            scope.fields[*index].using == Using::Repeated && joined.columns.contains(index)
         })
+        .collect();
+    let mut names: Vec<String> = Vec::new();
+    for index in &repeated {
+        let name = scope.fields[*index].name.clone();
+        let is_shown = scope.fields[first..]
+            .iter()
+            .any(|field| field.name == name && field.using != Using::Repeated);
+        if is_shown || names.contains(&name) {
+            continue;
+        }
+        let same: Vec<Expr> = repeated
+            .iter()
+            .filter(|other| scope.fields[**other].name == name)
+            .map(|other| joined.field(&scope.fields[*other].expr, *other))
+            .collect();
+        let span = joined.span;
+        let field = Field {
+            name: name.clone(),
+            qualifier: None,
+            expr: resolve("COALESCE", same, span)?,
+            hidden: false,
+            using: Using::Shown,
+        };
+        let columns = scope.append(std::slice::from_ref(&field));
+        joined.columns.extend(columns);
+        joined.relation.fields.push(field);
+        names.push(name);
     }
+    Ok(())
 }
 
-/// The kinds of change that a join of two inputs emits.
-fn joined_changelog(left: ChangelogMode, right: ChangelogMode) -> Result<ChangelogMode> {
-    use ChangelogMode::{Append, Retract, Upsert};
-    match (left, right) {
-        (Append, Append) => Ok(Append),
-        (Append | Retract, Append | Retract) => Ok(Retract),
-        (Upsert, _) | (_, Upsert) => Err(Error::unsupported("a join over an upsert changelog")),
-    }
-}
-
-/// What an inner join is made by.
-fn inner(join: &AstJoin) -> Result<&JoinConstraint> {
-    let later = |what: &str| Err(Error::unsupported(format!("{what} joins")));
+/// The kind of a join, and what it is made by.
+fn kind_of(join: &AstJoin) -> Result<(JoinKind, &JoinConstraint)> {
     if join.global {
         return Err(Error::syntax("Flink SQL has no GLOBAL JOIN"));
     }
-    match &join.join_operator {
-        JoinOperator::Join(JoinConstraint::None) | JoinOperator::Inner(JoinConstraint::None) => {
-            Err(Error::validation(
-                "INNER, LEFT, RIGHT or FULL join requires a condition (NATURAL keyword or ON or USING clause)",
-            ))
+    let (kind, constraint) = match &join.join_operator {
+        JoinOperator::CrossJoin(constraint) => return Ok((JoinKind::Inner, constraint)),
+        JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => {
+            (JoinKind::Inner, constraint)
         }
-        JoinOperator::Join(constraint)
-        | JoinOperator::Inner(constraint)
-        | JoinOperator::CrossJoin(constraint) => Ok(constraint),
-        JoinOperator::Left(_) | JoinOperator::LeftOuter(_) => later("LEFT OUTER"),
-        JoinOperator::Right(_) | JoinOperator::RightOuter(_) => later("RIGHT OUTER"),
-        JoinOperator::FullOuter(_) => later("FULL OUTER"),
-        JoinOperator::Semi(_) | JoinOperator::LeftSemi(_) | JoinOperator::RightSemi(_) => {
-            later("SEMI")
+        JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) => {
+            (JoinKind::Left, constraint)
         }
-        JoinOperator::Anti(_) | JoinOperator::LeftAnti(_) | JoinOperator::RightAnti(_) => {
-            later("ANTI")
+        JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => {
+            (JoinKind::Right, constraint)
         }
-        JoinOperator::CrossApply
+        JoinOperator::FullOuter(constraint) => (JoinKind::Full, constraint),
+        JoinOperator::Semi(_)
+        | JoinOperator::LeftSemi(_)
+        | JoinOperator::RightSemi(_)
+        | JoinOperator::Anti(_)
+        | JoinOperator::LeftAnti(_)
+        | JoinOperator::RightAnti(_)
+        | JoinOperator::CrossApply
         | JoinOperator::OuterApply
         | JoinOperator::AsOf { .. }
         | JoinOperator::StraightJoin(_)
         | JoinOperator::ArrayJoin
         | JoinOperator::LeftArrayJoin
-        | JoinOperator::InnerArrayJoin => Err(Error::syntax("Flink SQL has no join of this kind")),
+        | JoinOperator::InnerArrayJoin => {
+            return Err(Error::syntax("Flink SQL has no join of this kind"));
+        }
+    };
+    if *constraint == JoinConstraint::None {
+        return Err(Error::validation(
+            "INNER, LEFT, RIGHT or FULL join requires a condition (NATURAL keyword or ON or USING clause)",
+        ));
     }
+    Ok((kind, constraint))
 }
 
 /// The column of an element of USING.
@@ -506,20 +540,28 @@ fn column_name(name: &ObjectName) -> Result<&Ident> {
     }
 }
 
-/// Gives each condition on a single part to it; what remains is between parts, or is to be tested above all joins.
-fn distribute(conditions: Vec<Expr>, parts: &mut [Part]) -> Result<(Vec<Expr>, Vec<Expr>)> {
-    let (mut between, mut above) = (Vec::new(), Vec::new());
+/// Takes conditions apart at their ANDs; TRUE is left out.
+fn conjuncts(conditions: Vec<Expr>) -> Vec<Expr> {
     let mut conjuncts = Vec::new();
     for condition in conditions {
         split(condition, &mut conjuncts);
     }
+    conjuncts.retain(|conjunct| conjunct.kind != ExprKind::Literal(Literal::Boolean(true)));
+    conjuncts
+}
+
+/// Gives each condition on a single part to it; what remains is between parts, or is to be tested above all joins.
+fn distribute(conjuncts: Vec<Expr>, parts: &mut [Part]) -> Result<(Vec<Expr>, Vec<Expr>)> {
+    let (mut between, mut above) = (Vec::new(), Vec::new());
+    let is_single = parts.len() == 1;
     for conjunct in conjuncts {
-        if conjunct.kind == ExprKind::Literal(Literal::Boolean(true)) {
-            continue;
-        }
-        if conjunct.columns().is_empty() || is_volatile(&conjunct) {
+        let part = parts
+            .iter_mut()
+            .find(|part| is_single || part.has(&conjunct));
+        let is_above = conjunct.columns().is_empty() || is_volatile(&conjunct);
+        if is_above && !is_single {
             above.push(conjunct);
-        } else if let Some(part) = parts.iter_mut().find(|part| part.has(&conjunct)) {
+        } else if let Some(part) = part {
             let own = part.relation.condition.take();
             let added = part.over_base(&conjunct);
             part.relation.condition = all(own.into_iter().chain([added]).collect())?;
@@ -530,62 +572,15 @@ fn distribute(conditions: Vec<Expr>, parts: &mut [Part]) -> Result<(Vec<Expr>, V
     Ok((between, above))
 }
 
-/// Takes a condition apart at its ANDs.
-fn split(condition: Expr, conjuncts: &mut Vec<Expr>) {
-    match condition.kind {
-        ExprKind::Call { function, args } if function == "AND" => {
-            for arg in args {
-                split(arg, conjuncts);
-            }
-        }
-        _ => conjuncts.push(condition),
-    }
-}
-
-/// Conditions that must all be TRUE, as one.
-fn all(mut conditions: Vec<Expr>) -> Result<Option<Expr>> {
-    if conditions.len() < 2 {
-        return Ok(conditions.pop());
-    }
-    let span = conditions.iter().fold(Span::default(), |span, condition| {
-        span.union(condition.span)
-    });
-    resolve("AND", conditions, span).map(Some)
-}
-
-/// The keys of a condition that is an equality between two parts and can be a join key: of the left part, of the right one.
-fn equality(condition: &Expr, left: &Part, right: &Part) -> Option<(Expr, Expr)> {
+/// Whether a condition is an equality between two parts.
+fn is_equality(condition: &Expr, left: &Part, right: &Part) -> bool {
     let ExprKind::Call { function, args } = &condition.kind else {
-        return None;
+        return false;
     };
-    let ("=", [a, b]) = (function.as_str(), args.as_slice()) else {
-        return None;
-    };
-    if left.has(a) && right.has(b) {
-        as_keys(a, b)
-    } else if left.has(b) && right.has(a) {
-        as_keys(b, a)
-    } else {
-        None
-    }
-}
-
-/// Two equal expressions as keys of one stored type, when every value of either has a place in it.
-fn as_keys(a: &Expr, b: &Expr) -> Option<(Expr, Expr)> {
-    let ty = common_type(&[&a.ty, &b.ty])?;
-    let stored = ty.to_arrow().ok()?;
-    if stored.is_nested() || ty.kind == TypeKind::Null {
-        return None;
-    }
-    if let TypeKind::Decimal { scale, .. } = ty.kind {
-        let digits = [a, b].map(|expr| exact(&expr.ty.kind).map_or(0, |(p, s)| p - s));
-        if digits[0].max(digits[1]) + scale > MAX_DECIMAL_PRECISION {
-            return None;
+    match (function.as_str(), args.as_slice()) {
+        ("=" | "IS NOT DISTINCT FROM", [a, b]) => {
+            left.has(a) && right.has(b) || left.has(b) && right.has(a)
         }
+        _ => false,
     }
-    let is_stored_alike = ty.kind.is_character() || ty.kind.is_binary();
-    if is_stored_alike {
-        return Some((a.clone(), b.clone()));
-    }
-    Some((convert(a.clone(), &ty.kind), convert(b.clone(), &ty.kind)))
 }

@@ -5,26 +5,46 @@
 //! comes last. Invariant: a statement that binds can be run exactly; everything else is refused with its place.
 
 mod aggregate;
+mod aggregate_call;
+mod aggregate_node;
 mod call;
+mod column;
+mod correlate;
 mod ddl_text;
 mod expression;
 mod from;
+mod group_window;
+mod grouping_sets;
 mod information_schema;
 mod insert;
+mod interval;
 mod join;
+mod join_node;
 mod like;
 mod literal;
+mod match_recognize;
 mod names;
 mod options;
+mod order;
+mod over;
 mod overlaps;
+mod pattern_expr;
+mod process_function;
 mod prune;
 mod query;
+mod rank;
 mod relation;
 mod scan;
 mod select_items;
+mod set_ops;
 mod show;
+mod subquery;
+mod subquery_join;
 mod table;
 mod table_checks;
+mod temporal;
+mod traits;
+mod window_tvf;
 
 #[cfg(test)]
 mod tests;
@@ -171,7 +191,7 @@ fn analyze_kind(statement: &Statement, catalog: &dyn Catalog, session: &Session)
         StatementKind::Insert(insert) => {
             let mut binder = binder();
             binder.insert(insert)?;
-            let (plan, info) = binder.written("INSERT_INTO");
+            let (plan, info) = binder.written("INSERT_INTO")?;
             Bound::Insert(plan, info)
         }
         StatementKind::StatementSet(inserts) => {
@@ -181,13 +201,13 @@ fn analyze_kind(statement: &Statement, catalog: &dyn Catalog, session: &Session)
                     .insert(insert)
                     .map_err(|error| error.with_span(insert.span))?;
             }
-            let (plan, info) = binder.written("STATEMENT_SET");
+            let (plan, info) = binder.written("STATEMENT_SET")?;
             Bound::Insert(plan, info)
         }
         StatementKind::Query(query) => {
             let mut binder = binder();
             let relation = binder.bind(query)?;
-            let (plan, info) = binder.results(relation);
+            let (plan, info) = binder.results(relation)?;
             Bound::Query(plan, info)
         }
         StatementKind::Show(what) => show::show(what, catalog, session)?,
@@ -289,9 +309,9 @@ fn create_table(create: &CreateTable, catalog: &dyn Catalog, session: &Session) 
     let relation = binder.bind(query)?;
     let table = table::create(create, Some(&relation), catalog, session)?;
     binder
-        .insert_into(&table, &[], relation)
+        .insert_into(&table, (&[], None), relation)
         .map_err(|error| error.with_span(create.name.span()))?;
-    let (plan, info) = binder.written("CREATE_TABLE_AS");
+    let (plan, info) = binder.written("CREATE_TABLE_AS")?;
     Ok(Bound::CreateTableAs {
         table,
         if_not_exists,

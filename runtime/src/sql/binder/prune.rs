@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::relation::{forward, is_identity};
 use crate::plan::{
-    AggregateCall, Column, Exchange, Input, Node, NodeId, Operator, ReadColumn, Scan, WatermarkSpec,
+    Column, Exchange, Input, Node, NodeId, Operator, ReadColumn, Reads, Scan, Shape, WatermarkSpec,
 };
 use crate::sql::expr::Expr;
 
@@ -23,35 +23,45 @@ pub(super) fn prune(nodes: Vec<Node>) -> Vec<Node> {
         nodes: Vec::with_capacity(nodes.len()),
     };
     for (node, needed) in nodes.into_iter().zip(&needed) {
-        rewrite.node(node, needed);
+        match needed {
+            Some(needed) => rewrite.node(node, needed),
+            None => rewrite.drop(&node),
+        }
     }
     rewrite.nodes
 }
 
-/// For each node, the output columns that its consumers read.
-fn needed_columns(nodes: &[Node]) -> Vec<BTreeSet<usize>> {
-    let mut needed = vec![BTreeSet::new(); nodes.len()];
+/// For each node, the output columns that its consumers read; absent for nodes whose rows reach no sink.
+fn needed_columns(nodes: &[Node]) -> Vec<Option<BTreeSet<usize>>> {
+    let mut needed: Vec<Option<BTreeSet<usize>>> = nodes
+        .iter()
+        .map(|node| matches!(node.operator, Operator::Sink(_)).then(BTreeSet::new))
+        .collect();
     for (index, node) in nodes.iter().enumerate().rev() {
+        let Some(mut own) = needed[index].take() else {
+            continue;
+        };
         let width = |input: &Input| nodes[input.node.0 as usize - 1].schema.len();
         let widths: Vec<usize> = node.inputs.iter().map(width).collect();
         for (input_index, input) in node.inputs.iter().enumerate() {
             let from = input.node.0 as usize - 1;
-            let mut columns = read_by(node, &needed[index], input_index, &widths);
+            let mut columns = read_by(node, &own, input_index, &widths);
             if let Exchange::Hash(keys) = &input.exchange {
                 columns.extend(keys);
             }
-            needed[from].extend(columns);
+            needed[from].get_or_insert_default().extend(columns);
         }
         if let Operator::TableSourceScan(scan) = &node.operator
             && let Some(watermark) = &scan.watermark
         {
-            needed[index].insert(watermark.rowtime);
-            needed[index].extend(watermark.expression.iter().flat_map(Expr::columns));
+            own.insert(watermark.rowtime);
+            own.extend(watermark.expression.iter().flat_map(Expr::columns));
         }
         // A batch keeps at least one column.
-        if needed[index].is_empty() && !node.schema.is_empty() {
-            needed[index].insert(cheapest(node));
+        if own.is_empty() && !node.schema.is_empty() {
+            own.insert(cheapest(node));
         }
+        needed[index] = Some(own);
     }
     needed
 }
@@ -74,54 +84,36 @@ fn read_by(
 ) -> BTreeSet<usize> {
     let width = widths[input];
     match &node.operator {
-        Operator::TableSourceScan(_) | Operator::Values { .. } => BTreeSet::new(),
+        Operator::Union | Operator::Sink(_) | Operator::ProcessTableFunction { .. } => {
+            return (0..width).collect();
+        }
         Operator::Calc {
             condition,
             projections,
         } => {
             let kept = needed.iter().filter_map(|index| projections.get(*index));
-            kept.chain(condition).flat_map(Expr::columns).collect()
+            return kept.chain(condition).flat_map(Expr::columns).collect();
         }
-        Operator::WindowTableFunction(window) => {
-            let passed = needed.iter().copied().filter(|index| *index < width);
-            passed.chain([window.time]).collect()
-        }
-        Operator::WindowAggregate {
-            window,
-            keys,
-            aggregates,
-            ..
-        } => aggregated(keys, aggregates).chain([window.time]).collect(),
-        Operator::GroupAggregate { keys, aggregates } => aggregated(keys, aggregates).collect(),
-        Operator::Join {
-            left_keys,
-            right_keys,
-            residual,
-            ..
-        } => {
-            let (first, keys) = if input == 0 {
-                (0, left_keys)
-            } else {
-                (widths[0], right_keys)
-            };
-            let tested = residual.iter().flat_map(Expr::columns);
-            let passed = tested.chain(needed.iter().copied());
-            let own = passed.filter(|column| (first..first + width).contains(column));
-            own.map(|column| column - first)
-                .chain(keys.iter().copied())
-                .collect()
-        }
-        Operator::Union | Operator::Sink(_) => (0..width).collect(),
+        _ => {}
     }
-}
-
-/// Columns that an aggregation reads.
-fn aggregated(keys: &[usize], aggregates: &[AggregateCall]) -> impl Iterator<Item = usize> {
-    let arguments = aggregates
-        .iter()
-        .flat_map(|call| [call.argument, call.filter])
-        .flatten();
-    keys.iter().copied().chain(arguments)
+    let first = if input == 0 { 0 } else { widths[0] };
+    let of_input = |column: usize| column.checked_sub(first).filter(|column| *column < width);
+    let own = node.operator.reads().into_iter();
+    let mut read: BTreeSet<usize> = own
+        .filter_map(|(reads, column)| match reads {
+            Reads::Input(index) => (index == input).then_some(column),
+            Reads::Joined => of_input(column),
+        })
+        .collect();
+    let passes = match node.operator.shape() {
+        Shape::Appends => input == 0,
+        Shape::Joins => true,
+        Shape::Projects | Shape::Makes => false,
+    };
+    if passes {
+        read.extend(needed.iter().filter_map(|column| of_input(*column)));
+    }
+    read
 }
 
 /// The plan so far.
@@ -135,56 +127,47 @@ struct Rewrite {
 }
 
 impl Rewrite {
+    /// Drops a node whose rows reach no sink.
+    fn drop(&mut self, node: &Node) {
+        self.positions.push(vec![None; node.schema.len()]);
+        self.ids.push(node.id);
+    }
+
     /// Rewrites one node, after those it reads from.
     fn node(&mut self, mut node: Node, needed: &BTreeSet<usize>) {
         let width = node.schema.len();
         let (input, right) = (self.of_input(&node, 0), self.of_input(&node, 1));
-        let positions = match &mut node.operator {
-            Operator::TableSourceScan(scan) => prune_scan(scan, needed, width),
-            Operator::Calc {
-                condition,
-                projections,
-            } => {
+        let is_join = node.inputs.len() == 2;
+        let kept = input.iter().flatten().count();
+        let right_width = if is_join {
+            right.len()
+        } else {
+            width.saturating_sub(input.len())
+        };
+        let beside = (0..right_width).map(|index| {
+            let position = if is_join { right[index] } else { Some(index) };
+            position.map(|position| kept + position)
+        });
+        let joined: Positions = input.iter().copied().chain(beside).collect();
+        let positions = match (&mut node.operator, node.inputs.len()) {
+            (Operator::TableSourceScan(scan), _) => prune_scan(scan, needed, width),
+            (Operator::Calc { projections, .. }, _) => {
                 let positions = keep(needed, width);
                 retain(projections, &positions);
-                let move_columns =
-                    |expr: &mut Expr| *expr = expr.map_columns(&|index| at(&input, index));
-                projections
-                    .iter_mut()
-                    .chain(condition)
-                    .for_each(move_columns);
                 positions
             }
-            Operator::WindowTableFunction(window) => {
-                window.time = at(&input, window.time);
-                let passed = input.iter().flatten().count();
-                let appended = (0..width - input.len()).map(|index| Some(passed + index));
-                input.iter().copied().chain(appended).collect()
-            }
-            Operator::WindowAggregate {
-                window,
-                keys,
-                aggregates,
-                ..
-            } => {
-                window.time = at(&input, window.time);
-                move_aggregation(keys, aggregates, &input);
-                (0..width).map(Some).collect()
-            }
-            Operator::GroupAggregate { keys, aggregates } => {
-                move_aggregation(keys, aggregates, &input);
-                (0..width).map(Some).collect()
-            }
-            Operator::Join {
-                left_keys,
-                right_keys,
-                residual,
-                ..
-            } => move_join((left_keys, right_keys), residual, (&input, &right)),
-            Operator::Values { .. } | Operator::Union | Operator::Sink(_) => {
-                (0..width).map(Some).collect()
-            }
+            (operator, _) => match operator.shape() {
+                Shape::Makes | Shape::Projects => (0..width).map(Some).collect(),
+                Shape::Joins => joined.clone(),
+                Shape::Appends if is_join => input.clone(),
+                Shape::Appends => prune_own(operator, &joined, (needed, input.len())),
+            },
         };
+        node.operator.map_reads(&|reads, column| match reads {
+            Reads::Input(0) => at(&input, column),
+            Reads::Input(_) => at(&right, column),
+            Reads::Joined => at(&joined, column),
+        });
         for edge in &mut node.inputs {
             let from = edge.node.0 as usize - 1;
             if let Exchange::Hash(keys) = &mut edge.exchange {
@@ -262,29 +245,6 @@ impl Rewrite {
     }
 }
 
-/// Moves the columns a join reads; the new positions of those it emits: all that are left of its inputs.
-fn move_join(
-    (left_keys, right_keys): (&mut [usize], &mut [usize]),
-    residual: &mut Option<Expr>,
-    (left, right): (&[Option<usize>], &[Option<usize>]),
-) -> Positions {
-    for key in left_keys {
-        *key = at(left, *key);
-    }
-    for key in right_keys {
-        *key = at(right, *key);
-    }
-    let first = left.iter().flatten().count();
-    let moved = right
-        .iter()
-        .map(|position| position.map(|index| first + index));
-    let positions: Positions = left.iter().copied().chain(moved).collect();
-    if let Some(expr) = residual {
-        *expr = expr.map_columns(&|index| at(&positions, index));
-    }
-    positions
-}
-
 /// The new position of a column that was kept.
 fn at(positions: &[Option<usize>], index: usize) -> usize {
     positions.get(index).copied().flatten().unwrap_or(index)
@@ -309,15 +269,33 @@ fn retain<T>(items: &mut Vec<T>, positions: &Positions) {
     items.retain(|_| kept.next().is_some_and(Option::is_some));
 }
 
-/// Moves the columns an aggregation reads.
-fn move_aggregation(keys: &mut [usize], aggregates: &mut [AggregateCall], input: &Positions) {
-    for key in keys {
-        *key = at(input, *key);
+/// Drops the columns that an operator adds to those of its input and nobody reads: ranks and aggregates over rows.
+fn prune_own(
+    operator: &mut Operator,
+    joined: &Positions,
+    (needed, first): (&BTreeSet<usize>, usize),
+) -> Positions {
+    let is_needed = |index: usize| needed.contains(&(first + index));
+    match operator {
+        Operator::Rank(rank) if !is_needed(0) => rank.has_number = false,
+        Operator::WindowRank(rank) if !is_needed(0) => rank.has_number = false,
+        Operator::OverAggregate(over) if (0..over.aggregates.len()).any(is_needed) => {
+            let mut index = 0;
+            over.aggregates.retain(|_| {
+                index += 1;
+                is_needed(index - 1)
+            });
+        }
+        _ => return joined.clone(),
     }
-    for call in aggregates {
-        call.argument = call.argument.map(|index| at(input, index));
-        call.filter = call.filter.map(|index| at(input, index));
-    }
+    let mut next = joined[..first].iter().flatten().count();
+    let own = (first..joined.len()).map(|index| {
+        needed.contains(&index).then(|| {
+            next += 1;
+            next - 1
+        })
+    });
+    joined[..first].iter().copied().chain(own).collect()
 }
 
 /// Keeps only the needed columns of a scan, and reads only what they need.

@@ -1,4 +1,4 @@
-//! Queries: WITH, SELECT, VALUES and UNION.
+//! Queries: WITH and SELECT.
 //!
 //! Place in the flow: calls the binders of the clauses in the order in which SQL evaluates them. Invariant: every part of
 //! sqlparser's trees is either bound or refused.
@@ -7,26 +7,28 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use sqlparser::ast::{
-    Distinct, Expr as Ast, GroupByExpr, Query as AstQuery, Select, SelectFlavor, SelectItem,
-    SetExpr, SetOperator, SetQuantifier, Spanned, Values, visit_expressions,
+    BinaryOperator, Distinct, Expr as Ast, GroupByExpr, NamedWindowExpr, Query as AstQuery, Select,
+    SelectFlavor, SelectItem, SetExpr, Spanned, Visit, Visitor, WindowSpec,
 };
 
-use super::aggregate::{Grouping, is_aggregate};
+use super::aggregate::{Grouped, Grouping, is_aggregate};
 use super::expression::{ExprBinder, place};
 use super::from::rename;
+use super::group_window::GroupWindow;
+use super::grouping_sets::grouping_sets;
 use super::join::FromScope;
 use super::literal;
-use super::relation::{Draft, Field, PlanBuilder, Relation, forward};
+use super::order::Ordering;
+use super::relation::{Field, PlanBuilder, Relation};
 use super::select_items::{Items, uniquify};
+use super::subquery::{AS_BOUND, Pending, Places, equal_sides, own_side, replace_side};
 use crate::error::{Error, Result, Span};
-use crate::plan::{ChangelogMode, Column, Operator};
 use crate::sql::ast::{Query, StatementKind, TableHint};
 use crate::sql::catalog::Catalog;
 use crate::sql::expr::{Expr, Literal};
 use crate::sql::parser::{parse, tokens::span_of};
 use crate::sql::session::Session;
-use crate::sql::typing::{common_type, implicit_cast};
-use crate::types::{FlinkType, TypeKind};
+use crate::types::TypeKind;
 
 /// A common table expression in scope.
 #[derive(Debug, Clone)]
@@ -53,6 +55,12 @@ pub(super) struct QueryBinder<'a> {
     hints: Vec<TableHint>,
     /// Common table expressions in scope, the innermost last.
     common_tables: Vec<CommonTable>,
+    /// Columns of the queries around the present one, the innermost last.
+    pub(super) outer: Vec<Vec<Field>>,
+    /// What stands in the expressions of the present clause until it is bound.
+    pub(super) pending: Vec<Pending>,
+    /// Windows that the present query has named.
+    pub(super) windows: Vec<(String, WindowSpec)>,
 }
 
 impl<'a> QueryBinder<'a> {
@@ -65,6 +73,9 @@ impl<'a> QueryBinder<'a> {
             view_depth: 0,
             hints: Vec::new(),
             common_tables: Vec::new(),
+            outer: Vec::new(),
+            pending: Vec::new(),
+            windows: Vec::new(),
         }
     }
 
@@ -121,7 +132,9 @@ impl<'a> QueryBinder<'a> {
         let table = self.common_tables[index].clone();
         // The query sees what was defined before it.
         let later = self.common_tables.split_off(index);
-        let bound = self.subquery(&table.query);
+        let outer = std::mem::take(&mut self.outer);
+        let bound = self.subquery_relation(&table.query);
+        self.outer = outer;
         self.common_tables.extend(later);
         let mut relation = bound?;
         if !table.columns.is_empty() {
@@ -136,9 +149,6 @@ impl<'a> QueryBinder<'a> {
     /// Binds a query.
     pub(super) fn query(&mut self, query: &AstQuery) -> Result<Relation> {
         let refused = [
-            (query.order_by.is_some(), "ORDER BY"),
-            (query.limit_clause.is_some(), "LIMIT and OFFSET"),
-            (query.fetch.is_some(), "FETCH"),
             (
                 !query.locks.is_empty() || query.for_clause.is_some(),
                 "FOR UPDATE",
@@ -150,7 +160,7 @@ impl<'a> QueryBinder<'a> {
             (!query.pipe_operators.is_empty(), "pipe operators"),
         ];
         if let Some((_, what)) = refused.iter().find(|(is_there, _)| *is_there) {
-            return Err(Error::unsupported(*what).with_span(span_of(query.span())));
+            return Err(Error::unsupported(*what).with_span(query_place(query)));
         }
         let outer = self.common_tables.len();
         if let Some(with) = &query.with {
@@ -170,15 +180,28 @@ impl<'a> QueryBinder<'a> {
                 });
             }
         }
-        let bound = self.set_expr(&query.body);
+        let bound = self.ordered_query(query);
         self.common_tables.truncate(outer);
         bound
     }
 
+    /// Binds the body of a query, its order and its limits.
+    fn ordered_query(&mut self, query: &AstQuery) -> Result<Relation> {
+        let ordering = Ordering::of(query)?;
+        let relation = match &*query.body {
+            SetExpr::Select(select) => self.select(select, ordering.keys)?,
+            body => {
+                let relation = self.set_expr(body)?;
+                self.order_output(relation, ordering.keys)?
+            }
+        };
+        self.sort(relation, &ordering)
+    }
+
     /// Binds the body of a query.
-    fn set_expr(&mut self, body: &SetExpr) -> Result<Relation> {
+    pub(super) fn set_expr(&mut self, body: &SetExpr) -> Result<Relation> {
         match body {
-            SetExpr::Select(select) => self.select(select),
+            SetExpr::Select(select) => self.select(select, &[]),
             SetExpr::Query(query) => self.query(query),
             SetExpr::Values(values) => self.values(values),
             SetExpr::SetOperation { .. } => self.set_operations(body),
@@ -186,310 +209,359 @@ impl<'a> QueryBinder<'a> {
         }
     }
 
-    /// Binds a chain of UNIONs from the left.
-    fn set_operations(&mut self, body: &SetExpr) -> Result<Relation> {
-        let mut links = Vec::new();
-        let mut first = body;
-        while let SetExpr::SetOperation {
-            left,
-            op,
-            set_quantifier,
-            right,
-        } = first
-        {
-            let span = span_of(right.span());
-            if *op != SetOperator::Union {
-                return Err(Error::unsupported(op.to_string()).with_span(span));
-            }
-            let is_all = match set_quantifier {
-                SetQuantifier::All => true,
-                SetQuantifier::None | SetQuantifier::Distinct => false,
-                _ => return Err(Error::unsupported("UNION BY NAME").with_span(span)),
-            };
-            links.push((is_all, &**right, span));
-            first = left;
-        }
-        let mut branches = vec![self.set_expr(first)?];
-        let mut links = links.into_iter().rev().peekable();
-        while let Some((is_all, right, span)) = links.next() {
-            branches.push(self.set_expr(right)?);
-            let next_is_all = links.peek().map(|(next, ..)| *next);
-            if is_all && next_is_all == Some(true) {
-                continue;
-            }
-            let union = self
-                .union(std::mem::take(&mut branches))
-                .map_err(|error| error.with_span(span))?;
-            branches.push(if is_all {
-                union
-            } else {
-                self.builder.distinct(union)
-            });
-        }
-        branches
-            .pop()
-            .ok_or_else(|| Error::internal("an empty UNION"))
-    }
-
-    /// Puts the rows of several relations behind one another.
-    fn union(&mut self, branches: Vec<Relation>) -> Result<Relation> {
-        let visible = |relation: &Relation| -> Vec<Field> {
-            relation
-                .fields
-                .iter()
-                .filter(|field| !field.hidden)
-                .cloned()
-                .collect()
-        };
-        let columns: Vec<Vec<Field>> = branches.iter().map(visible).collect();
-        let names: Vec<String> = columns[0].iter().map(|field| field.name.clone()).collect();
-        if columns.iter().any(|fields| fields.len() != names.len()) {
-            return Err(Error::validation(
-                "the queries of a UNION have different numbers of columns",
-            ));
-        }
-        let mut types = Vec::with_capacity(names.len());
-        for (index, name) in names.iter().enumerate() {
-            let all: Vec<&FlinkType> = columns
-                .iter()
-                .map(|fields| &fields[index].expr.ty)
-                .collect();
-            let common = common_type(&all).ok_or_else(|| {
-                let listed: Vec<String> = all.iter().map(ToString::to_string).collect();
-                Error::type_mismatch(format!(
-                    "column \"{name}\" of a UNION has no common type: {}",
-                    listed.join(", ")
-                ))
-            })?;
-            types.push(common);
-        }
-        let mut inputs = Vec::with_capacity(branches.len());
-        for (mut relation, fields) in branches.into_iter().zip(columns) {
-            relation.fields = fields;
-            for (field, ty) in relation.fields.iter_mut().zip(&types) {
-                field.expr = implicit_cast(field.expr.clone(), ty)?;
-            }
-            inputs.push(forward(self.builder.materialize(relation)));
-        }
-        let nodes: Vec<_> = inputs
-            .iter()
-            .map(|input| self.builder.node(input.node))
-            .collect();
-        let is_append = nodes
-            .iter()
-            .all(|node| node.changelog == ChangelogMode::Append);
-        let rowtime = nodes[0]
-            .rowtime
-            .filter(|_| nodes.iter().all(|node| node.rowtime == nodes[0].rowtime));
-        let schema = names
-            .into_iter()
-            .zip(types)
-            .map(|(name, ty)| Column { name, ty })
-            .collect();
-        let node = self.builder.add(Draft {
-            operator: Operator::Union,
-            inputs,
-            schema,
-            changelog: if is_append {
-                ChangelogMode::Append
-            } else {
-                ChangelogMode::Retract
-            },
-            upsert_key: None,
-            rowtime,
-        });
-        Ok(self.builder.relation(node))
-    }
-
-    /// Binds constant rows.
-    fn values(&mut self, values: &Values) -> Result<Relation> {
-        let mut rows = Vec::with_capacity(values.rows.len());
-        for row in &values.rows {
-            let row: Vec<Expr> = row
-                .content
-                .iter()
-                .map(|ast| ExprBinder::new(&[]).bind(ast))
-                .collect::<Result<_>>()?;
-            rows.push(row);
-        }
-        let width = rows.first().map_or(0, Vec::len);
-        if let Some(index) = rows.iter().position(|row| row.len() != width) {
-            let span = values.rows[index]
-                .content
-                .first()
-                .map_or_else(Span::default, place);
-            return Err(
-                Error::validation("the rows of VALUES have different numbers of columns")
-                    .with_span(span),
-            );
-        }
-        for column in 0..width {
-            let types: Vec<&FlinkType> = rows.iter().map(|row| &row[column].ty).collect();
-            let ty = common_type(&types).ok_or_else(|| {
-                let span = rows
-                    .iter()
-                    .fold(Span::default(), |span, row| span.union(row[column].span));
-                Error::type_mismatch(format!(
-                    "column {} of VALUES has no common type",
-                    column + 1
-                ))
-                .with_span(span)
-            })?;
-            for row in &mut rows {
-                let cast = implicit_cast(row[column].clone(), &ty)?;
-                row[column] = cast;
-            }
-        }
-        Ok(self.constant_rows(rows))
-    }
-
-    /// Adds constant rows; a column is nullable when one of its values may be NULL.
-    fn constant_rows(&mut self, rows: Vec<Vec<Expr>>) -> Relation {
-        let width = rows.first().map_or(0, Vec::len);
-        let column = |index: usize| Column {
-            name: format!("EXPR${index}"),
-            ty: rows[0][index]
-                .ty
-                .with_nullable(rows.iter().any(|row| row[index].ty.nullable)),
-        };
-        let schema: Vec<Column> = (0..width).map(column).collect();
-        let node = self.builder.add(Draft {
-            operator: Operator::Values { rows },
-            inputs: Vec::new(),
-            schema,
-            changelog: ChangelogMode::Append,
-            upsert_key: None,
-            rowtime: None,
-        });
-        self.builder.relation(node)
-    }
-
-    /// Binds a SELECT.
-    fn select(&mut self, select: &Select) -> Result<Relation> {
+    /// Binds a SELECT; what it is ordered by besides its own columns becomes hidden columns.
+    fn select(
+        &mut self,
+        select: &Select,
+        order: &[sqlparser::ast::OrderByExpr],
+    ) -> Result<Relation> {
         let span = span_of(select.select_token.0.span);
         refuse_foreign_clauses(select).map_err(|error| error.with_span(span))?;
-        let scope = if select.from.is_empty() {
-            let zero = literal::constant(Literal::Integer(0), TypeKind::Int);
-            let mut one_row = self.constant_rows(vec![vec![zero]]);
-            // The only column is no column of the query.
-            one_row.fields.clear();
-            FromScope::single(one_row)
-        } else {
-            self.from(&select.from)?
+        let windows = named_windows(select)?;
+        let windows = std::mem::replace(&mut self.windows, windows);
+        let pending = std::mem::take(&mut self.pending);
+        // Behind DISTINCT there are only the columns that are shown.
+        let (inner, outer) = match select.distinct {
+            Some(Distinct::Distinct) => (&[][..], order),
+            _ => (order, &[][..]),
         };
-        let selection = select
-            .selection
-            .as_ref()
-            .map(|selection| ExprBinder::new(&scope.fields).bind_condition(selection, "WHERE"));
-        let relation = self.join(scope, selection.transpose()?)?;
-        let keys = group_keys(&select.group_by)?;
-        let is_grouped = keys.is_some()
-            || select.having.is_some()
-            || select.projection.iter().any(contains_aggregate);
-        let mut result = if is_grouped {
-            self.grouped_select(select, relation, &keys.unwrap_or_default())?
-        } else {
-            let fields = Items::new(&relation.fields, None).bind(&select.projection)?;
-            Relation { fields, ..relation }
-        };
+        let bound = self.select_clauses(select, inner, span);
+        self.windows = windows;
+        self.pending = pending;
+        let mut result = bound?;
         uniquify(&mut result.fields);
         match &select.distinct {
             None | Some(Distinct::All) => Ok(result),
-            Some(Distinct::Distinct) => Ok(self.builder.distinct(result)),
+            Some(Distinct::Distinct) => {
+                let distinct = self.builder.distinct(result);
+                self.order_output(distinct, outer)
+            }
             Some(Distinct::On(_)) => {
                 Err(Error::syntax("Flink SQL has no DISTINCT ON").with_span(span))
             }
         }
     }
 
+    /// Binds the clauses of a SELECT one after the other.
+    fn select_clauses(
+        &mut self,
+        select: &Select,
+        order: &[sqlparser::ast::OrderByExpr],
+        span: Span,
+    ) -> Result<Relation> {
+        let scope = if select.from.is_empty() {
+            FromScope::single(self.one_row())?
+        } else {
+            self.from(&select.from)?
+        };
+        let mut plain = Vec::new();
+        let mut with_queries = Vec::new();
+        for ast in select.selection.iter().flat_map(conjuncts) {
+            if contains_query(ast) {
+                with_queries.push(ast);
+            } else {
+                let mut binder = ExprBinder::within(&scope.fields, self);
+                plain.push(binder.bind_condition(ast, "WHERE")?);
+            }
+        }
+        let relation = self.join(scope, plain)?;
+        let relation = self.filter_by_queries(relation, &with_queries)?;
+        let is_grouped = has_group_by(&select.group_by)?
+            || select.having.is_some()
+            || select.projection.iter().any(contains_aggregate);
+        if is_grouped {
+            return self
+                .grouped_select(select, order, relation)
+                .map_err(|error| error.with_span(span));
+        }
+        let mut fields = Items::new(&relation.fields, None, self).bind(&select.projection)?;
+        self.order_fields(order, (&relation.fields, None), &mut fields)?;
+        let pending = std::mem::take(&mut self.pending);
+        if pending.is_empty() {
+            return Ok(Relation { fields, ..relation });
+        }
+        let exprs: Vec<Expr> = fields.iter().map(|field| field.expr.clone()).collect();
+        let (relation, exprs) = self.place_pending(relation, pending, &exprs, AS_BOUND)?;
+        Ok(with_exprs(relation, fields, exprs))
+    }
+
+    /// The rows of a SELECT without FROM: one, without columns.
+    pub(super) fn one_row(&mut self) -> Relation {
+        let zero = literal::constant(Literal::Integer(0), TypeKind::Int);
+        let mut one_row = self.constant_rows(vec![vec![zero]]);
+        // The only column is no column of the query.
+        one_row.fields.clear();
+        one_row
+    }
+
     /// Binds a SELECT with groups.
     fn grouped_select(
         &mut self,
         select: &Select,
-        relation: Relation,
-        keys: &[&Ast],
+        order: &[sqlparser::ast::OrderByExpr],
+        mut relation: Relation,
     ) -> Result<Relation> {
-        let keys: Vec<Expr> = keys
-            .iter()
-            .map(|key| ExprBinder::new(&relation.fields).bind(key))
-            .collect::<Result<_>>()?;
-        let mut grouping = Grouping::new(&keys);
-        let fields = Items::new(&relation.fields, Some(&mut grouping)).bind(&select.projection)?;
+        let mut grouping = self.grouping(&select.group_by, &relation)?;
+        let is_global = grouping.keys.is_empty();
+        let correlated = grouped_conditions(&mut relation, &mut grouping)?;
+        let mut fields =
+            Items::new(&relation.fields, Some(&mut grouping), self).bind(&select.projection)?;
+        self.order_fields(order, (&relation.fields, Some(&mut grouping)), &mut fields)?;
         let having = match &select.having {
             None => None,
             Some(having) => {
                 let mut binder = ExprBinder {
                     grouping: Some(&mut grouping),
-                    ..ExprBinder::new(&relation.fields)
+                    ..ExprBinder::within(&relation.fields, self)
                 };
                 Some(binder.bind_condition(having, "HAVING")?)
             }
         };
-        let aggregated = self
-            .builder
-            .aggregate(relation, &grouping)
-            .map_err(|error| error.with_span(span_of(select.select_token.0.span)))?;
-        let column = |index: usize| {
-            aggregated
-                .fields
-                .get(index)
-                .and_then(|field| field.expr.as_column())
-                .unwrap_or(index)
-        };
-        let fields = fields
-            .into_iter()
-            .map(|field| Field {
-                expr: field.expr.map_columns(&column),
-                ..field
-            })
-            .collect();
-        Ok(Relation {
-            condition: having.map(|having| having.map_columns(&column)),
-            fields,
-            ..aggregated
-        })
+        let pending = std::mem::take(&mut self.pending);
+        let mut grouped = self.builder.aggregate(relation, grouping)?;
+        grouped.relation.correlated = correlated
+            .iter()
+            .map(|condition| grouped.place(condition))
+            .collect::<Result<_>>()?;
+        if is_global && !grouped.relation.correlated.is_empty() {
+            grouped.relation.zeros = grouped.counts();
+        }
+        let exprs = fields.iter().map(|field| &field.expr).chain(&having);
+        let exprs: Vec<Expr> = exprs.cloned().collect();
+        let (relation, mut exprs) = self.place_grouped(&grouped, pending, &exprs)?;
+        let having = having.and_then(|_| exprs.pop());
+        let mut result = with_exprs(relation, fields, exprs);
+        if having.is_some() {
+            result.condition = having;
+        }
+        Ok(result)
     }
+
+    /// Puts expressions of a clause behind GROUP BY over the aggregated relation.
+    fn place_grouped(
+        &mut self,
+        grouped: &Grouped,
+        pending: Vec<Pending>,
+        exprs: &[Expr],
+    ) -> Result<(Relation, Vec<Expr>)> {
+        let places = Places {
+            clause: &|expr| grouped.place(expr),
+            scope: &|expr| grouped.place_key(expr),
+        };
+        self.place_pending(grouped.relation.clone(), pending, exprs, places)
+    }
+
+    /// Binds GROUP BY.
+    fn grouping(&mut self, group_by: &GroupByExpr, relation: &Relation) -> Result<Grouping> {
+        let GroupByExpr::Expressions(asts, _) = group_by else {
+            return Err(Error::syntax("Flink SQL has no GROUP BY ALL"));
+        };
+        let zone = self.session.local_time_zone().to_owned();
+        let mut window = None;
+        let mut plain = Vec::new();
+        let mut has_sets = false;
+        for ast in asts {
+            has_sets |= matches!(ast, Ast::GroupingSets(_) | Ast::Cube(_) | Ast::Rollup(_));
+            match GroupWindow::bind(ast, &relation.fields, &zone)? {
+                None => plain.push(ast),
+                Some(_) if window.is_some() => {
+                    return Err(Error::validation("GROUP BY has two windows").with_span(place(ast)));
+                }
+                Some(found) => window = Some(found),
+            }
+        }
+        let mut bind = |ast: &Ast| {
+            let bound = ExprBinder::within(&relation.fields, self).bind(ast)?;
+            if bound.is_correlated() && !bound.columns().is_empty() {
+                return Err(Error::unsupported(
+                    "GROUP BY of an expression that reads the query around it",
+                )
+                .with_span(bound.span));
+            }
+            Ok(bound)
+        };
+        let mut grouping = if has_sets {
+            grouping_sets(&plain, &mut bind)?
+        } else {
+            let mut keys = Vec::new();
+            for ast in plain {
+                match ast {
+                    Ast::Tuple(items) => {
+                        for item in items {
+                            keys.push(bind(item)?);
+                        }
+                    }
+                    ast => keys.push(bind(ast)?),
+                }
+            }
+            Grouping::new(&keys)
+        };
+        if let Some(window) = window {
+            grouping = grouping.with_window(window);
+        }
+        Ok(grouping)
+    }
+}
+
+/// Takes the conditions on enclosing queries from a relation that is to be grouped: what they compare becomes keys.
+///
+/// # Errors
+/// `Unsupported` for conditions that are no equalities.
+fn grouped_conditions(relation: &mut Relation, grouping: &mut Grouping) -> Result<Vec<Expr>> {
+    let correlated = std::mem::take(&mut relation.correlated);
+    equal_sides(&correlated)?;
+    let mut conditions = Vec::new();
+    for condition in correlated {
+        let Some(side) = own_side(&condition) else {
+            conditions.push(condition);
+            continue;
+        };
+        let side = super::relation::without_spans(side);
+        let key = grouping.add_key(&side);
+        conditions.push(replace_side(&condition, &side, key));
+    }
+    Ok(conditions)
+}
+
+/// Where a query begins, without walking through it.
+pub(super) fn query_place(query: &AstQuery) -> Span {
+    match &*query.body {
+        SetExpr::Select(select) => span_of(select.select_token.0.span),
+        SetExpr::Query(inner) => query_place(inner),
+        _ => Span::default(),
+    }
+}
+
+/// Fields with other values.
+fn with_exprs(relation: Relation, fields: Vec<Field>, exprs: Vec<Expr>) -> Relation {
+    let fields = fields.into_iter().zip(exprs);
+    Relation {
+        fields: fields
+            .map(|(field, expr)| Field { expr, ..field })
+            .collect(),
+        ..relation
+    }
+}
+
+/// The parts of a condition between its ANDs.
+fn conjuncts(ast: &Ast) -> Vec<&Ast> {
+    let mut found = Vec::new();
+    let mut open = vec![ast];
+    while let Some(ast) = open.pop() {
+        match ast {
+            Ast::BinaryOp {
+                left,
+                op: BinaryOperator::And,
+                right,
+            } => open.extend([&**right, &**left]),
+            Ast::Nested(inner) => open.push(inner),
+            ast => found.push(ast),
+        }
+    }
+    found
+}
+
+/// Looks for something in an expression, sub-queries left out.
+struct Finder<'a> {
+    /// Whether an expression is it.
+    matches: &'a dyn Fn(&Ast) -> bool,
+    /// Sub-queries around the present place.
+    depth: usize,
+}
+
+impl Visitor for Finder<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _query: &AstQuery) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &AstQuery) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Ast) -> ControlFlow<()> {
+        if self.depth == 0 && (self.matches)(expr) {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Whether something is in an expression, sub-queries left out; chains of operators are walked without recursion.
+fn contains(ast: &Ast, matches: &dyn Fn(&Ast) -> bool) -> bool {
+    let mut first = ast;
+    while let Ast::BinaryOp { left, right, .. } = first {
+        if contains(right, matches) {
+            return true;
+        }
+        first = left;
+    }
+    let mut finder = Finder { matches, depth: 0 };
+    first.visit(&mut finder).is_break()
+}
+
+/// Whether a condition has a sub-query in it.
+fn contains_query(ast: &Ast) -> bool {
+    contains(ast, &|ast| {
+        matches!(
+            ast,
+            Ast::Subquery(_)
+                | Ast::Exists { .. }
+                | Ast::InSubquery { .. }
+                | Ast::AnyOp { .. }
+                | Ast::AllOp { .. }
+        )
+    })
 }
 
 /// Whether an item has an aggregate in it.
 fn contains_aggregate(item: &SelectItem) -> bool {
-    let found = visit_expressions(item, |ast| match ast {
-        Ast::Function(function) if is_aggregate(function) => ControlFlow::Break(()),
-        _ => ControlFlow::Continue(()),
-    });
-    found.is_break()
+    let is_call = |ast: &Ast| matches!(ast, Ast::Function(function) if is_aggregate(function));
+    match item {
+        SelectItem::UnnamedExpr(ast) | SelectItem::ExprWithAlias { expr: ast, .. } => {
+            contains(ast, &is_call)
+        }
+        _ => false,
+    }
 }
 
-/// The expressions of GROUP BY; absent without the clause.
-fn group_keys(group_by: &GroupByExpr) -> Result<Option<Vec<&Ast>>> {
+/// Whether there is a GROUP BY.
+fn has_group_by(group_by: &GroupByExpr) -> Result<bool> {
     let GroupByExpr::Expressions(exprs, modifiers) = group_by else {
         return Err(Error::syntax("Flink SQL has no GROUP BY ALL"));
     };
     if !modifiers.is_empty() {
         return Err(Error::syntax("Flink SQL has no modifiers of GROUP BY"));
     }
-    if exprs.is_empty() {
-        return Ok(None);
-    }
-    let mut keys = Vec::with_capacity(exprs.len());
-    for ast in exprs {
-        match ast {
-            Ast::GroupingSets(_) | Ast::Cube(_) | Ast::Rollup(_) => {
-                return Err(
-                    Error::unsupported("GROUPING SETS, CUBE and ROLLUP").with_span(place(ast))
-                );
+    Ok(!exprs.is_empty())
+}
+
+/// The windows of the clause WINDOW.
+fn named_windows(select: &Select) -> Result<Vec<(String, WindowSpec)>> {
+    let mut windows: Vec<(String, WindowSpec)> = Vec::new();
+    for window in &select.named_window {
+        let spec = match &window.1 {
+            NamedWindowExpr::WindowSpec(spec) => spec.clone(),
+            NamedWindowExpr::NamedWindow(name) => {
+                let known = windows.iter().find(|(known, _)| *known == name.value);
+                let known = known.map(|(_, spec)| spec.clone());
+                known.ok_or_else(|| {
+                    Error::unknown(format!("unknown window \"{}\"", name.value))
+                        .with_span(span_of(name.span))
+                })?
             }
-            Ast::Tuple(items) => keys.extend(items),
-            ast => keys.push(ast),
-        }
+        };
+        windows.push((window.0.value.clone(), spec));
     }
-    Ok(Some(keys))
+    Ok(windows)
 }
 
 /// Refuses clauses of other dialects, and of Flink when Weir does not have them.
 fn refuse_foreign_clauses(select: &Select) -> Result<()> {
     let later = [
-        (!select.named_window.is_empty(), "WINDOW"),
         (select.qualify.is_some(), "QUALIFY"),
         (!select.lateral_views.is_empty(), "LATERAL VIEW"),
     ];

@@ -4,10 +4,11 @@
 //! one. Invariant: the expressions of a relation are over the columns of its base node, followed by the three window columns
 //! when a window function is pending, so that nested projections melt into one Calc.
 
-use crate::error::Span;
+use super::traits::Traits;
+use crate::error::{Error, Result, Span};
 use crate::plan::{
     ChangelogMode, Column, Exchange, Input, Node, NodeId, Operator, PLAN_VERSION, StreamPlan,
-    Window,
+    TimeDomain, Window,
 };
 use crate::sql::catalog::TableDef;
 use crate::sql::expr::{Expr, ExprKind};
@@ -67,13 +68,35 @@ pub(super) struct Relation {
     pub(super) window: Option<Window>,
     /// Rows for which it is not TRUE are dropped.
     pub(super) condition: Option<Expr>,
+    /// Conditions that also read columns of enclosing queries: the join with those applies them.
+    pub(super) correlated: Vec<Expr>,
+    /// Columns of the base that are 0, not NULL, in a sub-query without rows: counts.
+    pub(super) zeros: Vec<usize>,
     /// Output columns.
     pub(super) fields: Vec<Field>,
+}
+
+impl Relation {
+    /// Refuses a relation whose rows depend on an enclosing query.
+    ///
+    /// # Errors
+    /// `Unsupported`, naming what cannot be done with such rows.
+    pub(super) fn refuse_correlated(&self, what: &str) -> Result<()> {
+        let is_outer = |field: &Field| field.expr.is_correlated();
+        if self.correlated.is_empty() && !self.fields.iter().any(is_outer) {
+            return Ok(());
+        }
+        Err(Error::unsupported(format!(
+            "{what} in a sub-query that depends on the query around it"
+        )))
+    }
 }
 
 /// The nodes of a plan under construction.
 #[derive(Debug, Default)]
 pub(super) struct PlanBuilder {
+    /// What is known of the columns of each node.
+    pub(super) traits: Vec<Traits>,
     /// Nodes in topological order; the id of a node is its position plus one.
     pub(super) nodes: Vec<Node>,
     /// Scans that later queries of the same statement share.
@@ -91,10 +114,8 @@ pub(super) struct Draft {
     pub(super) schema: Vec<Column>,
     /// Kinds of change it emits.
     pub(super) changelog: ChangelogMode,
-    /// Columns that identify a row.
-    pub(super) upsert_key: Option<Vec<usize>>,
-    /// The event-time attribute.
-    pub(super) rowtime: Option<usize>,
+    /// What is known of the columns.
+    pub(super) traits: Traits,
 }
 
 /// A forward edge.
@@ -115,9 +136,10 @@ impl PlanBuilder {
             inputs: draft.inputs,
             schema: draft.schema,
             changelog: draft.changelog,
-            upsert_key: draft.upsert_key,
-            rowtime: draft.rowtime,
+            upsert_key: draft.traits.keys.first().cloned(),
+            rowtime: draft.traits.rowtimes.first().copied(),
         });
+        self.traits.push(draft.traits);
         id
     }
 
@@ -131,22 +153,18 @@ impl PlanBuilder {
         self.node(relation.base).schema.len()
     }
 
-    /// The base column that is the event-time attribute.
-    fn base_rowtime(&self, relation: &Relation) -> Option<usize> {
-        let base = self.node(relation.base);
-        match relation.window {
-            Some(_) => Some(base.schema.len() + WINDOW_TIME),
-            None => base.rowtime,
+    /// What is known of the columns of a relation's base and of those of its pending window.
+    pub(super) fn traits(&self, relation: &Relation) -> Traits {
+        let base = &self.traits[relation.base.0 as usize - 1];
+        match &relation.window {
+            None => base.clone(),
+            Some(window) => base.windowed(window, self.width(relation)),
         }
     }
 
-    /// The output column that is the event-time attribute.
-    pub(super) fn rowtime(&self, relation: &Relation) -> Option<usize> {
-        let time = self.base_rowtime(relation)?;
-        relation
-            .fields
-            .iter()
-            .position(|field| field.expr.as_column() == Some(time))
+    /// The clock that an expression over the base of a relation follows, when it is a time attribute.
+    pub(super) fn time_domain(&self, relation: &Relation, expr: &Expr) -> Option<TimeDomain> {
+        self.traits(relation).domain_of(expr)
     }
 
     /// Kinds of change of a relation.
@@ -168,6 +186,8 @@ impl PlanBuilder {
             base,
             window: None,
             condition: None,
+            correlated: Vec::new(),
+            zeros: Vec::new(),
             fields: schema.iter().enumerate().map(field).collect(),
         }
     }
@@ -178,7 +198,7 @@ impl PlanBuilder {
             return;
         };
         let base = self.node(relation.base);
-        let rowtime = base.schema.len() + WINDOW_TIME;
+        let traits = self.traits[relation.base.0 as usize - 1].windowed(&window, base.schema.len());
         let time = base.schema[window.time].ty.clone();
         let mut schema = base.schema.clone();
         for (name, ty) in WINDOW_COLUMNS.iter().zip(window_types(&time)) {
@@ -187,14 +207,131 @@ impl PlanBuilder {
                 ty,
             });
         }
-        relation.base = self.add(Draft {
-            inputs: vec![forward(relation.base)],
+        let exchange = if window.partition.is_empty() {
+            Exchange::Forward
+        } else {
+            Exchange::Hash(window.partition.clone())
+        };
+        let draft = Draft {
+            inputs: vec![Input {
+                node: relation.base,
+                exchange,
+            }],
             operator: Operator::WindowTableFunction(window),
             schema,
-            changelog: base_changelog(self, relation.base),
-            upsert_key: None,
-            rowtime: Some(rowtime),
+            changelog: base.changelog,
+            traits,
+        };
+        relation.base = self.add(draft);
+    }
+
+    /// What is known of the columns of a node.
+    pub(super) fn traits_of(&self, node: NodeId) -> &Traits {
+        &self.traits[node.0 as usize - 1]
+    }
+
+    /// Applies what is pending and computes expressions as further columns of the base; says which columns they are.
+    ///
+    /// The columns that the base had keep their places. There is a Calc even when nothing is computed, so that pruning can leave
+    /// what reads it the columns it needs and no more.
+    pub(super) fn extend(
+        &mut self,
+        mut relation: Relation,
+        exprs: &[Expr],
+    ) -> (Relation, Vec<usize>) {
+        self.apply_window(&mut relation);
+        let mut schema = self.node(relation.base).schema.clone();
+        let mut projections: Vec<Expr> = schema
+            .iter()
+            .enumerate()
+            .map(|(index, column)| Expr::column(index, column.ty.clone()))
+            .collect();
+        let width = projections.len();
+        let mut places = Vec::with_capacity(exprs.len());
+        for expr in exprs {
+            let wanted = without_spans(expr);
+            let known = expr.as_column().or_else(|| {
+                let added = projections[width..].iter();
+                let same = added.map(without_spans).position(|known| known == wanted);
+                same.filter(|_| !is_volatile(expr))
+                    .map(|index| width + index)
+            });
+            places.push(known.unwrap_or(projections.len()));
+            if known.is_none() {
+                schema.push(Column {
+                    name: format!("$k{}", places.len() - 1),
+                    ty: expr.ty.clone(),
+                });
+                projections.push(expr.clone());
+            }
+        }
+        relation.base = self.calc(
+            relation.base,
+            relation.condition.take(),
+            projections,
+            schema,
+        );
+        (relation, places)
+    }
+
+    /// Makes a node of a relation whose columns must not be computed more than once.
+    pub(super) fn settle(&mut self, relation: Relation) -> Relation {
+        let keep = relation.fields.iter().all(|field| {
+            is_trivial(&field.expr) || (relation.window.is_some() && !is_volatile(&field.expr))
         });
+        let is_volatile_condition = relation.condition.as_ref().is_some_and(is_volatile);
+        if keep && !is_volatile_condition {
+            return relation;
+        }
+        self.settle_where(relation, |expr| !is_trivial(expr))
+    }
+
+    /// Makes columns of all fields of a relation, so that they can be NULL where there is no row.
+    pub(super) fn settle_all(&mut self, relation: Relation) -> Relation {
+        self.settle_where(relation, |expr| expr.as_column().is_none())
+    }
+
+    /// Makes columns of those fields of a relation.
+    fn settle_where(&mut self, relation: Relation, which: fn(&Expr) -> bool) -> Relation {
+        let is_computed = |field: &Field| which(&field.expr) && !field.expr.is_correlated();
+        let computed: Vec<Expr> = relation
+            .fields
+            .iter()
+            .filter(|field| is_computed(field))
+            .map(|field| field.expr.clone())
+            .collect();
+        let has_condition = relation.condition.as_ref().is_some_and(is_volatile);
+        if computed.is_empty() && !has_condition {
+            return relation;
+        }
+        if relation.correlated.is_empty() && !relation.fields.iter().any(|f| f.expr.is_correlated())
+        {
+            return self.settle_plain(relation);
+        }
+        let (mut relation, places) = self.extend(relation, &computed);
+        let mut places = places.into_iter();
+        for field in &mut relation.fields {
+            if is_computed(field)
+                && let Some(place) = places.next()
+            {
+                field.expr = Expr::column(place, field.expr.ty.clone());
+            }
+        }
+        relation
+    }
+
+    /// Makes a node of exactly the fields of a relation.
+    fn settle_plain(&mut self, relation: Relation) -> Relation {
+        let old = relation.fields.clone();
+        let node = self.materialize(relation);
+        let mut settled = self.relation(node);
+        for (field, old) in settled.fields.iter_mut().zip(old) {
+            *field = Field {
+                expr: field.expr.clone(),
+                ..old
+            };
+        }
+        settled
     }
 
     /// Makes the node that emits a relation's columns.
@@ -227,25 +364,11 @@ impl PlanBuilder {
         projections: Vec<Expr>,
         schema: Vec<Column>,
     ) -> NodeId {
-        let base = self.node(input);
-        let find = |column: usize| {
-            projections
-                .iter()
-                .position(|expr| expr.as_column() == Some(column))
-        };
-        let find_key = |column: usize| {
-            let keeps = |expr: &Expr| distinct_column(expr) == Some(column);
-            find(column).or_else(|| projections.iter().position(keeps))
-        };
-        let upsert_key = base
-            .upsert_key
-            .as_ref()
-            .and_then(|key| key.iter().map(|column| find_key(*column)).collect());
+        let traits = self.traits[input.0 as usize - 1].projected(&projections);
         let draft = Draft {
             inputs: vec![forward(input)],
-            changelog: base.changelog,
-            rowtime: base.rowtime.and_then(find),
-            upsert_key,
+            changelog: self.node(input).changelog,
+            traits,
             operator: Operator::Calc {
                 condition,
                 projections,
@@ -256,42 +379,33 @@ impl PlanBuilder {
     }
 
     /// The finished plan.
-    pub(super) fn finish(self, time_zone: &str) -> StreamPlan {
-        StreamPlan {
-            version: PLAN_VERSION,
-            nodes: super::prune::prune(self.nodes),
-            time_zone: time_zone.to_owned(),
+    ///
+    /// # Errors
+    /// `Unsupported` when a sub-query depends on the query around it in a way that no join stands for; `Internal` when columns got
+    /// mixed up.
+    pub(super) fn finish(self, time_zone: &str) -> Result<StreamPlan> {
+        let nodes = super::prune::prune(self.nodes);
+        if nodes.iter().any(is_correlated) {
+            return Err(Error::unsupported(
+                "a sub-query that depends on the query around it in this way",
+            ));
         }
+        let plan = StreamPlan {
+            version: PLAN_VERSION,
+            nodes,
+            time_zone: time_zone.to_owned(),
+        };
+        plan.check()?;
+        Ok(plan)
     }
 }
 
-/// The column that an expression only widens: different values stay different, so that a key stays one.
-///
-/// # Source
-/// Flink: `FlinkRelMdUniqueKeys` keeps unique keys under such casts.
-fn distinct_column(expr: &Expr) -> Option<usize> {
-    let ExprKind::Cast { input, .. } = &expr.kind else {
-        return None;
-    };
-    let rank = |kind: &TypeKind| match kind {
-        TypeKind::TinyInt => Some(0),
-        TypeKind::SmallInt => Some(1),
-        TypeKind::Int => Some(2),
-        TypeKind::BigInt => Some(3),
-        _ => None,
-    };
-    let widens = match (&input.ty.kind, &expr.ty.kind) {
-        (TypeKind::Char(from) | TypeKind::VarChar(from), TypeKind::VarChar(to)) => from <= to,
-        (from, to) => rank(from)
-            .zip(rank(to))
-            .is_some_and(|(from, to)| from <= to),
-    };
-    input.as_column().filter(|_| widens)
-}
-
-/// The changelog of a node.
-fn base_changelog(builder: &PlanBuilder, id: NodeId) -> ChangelogMode {
-    builder.node(id).changelog
+/// Whether a node reads a column of an enclosing query.
+fn is_correlated(node: &Node) -> bool {
+    let mut found = false;
+    node.operator
+        .visit_exprs(&mut |expr| found |= expr.is_correlated());
+    found
 }
 
 /// Types of `window_start`, `window_end` and `window_time` for a rowtime.

@@ -5,9 +5,13 @@
 
 use super::expression::ExprBinder;
 use super::options::{DEFAULT_CONNECTOR, connector};
+use super::over::exchange;
 use super::relation::{Draft, Field, PlanBuilder, Relation, Using};
+use super::traits::Traits;
 use crate::error::{Error, Result};
-use crate::plan::{ChangelogMode, Column, Operator, ReadColumn, Scan, WatermarkSpec};
+use crate::plan::{
+    ChangelogMode, Column, Input, NodeId, Operator, ReadColumn, Scan, WatermarkSpec,
+};
 use crate::sql::catalog::{
     ColumnKind, ROWTIME_COLUMN, SOURCE_WATERMARK, TableColumn, TableDef, WatermarkDef,
 };
@@ -90,7 +94,7 @@ impl PlanBuilder {
     /// The scan of a table, with all its columns.
     ///
     /// # Errors
-    /// `Unsupported` for updating tables, `Invalid` for tables that cannot be read.
+    /// `Invalid` for tables that cannot be read.
     pub(super) fn scan(&mut self, table: &TableDef) -> Result<Relation> {
         let known = self.scans.iter().find(|(other, _)| other == table);
         if let Some((_, relation)) = known {
@@ -102,12 +106,7 @@ impl PlanBuilder {
                 table.name
             )));
         }
-        if changelog_mode(table)? != ChangelogMode::Append {
-            return Err(Error::unsupported(format!(
-                "reading the updating table {}: read its changes with /*+ OPTIONS('changelog.mode' = 'append') */",
-                table.name
-            )));
-        }
+        let changelog = changelog_mode(table)?;
         let columns = source_columns(table);
         let read: Vec<ReadColumn> = columns.iter().filter_map(read_column).collect();
         let projections = projections(table, &columns, &read)?;
@@ -116,7 +115,22 @@ impl PlanBuilder {
             .map(|watermark| watermark_spec(&watermark, &fields))
             .transpose()
             .map_err(|error| error.context(&format!("watermark of table {}", table.name)))?;
-        let rowtime = watermark.as_ref().map(|spec| spec.rowtime);
+        let mut traits = Traits::of_rowtime(watermark.as_ref().map(|spec| spec.rowtime));
+        let is_proctime = |expr: &Expr| Traits::default().domain_of(expr).is_some();
+        for (index, expr) in projections.iter().flatten().enumerate() {
+            if is_proctime(expr) {
+                traits.proctimes.insert(index);
+            }
+        }
+        let key: Option<Vec<usize>> = table
+            .primary_key
+            .iter()
+            .map(|key| columns.iter().position(|column| column.name == *key))
+            .collect();
+        let key = key.filter(|key| !key.is_empty());
+        if let Some(key) = &key {
+            traits.add_key(key.clone());
+        }
         let schema = columns.iter().map(|column| Column {
             name: column.name.clone(),
             ty: column.ty.clone(),
@@ -124,9 +138,8 @@ impl PlanBuilder {
         let draft = Draft {
             schema: schema.collect(),
             inputs: Vec::new(),
-            changelog: ChangelogMode::Append,
-            upsert_key: None,
-            rowtime,
+            changelog,
+            traits: traits.clone(),
             operator: Operator::TableSourceScan(Scan {
                 table: table.clone(),
                 read,
@@ -134,14 +147,40 @@ impl PlanBuilder {
                 watermark,
             }),
         };
+        let mut base = self.add(draft);
+        if let (ChangelogMode::Upsert, Some(keys)) = (changelog, key) {
+            base = self.normalized(base, keys, traits);
+        }
         let relation = Relation {
-            base: self.add(draft),
+            base,
             window: None,
             condition: None,
+            correlated: Vec::new(),
+            zeros: Vec::new(),
             fields,
         };
         self.scans.push((table.clone(), relation.clone()));
         Ok(relation)
+    }
+}
+
+impl PlanBuilder {
+    /// Adds the node that gives every update its old row.
+    ///
+    /// # Source
+    /// Flink: `ChangelogNormalize` behind sources of upserts.
+    fn normalized(&mut self, scan: NodeId, keys: Vec<usize>, traits: Traits) -> NodeId {
+        let draft = Draft {
+            inputs: vec![Input {
+                node: scan,
+                exchange: exchange(&keys),
+            }],
+            schema: self.node(scan).schema.clone(),
+            changelog: ChangelogMode::Retract,
+            traits,
+            operator: Operator::ChangelogNormalize { keys },
+        };
+        self.add(draft)
     }
 }
 

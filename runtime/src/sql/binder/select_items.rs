@@ -10,7 +10,7 @@ use sqlparser::ast::{
 };
 
 use super::aggregate::Grouping;
-use super::expression::ExprBinder;
+use super::expression::{Context, ExprBinder};
 use super::relation::{Field, Using};
 use crate::error::{Error, Result};
 use crate::sql::parser::tokens::span_of;
@@ -21,16 +21,23 @@ pub(super) struct Items<'a> {
     fields: &'a [Field],
     /// What a GROUP BY leaves of them.
     grouping: Option<&'a mut Grouping>,
+    /// The query.
+    context: &'a mut dyn Context,
     /// What is selected so far.
     selected: Vec<Field>,
 }
 
 impl<'a> Items<'a> {
     /// A binder over columns.
-    pub(super) fn new(fields: &'a [Field], grouping: Option<&'a mut Grouping>) -> Self {
+    pub(super) fn new(
+        fields: &'a [Field],
+        grouping: Option<&'a mut Grouping>,
+        context: &'a mut dyn Context,
+    ) -> Self {
         Self {
             fields,
             grouping,
+            context,
             selected: Vec::new(),
         }
     }
@@ -73,7 +80,7 @@ impl<'a> Items<'a> {
     fn expression(&mut self, ast: &Ast, name: String) -> Result<()> {
         let mut binder = ExprBinder {
             grouping: self.grouping.as_deref_mut(),
-            ..ExprBinder::new(self.fields)
+            ..ExprBinder::within(self.fields, &mut *self.context)
         };
         let expr = binder.bind(ast)?;
         self.selected.push(Field {

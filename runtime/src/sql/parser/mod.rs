@@ -6,10 +6,12 @@
 pub(crate) mod conditional;
 mod ddl;
 pub(crate) mod json;
+pub(crate) mod json_aggregate;
 mod like;
 pub(crate) mod tokens;
 pub(crate) mod types;
 mod unicode;
+pub(crate) mod within;
 mod words;
 
 #[cfg(test)]
@@ -23,6 +25,7 @@ use self::words::{
     eat, eat_all, expect, ident, if_exists, if_not_exists, list, name, peek, string,
 };
 use crate::error::{Code, Error, Kind, Result, Span};
+use crate::plan::ConflictStrategy;
 use crate::sql::ast::{Insert, Query, Show, Statement, StatementKind, TableHint};
 use crate::sql::dialect::FlinkDialect;
 
@@ -46,7 +49,7 @@ pub fn parse(text: &str) -> Result<Vec<Statement>> {
         hints: tokens.hints,
         inner: Parser::new(&FlinkDialect)
             .with_recursion_limit(DEPTH_MAX)
-            .with_tokens_with_locations(tokens.tokens),
+            .with_tokens_with_locations(within::move_within(tokens.tokens)),
     };
     let statements = parser
         .statements()
@@ -286,11 +289,13 @@ impl StatementParser<'_> {
             Vec::new()
         };
         let query = self.query()?;
+        let on_conflict = on_conflict(&mut self.inner)?;
         let span = span_of(start.union(&self.inner.get_current_token().span));
         Ok(Insert {
             table,
             columns,
             query,
+            on_conflict,
             span,
         })
     }
@@ -488,6 +493,27 @@ impl StatementParser<'_> {
             query_text: self.text_from(start),
         })
     }
+}
+
+/// Parses `[ON CONFLICT DO strategy]`.
+fn on_conflict(parser: &mut Parser) -> Result<Option<(ConflictStrategy, Span)>, ParserError> {
+    let start = parser.peek_token();
+    if !eat_all(parser, &["ON", "CONFLICT"]) {
+        return Ok(None);
+    }
+    expect(parser, &["DO"])?;
+    let token = parser.peek_token();
+    let strategy = if eat(parser, "ERROR") {
+        ConflictStrategy::Error
+    } else if eat(parser, "NOTHING") {
+        ConflictStrategy::Nothing
+    } else if eat(parser, "DEDUPLICATE") {
+        ConflictStrategy::Deduplicate
+    } else {
+        return parser.expected("ERROR, NOTHING or DEDUPLICATE", token);
+    };
+    let span = span_of(start.span.union(&parser.get_current_token().span));
+    Ok(Some((strategy, span)))
 }
 
 /// Parses `[LIKE 'pattern']`.

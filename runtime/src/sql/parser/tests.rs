@@ -190,7 +190,7 @@ fn clauses_of_json_functions_become_arguments() {
             "JSON_OBJECT(key VALUE 1, KEY key : 2 ABSENT ON NULL)",
             "JSON_OBJECT('ABSENT ON NULL', key, 1, key, 2)",
         ),
-        ("JSON_OBJECTAGG(KEY a VALUE b)", "JSON_OBJECTAGG(a VALUE b)"),
+        ("JSON_OBJECTAGG(KEY a VALUE b)", "JSON_OBJECTAGG(a, b)"),
     ] {
         let sql = format!("SELECT {written}");
         assert_eq!(selected(&sql).to_string(), parsed, "{written}");

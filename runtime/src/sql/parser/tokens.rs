@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use sqlparser::tokenizer::{
-    Location, Span as TokenSpan, Token, TokenWithSpan, Tokenizer, Whitespace, Word,
+    Location, Span as TokenSpan, Token, TokenWithSpan, Tokenizer, Whitespace,
 };
 
 use super::unicode;
@@ -79,7 +79,9 @@ pub(super) fn tokenize(text: &str) -> Result<Tokens> {
         }
         match &token.token {
             Token::Whitespace(Whitespace::MultiLineComment(comment)) => {
-                if let Some(hint) = comment.strip_prefix('+') {
+                if let Some(hint) = comment.strip_prefix('+')
+                    && !(is_advice(hint) && tokens.last().is_some_and(|t| is_word(t, "SELECT")))
+                {
                     let after = tokens.last().map(|token| span_of(token.span));
                     hints.push(table_hint(hint, after, span_of(token.span))?);
                 }
@@ -98,7 +100,12 @@ pub(super) fn tokenize(text: &str) -> Result<Tokens> {
                 }
                 _ => tokens.push(token),
             },
-            Token::Word(word) if is_noise(&tokens, word) => {}
+            // A quantifier of a pattern; Flink SQL has no parameters.
+            Token::Placeholder(text)
+                if text == "?" && tokens.iter().any(|t| is_word(t, "PATTERN")) =>
+            {
+                tokens.push(token);
+            }
             _ => tokens.push(allowed(token)?),
         }
     }
@@ -106,17 +113,9 @@ pub(super) fn tokenize(text: &str) -> Result<Tokens> {
     Ok(Tokens { tokens, hints })
 }
 
-/// Whether a word is the `KEY` of `JSON_OBJECTAGG(KEY k VALUE v)`, which sqlparser does not know and which says nothing. A
-/// column of that name is written with back-ticks there.
-fn is_noise(before: &[TokenWithSpan], word: &Word) -> bool {
-    let is_key = word.quote_style.is_none() && word.value.eq_ignore_ascii_case("KEY");
-    match before {
-        [.., function, parenthesis] if is_key && parenthesis.token == Token::LParen => {
-            matches!(&function.token, Token::Word(name)
-                if name.value.eq_ignore_ascii_case("JSON_OBJECTAGG"))
-        }
-        _ => false,
-    }
+/// Whether a token is that word, without quotes.
+fn is_word(token: &TokenWithSpan, text: &str) -> bool {
+    matches!(&token.token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(text))
 }
 
 /// The span of a single place.
@@ -192,6 +191,27 @@ pub(super) fn lower_first(message: &str) -> String {
         return message.to_owned();
     }
     format!("{}{}", first.to_lowercase(), chars.as_str())
+}
+
+/// Hints that say how a query is executed and not what it means; a streaming join has one way.
+///
+/// # Source
+/// Flink SQL: join hints are for batch mode; `MULTI_JOIN` puts several joins into one operator.
+const ADVICE: [&str; 5] = [
+    "BROADCAST",
+    "SHUFFLE_HASH",
+    "SHUFFLE_MERGE",
+    "NEST_LOOP",
+    "MULTI_JOIN",
+];
+
+/// Whether the inside of `/*+ ... */` is one such hint.
+fn is_advice(text: &str) -> bool {
+    let (name, rest) = text.trim().split_once('(').unwrap_or((text, ""));
+    let is_known = ADVICE
+        .iter()
+        .any(|known| name.trim().eq_ignore_ascii_case(known));
+    is_known && rest.ends_with(')') && !rest[..rest.len() - 1].contains([')', '('])
 }
 
 /// Reads the inside of `/*+ ... */`.

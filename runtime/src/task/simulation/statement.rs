@@ -221,6 +221,7 @@ fn plan() -> StreamPlan {
     let call = |function, argument| AggregateCall {
         function,
         argument,
+        further: Vec::new(),
         filter: None,
         distinct: false,
         ty: TypeKind::BigInt.nullable(),
@@ -246,6 +247,8 @@ fn plan() -> StreamPlan {
         columns: schema(&["k", "c", "s"]),
         primary_key: vec![0],
         changelog: ChangelogMode::Upsert,
+        upsert_materialize: false,
+        on_conflict: None,
     };
     let aggregate = Operator::GroupAggregate {
         keys: vec![0],

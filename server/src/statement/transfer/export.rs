@@ -109,13 +109,7 @@ impl Statements {
                     SinkTarget::Table(table) => table,
                     SinkTarget::Results => continue,
                 },
-                Operator::Values { .. }
-                | Operator::Calc { .. }
-                | Operator::WindowTableFunction(_)
-                | Operator::WindowAggregate { .. }
-                | Operator::GroupAggregate { .. }
-                | Operator::Join { .. }
-                | Operator::Union => continue,
+                _ => continue,
             };
             let present = self.core.catalog.table(&table.name);
             let table = present.map_or_else(|| table.clone(), |present| present.as_ref().clone());

@@ -24,10 +24,14 @@ fn operator() -> WindowAggregate {
         time: 1,
         kind,
         time_zone: "UTC".to_owned(),
+        partition: Vec::new(),
+        domain: crate::plan::TimeDomain::Event,
+        attached: None,
     };
     let count = AggregateCall {
         function: AggregateFunction::Count,
         argument: None,
+        further: Vec::new(),
         filter: None,
         distinct: false,
         ty: TypeKind::BigInt.not_null(),

@@ -26,6 +26,7 @@ fn joins(plan: &StreamPlan) -> Vec<Joined<'_>> {
             left_keys,
             right_keys,
             residual,
+            ..
         } = &node.operator
         else {
             continue;
@@ -336,65 +337,57 @@ fn window_columns_may_be_join_keys() {
 }
 
 #[test]
-fn joins_of_later_versions_are_refused_with_their_place() {
-    for (sql, expected) in [
-        (
-            "SELECT * FROM orders CROSS JOIN UNNEST(tags) AS t(tag)",
-            "line 1, column 33: UNNEST",
-        ),
-        (
-            "SELECT * FROM orders, clicks AS c(a, b, c, d, e)",
-            "line 1, column 23: a join without an equality",
-        ),
-        (
-            "SELECT * FROM orders, (SELECT k FROM clicks) AS c(a)",
-            "line 1, column 24: a join without an equality",
-        ),
-        (
-            "SELECT * FROM orders JOIN clicks ON TRUE",
-            "line 1, column 27: a join without an equality",
-        ),
-        (
-            "SELECT * FROM orders, clicks",
-            "line 1, column 23: a join without an equality",
-        ),
-        (
-            "SELECT * FROM orders\nCROSS JOIN clicks",
-            "line 2, column 12: a join without an equality",
-        ),
-        (
-            "SELECT * FROM orders JOIN clicks ON price < v",
-            "line 1, column 27: a join without an equality",
-        ),
-        (
-            "SELECT * FROM orders LEFT JOIN clicks ON product_id = k",
-            "line 1, column 32: LEFT OUTER joins",
-        ),
-        (
-            "SELECT * FROM orders RIGHT OUTER JOIN clicks ON product_id = k",
-            "line 1, column 39: RIGHT OUTER joins",
-        ),
-        (
-            "SELECT * FROM orders FULL JOIN clicks USING (k)",
-            "line 1, column 32: FULL OUTER joins",
-        ),
-        (
-            "SELECT * FROM orders LEFT SEMI JOIN clicks ON product_id = k",
-            "line 1, column 37: SEMI joins",
-        ),
-        (
-            "SELECT * FROM orders LEFT ANTI JOIN clicks ON product_id = k",
-            "line 1, column 37: ANTI joins",
-        ),
-        (
-            "SELECT 1 FROM orders a JOIN orders b ON a.address = b.address",
-            "line 1, column 29: a join without an equality",
-        ),
+fn outer_joins_make_columns_nullable() {
+    let plan =
+        plan("SELECT order_id, k FROM orders LEFT JOIN clicks ON product_id = k AND price > 1");
+    let node = plan
+        .nodes
+        .iter()
+        .find(|node| matches!(node.operator, Operator::Join { .. }));
+    let node = node.unwrap();
+    let Operator::Join {
+        kind,
+        left_keys,
+        residual,
+        ..
+    } = &node.operator
+    else {
+        panic!("{node:?}");
+    };
+    assert_eq!(*kind, JoinKind::Left);
+    assert_eq!(left_keys.len(), 1);
+    // A condition on the left side does not drop its rows.
+    assert!(residual.is_some());
+    assert_eq!(node.changelog, ChangelogMode::Retract);
+    assert_eq!(
+        types("SELECT order_id, price, v FROM orders RIGHT JOIN clicks ON product_id = k"),
+        ["STRING", "DOUBLE", "INT"]
+    );
+    assert_eq!(
+        types("SELECT order_id, price FROM orders LEFT JOIN clicks ON product_id = k"),
+        ["STRING NOT NULL", "DOUBLE NOT NULL"]
+    );
+}
+
+#[test]
+fn joins_without_an_equality_have_a_single_task() {
+    for sql in [
+        "SELECT * FROM orders, clicks AS c(a, b, c, d, e)",
+        "SELECT * FROM orders JOIN clicks ON TRUE",
+        "SELECT * FROM orders\nCROSS JOIN clicks",
+        "SELECT * FROM orders JOIN clicks ON price < v",
+        "SELECT 1 FROM orders a JOIN orders b ON a.address = b.address",
     ] {
-        let error = bind(sql).unwrap_err();
-        assert!(error.to_string().starts_with(expected), "{sql}\n{error}");
-        assert_eq!(error.code, Code::Unsupported, "{sql}: {error}");
-        assert_eq!(error.kind, Kind::Unsupported, "{sql}: {error}");
+        let plan = plan(sql);
+        let node = plan
+            .nodes
+            .iter()
+            .find(|node| matches!(node.operator, Operator::Join { .. }));
+        let exchanges = node.unwrap().inputs.iter().map(|input| &input.exchange);
+        assert!(
+            exchanges.into_iter().all(|e| *e == Exchange::Single),
+            "{sql}"
+        );
     }
 }
 

@@ -1,0 +1,437 @@
+//! Top-N and deduplication: a condition on the number that a row has among those of its key.
+//!
+//! Place in the flow: a condition on rows that a rank was computed for turns that node into one that keeps only the rows asked
+//! for. Invariant: the columns keep their places, and a condition that is not taken stays.
+//!
+//! # Source
+//! Flink: Top-N is `WHERE rownum <= N` over `ROW_NUMBER() OVER (PARTITION BY ... ORDER BY ...)`; it is a deduplication when only
+//! the first row is kept, in the order of a time attribute; per window when the windows are among the keys.
+
+use std::collections::BTreeSet;
+
+use super::join_node::{all, split};
+use super::literal;
+use super::relation::{Draft, PlanBuilder, Relation};
+use super::traits::Traits;
+use crate::error::Result;
+use crate::plan::{
+    AggregateFunction, AttachedWindow, ChangelogMode, Column, Deduplicate, Input, NodeId, Operator,
+    OverAggregate, Rank, RankFunction, RankRange, TimeDomain, WindowDeduplicate, WindowRank,
+};
+use crate::sql::expr::{Expr, ExprKind, Literal};
+use crate::types::TypeKind;
+
+/// What conditions say of the rank.
+#[derive(Debug)]
+struct Bounds {
+    /// Which ranks.
+    range: RankRange,
+    /// The conditions that say something else.
+    rest: Vec<Expr>,
+}
+
+/// A rank that was computed for all rows.
+#[derive(Debug)]
+struct Ranked {
+    /// The node.
+    node: NodeId,
+    /// Projections between the node and the relation, the nearest to the relation first.
+    calcs: Vec<NodeId>,
+    /// The function.
+    function: RankFunction,
+    /// The column of the rank in the relation's base.
+    column: usize,
+}
+
+impl PlanBuilder {
+    /// Turns a rank that the condition of a relation bounds into a Top-N or a deduplication.
+    pub(super) fn recognize_rank(&mut self, relation: &mut Relation) -> Result<()> {
+        if relation.window.is_some() {
+            return Ok(());
+        }
+        let Some(condition) = &relation.condition else {
+            return Ok(());
+        };
+        let Some(ranked) = self.ranked(relation.base, condition) else {
+            return Ok(());
+        };
+        let Operator::OverAggregate(over) = self.node(ranked.node).operator.clone() else {
+            return Ok(());
+        };
+        let same_for_key = |column: usize| self.is_of_key(relation.base, &ranked, &over, column);
+        let Some(bounds) = bounds(condition, ranked.column, &same_for_key) else {
+            return Ok(());
+        };
+        relation.condition = all(bounds.rest)?;
+        let mut base = self.top(&ranked, &over, bounds.range);
+        for calc in ranked.calcs.iter().rev() {
+            let node = self.node(*calc).clone();
+            if let Operator::Calc { projections, .. } = node.operator {
+                base = self.calc(base, None, projections, node.schema);
+            }
+        }
+        relation.base = base;
+        Ok(())
+    }
+
+    /// The rank below a node that a condition reads.
+    fn ranked(&self, from: NodeId, condition: &Expr) -> Option<Ranked> {
+        let mut calcs = Vec::new();
+        let mut at = from;
+        // For each column of the relation's base, the column of the present node that it is.
+        let width = self.node(from).schema.len();
+        let mut columns: Vec<Option<usize>> = (0..width).map(Some).collect();
+        loop {
+            let node = self.node(at);
+            match &node.operator {
+                Operator::Calc {
+                    condition: None,
+                    projections,
+                } => {
+                    for column in &mut columns {
+                        *column = column.and_then(|index| projections[index].as_column());
+                    }
+                    calcs.push(at);
+                    at = node.inputs[0].node;
+                }
+                Operator::OverAggregate(over) => {
+                    let [call] = over.aggregates.as_slice() else {
+                        return None;
+                    };
+                    let function = match call.function {
+                        AggregateFunction::RowNumber => RankFunction::RowNumber,
+                        AggregateFunction::Rank => RankFunction::Rank,
+                        AggregateFunction::DenseRank => RankFunction::DenseRank,
+                        _ => return None,
+                    };
+                    let number = node.schema.len() - 1;
+                    let column = columns.iter().position(|c| *c == Some(number))?;
+                    return condition.columns().contains(&column).then_some(Ranked {
+                        node: at,
+                        calcs,
+                        function,
+                        column,
+                    });
+                }
+                _ => return None,
+            }
+        }
+    }
+
+    /// The column of the rank's input that a column of the relation's base is, when it is the same for all rows of a key.
+    fn is_of_key(
+        &self,
+        from: NodeId,
+        ranked: &Ranked,
+        over: &OverAggregate,
+        column: usize,
+    ) -> Option<usize> {
+        let mut column = column;
+        let mut at = from;
+        for _ in &ranked.calcs {
+            let node = self.node(at);
+            let Operator::Calc { projections, .. } = &node.operator else {
+                return None;
+            };
+            column = projections.get(column)?.as_column()?;
+            at = node.inputs[0].node;
+        }
+        over.partition.contains(&column).then_some(column)
+    }
+
+    /// Adds the node that keeps the rows of some ranks; its columns are those of the one that computes all.
+    fn top(&mut self, ranked: &Ranked, over: &OverAggregate, range: RankRange) -> NodeId {
+        let node = self.node(ranked.node);
+        let input = node.inputs[0].clone();
+        let top = Top {
+            function: ranked.function,
+            range,
+            schema: node.schema.clone(),
+            changelog: self.node(input.node).changelog,
+            traits: self.traits_of(input.node).clone(),
+            input,
+        };
+        let is_first = range == (RankRange::Constant { start: 1, end: 1 });
+        let is_append = top.changelog == ChangelogMode::Append;
+        let time = match over.order.as_slice() {
+            [field] if is_first && is_append && top.function == RankFunction::RowNumber => {
+                let domain = top.traits.domain(field.column);
+                domain.map(|domain| (field.column, domain, field.descending))
+            }
+            _ => None,
+        };
+        match (top.window(over).filter(|_| is_append), time) {
+            (Some(window), time) => self.window_top(top, over, (window, time)),
+            (None, Some(time)) => self.deduplicate(top, over, time),
+            (None, None) => self.rank(top, over),
+        }
+    }
+
+    /// Adds the node that keeps the first rows of each window.
+    fn window_top(
+        &mut self,
+        top: Top,
+        over: &OverAggregate,
+        (window, time): (AttachedWindow, Option<TimeOrder>),
+    ) -> NodeId {
+        let keys: Vec<usize> = over
+            .partition
+            .iter()
+            .copied()
+            .filter(|column| *column != window.start && *column != window.end)
+            .collect();
+        let key = rank_key(over, top.range, top.schema.len() - 1);
+        let traits = top.keyed(key);
+        if let Some((time, TimeDomain::Event, keep_last)) = time {
+            let operator = Operator::WindowDeduplicate(WindowDeduplicate {
+                window,
+                keys,
+                time,
+                keep_last,
+            });
+            return self.numbered(operator, top, (ChangelogMode::Append, traits));
+        }
+        self.add(Draft {
+            operator: Operator::WindowRank(WindowRank {
+                window,
+                function: top.function,
+                partition: keys,
+                order: over.order.clone(),
+                range: top.range,
+                has_number: true,
+            }),
+            inputs: vec![top.input],
+            schema: top.schema,
+            changelog: ChangelogMode::Append,
+            traits,
+        })
+    }
+
+    /// Adds the node that keeps the first or last row of each key.
+    fn deduplicate(
+        &mut self,
+        top: Top,
+        over: &OverAggregate,
+        (time, domain, keep_last): TimeOrder,
+    ) -> NodeId {
+        let operator = Operator::Deduplicate(Deduplicate {
+            keys: over.partition.clone(),
+            time,
+            domain,
+            keep_last,
+        });
+        // The first row by processing time never changes.
+        let changelog = if domain == TimeDomain::Processing && !keep_last {
+            ChangelogMode::Append
+        } else {
+            ChangelogMode::Retract
+        };
+        let traits = top.keyed(over.partition.clone());
+        self.numbered(operator, top, (changelog, traits))
+    }
+
+    /// Adds the node that keeps the first rows of each key.
+    fn rank(&mut self, top: Top, over: &OverAggregate) -> NodeId {
+        let mut traits = Traits {
+            keys: Vec::new(),
+            ..top.traits.clone()
+        };
+        if top.function == RankFunction::RowNumber {
+            traits.add_key(rank_key(over, top.range, top.schema.len() - 1));
+        }
+        for key in top.traits.keys {
+            traits.add_key(key);
+        }
+        self.add(Draft {
+            operator: Operator::Rank(Rank {
+                function: top.function,
+                partition: over.partition.clone(),
+                order: over.order.clone(),
+                range: top.range,
+                has_number: true,
+            }),
+            inputs: vec![top.input],
+            schema: top.schema,
+            changelog: ChangelogMode::Retract,
+            traits,
+        })
+    }
+
+    /// Adds a node that keeps one row of each key, and a Calc that gives it the number 1.
+    fn numbered(
+        &mut self,
+        operator: Operator,
+        top: Top,
+        (changelog, traits): (ChangelogMode, Traits),
+    ) -> NodeId {
+        let own = self.node(top.input.node).schema.clone();
+        let mut projections: Vec<Expr> = own
+            .iter()
+            .enumerate()
+            .map(|(index, column)| Expr::column(index, column.ty.clone()))
+            .collect();
+        projections.push(literal::constant(Literal::Integer(1), TypeKind::BigInt));
+        let node = self.add(Draft {
+            operator,
+            inputs: vec![top.input],
+            schema: own,
+            changelog,
+            traits,
+        });
+        self.calc(node, None, projections, top.schema)
+    }
+}
+
+/// A time attribute that rows are ordered by, its clock, and whether the last row comes first.
+type TimeOrder = (usize, TimeDomain, bool);
+
+/// What a node that keeps some ranks is made of.
+#[derive(Debug)]
+struct Top {
+    /// The function.
+    function: RankFunction,
+    /// Which ranks.
+    range: RankRange,
+    /// The input.
+    input: Input,
+    /// Columns of the input, then the rank.
+    schema: Vec<Column>,
+    /// Kinds of change of the input.
+    changelog: ChangelogMode,
+    /// What is known of the columns of the input.
+    traits: Traits,
+}
+
+impl Top {
+    /// The window among the keys.
+    fn window(&self, over: &OverAggregate) -> Option<AttachedWindow> {
+        let windows = self.traits.window.as_ref()?;
+        let find = |columns: &BTreeSet<usize>| {
+            over.partition.iter().copied().find(|c| columns.contains(c))
+        };
+        Some(AttachedWindow {
+            start: find(&windows.starts)?,
+            end: find(&windows.ends)?,
+        })
+    }
+
+    /// What is known of the columns when one row is left of each key.
+    fn keyed(&self, key: Vec<usize>) -> Traits {
+        let traits = Traits {
+            keys: Vec::new(),
+            ..self.traits.clone()
+        };
+        traits.with_key(key)
+    }
+}
+
+/// The columns that identify a row among the first of each key.
+fn rank_key(over: &OverAggregate, range: RankRange, number: usize) -> Vec<usize> {
+    let mut key = over.partition.clone();
+    if range != (RankRange::Constant { start: 1, end: 1 }) {
+        key.push(number);
+    }
+    key
+}
+
+/// What a condition says of the rank in `column`; nothing unless it has an upper bound.
+fn bounds(
+    condition: &Expr,
+    column: usize,
+    same_for_key: &dyn Fn(usize) -> Option<usize>,
+) -> Option<Bounds> {
+    let mut conjuncts = Vec::new();
+    split(condition.clone(), &mut conjuncts);
+    let (mut start, mut end, mut variable) = (1_i64, None::<i64>, None);
+    let mut rest = Vec::new();
+    for conjunct in conjuncts {
+        match bound(&conjunct, column, same_for_key) {
+            Some(Bound::Between(low, high)) => {
+                start = start.max(low);
+                if let Some(high) = high {
+                    end = Some(end.map_or(high, |end| end.min(high)));
+                }
+            }
+            Some(Bound::UpTo(of)) if variable.is_none() => variable = Some((of, conjunct)),
+            Some(Bound::UpTo(_)) | None => rest.push(conjunct),
+        }
+    }
+    let range = match (end, variable) {
+        (Some(end), variable) => {
+            rest.extend(variable.map(|(_, conjunct)| conjunct));
+            RankRange::Constant { start, end }
+        }
+        (None, Some((of, _))) if start == 1 => RankRange::Variable { end: of },
+        (None, _) => return None,
+    };
+    Some(Bounds { range, rest })
+}
+
+/// A bound of the rank.
+#[derive(Debug)]
+enum Bound {
+    /// From a rank to another, both inclusive.
+    Between(i64, Option<i64>),
+    /// To the value of a column of the rank's input.
+    UpTo(usize),
+}
+
+/// The bound that a condition sets for a column.
+fn bound(
+    condition: &Expr,
+    column: usize,
+    same_for_key: &dyn Fn(usize) -> Option<usize>,
+) -> Option<Bound> {
+    let ExprKind::Call { function, args } = &condition.kind else {
+        return None;
+    };
+    let is_rank = |expr: &Expr| plain(expr).as_column() == Some(column);
+    let (rank, other, operator) = match args.as_slice() {
+        [a, low, high] if function == "BETWEEN" && is_rank(a) => {
+            return Some(Bound::Between(integer(low)?.max(1), Some(integer(high)?)));
+        }
+        [a, b] if is_rank(a) => (a, b, function.as_str()),
+        [a, b] if is_rank(b) => {
+            let reversed = match function.as_str() {
+                "<" => ">",
+                "<=" => ">=",
+                ">" => "<",
+                ">=" => "<=",
+                other => other,
+            };
+            (b, a, reversed)
+        }
+        _ => return None,
+    };
+    debug_assert!(is_rank(rank), "the rank is on the left");
+    if let Some(value) = integer(other) {
+        return Some(match operator {
+            "<=" => Bound::Between(1, Some(value)),
+            "<" => Bound::Between(1, Some(value.checked_sub(1)?)),
+            ">=" => Bound::Between(value, None),
+            ">" => Bound::Between(value.checked_add(1)?, None),
+            "=" => Bound::Between(value, Some(value)),
+            _ => return None,
+        });
+    }
+    let of = same_for_key(plain(other).as_column()?)?;
+    (operator == "<=" && other.ty.kind == TypeKind::BigInt).then_some(Bound::UpTo(of))
+}
+
+/// An expression without casts between whole numbers.
+fn plain(expr: &Expr) -> &Expr {
+    match &expr.kind {
+        ExprKind::Cast { input, .. } if expr.ty.kind.is_numeric() && input.ty.kind.is_integer() => {
+            plain(input)
+        }
+        _ => expr,
+    }
+}
+
+/// The value of a whole number that is written out.
+fn integer(expr: &Expr) -> Option<i64> {
+    match &plain(expr).kind {
+        ExprKind::Literal(Literal::Integer(value)) => Some(*value),
+        _ => None,
+    }
+}
