@@ -755,8 +755,8 @@ fn what_comes_later_is_refused_with_its_name() {
         ),
         ("SELECT LISTAGG(product_id) FROM orders", "LISTAGG"),
         (
-            "CREATE TABLE t (a INT) WITH ('value.format' = 'avro-registry')",
-            "json, json-registry, csv, raw",
+            "CREATE TABLE t (a INT) WITH ('value.format' = 'proto-registry')",
+            "json, json-registry, avro",
         ),
         ("SHOW JOBS", "JOBS"),
     ] {
