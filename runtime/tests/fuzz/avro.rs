@@ -81,11 +81,13 @@ fn text(random: &mut Random) -> String {
 /// A random type; names of records are made of `name`.
 fn typed(random: &mut Random, name: &str, depth: usize) -> Typed {
     match random.below(if depth > 3 { 8 } else { 13 }) {
+        nested @ 8.. => nested_type(random, name, depth, nested),
         0 => Typed::new(json!("boolean"), TypeKind::Boolean, |random| {
             Avro::Boolean(random.once_in(2))
         }),
         1 => Typed::new(json!("int"), TypeKind::Int, |random| {
-            Avro::Int(random.bits() as i32 >> random.below(32))
+            let [a, b, c, d, ..] = random.bits().to_le_bytes();
+            Avro::Int(i32::from_le_bytes([a, b, c, d]) >> random.below(32))
         }),
         2 => Typed::new(json!("long"), TypeKind::BigInt, |random| {
             Avro::Long(random.bits().cast_signed() >> random.below(64))
@@ -103,16 +105,22 @@ fn typed(random: &mut Random, name: &str, depth: usize) -> Typed {
             let schema =
                 json!({"type": "enum", "name": format!("E{name}"), "symbols": ["X", "YZ"]});
             Typed::new(schema, TypeKind::string(), |random| {
-                let place = random.below(2);
-                Avro::Enum(place as u32, ["X", "YZ"][place].to_owned())
+                let (place, symbol) = [(0, "X"), (1, "YZ")][random.below(2)];
+                Avro::Enum(place, symbol.to_owned())
             })
         }
-        7 => {
+        _ => {
             let schema = json!({"type": "fixed", "name": format!("F{name}"), "size": 3});
             Typed::new(schema, TypeKind::Binary(3), |random| {
                 Avro::Fixed(3, random.bits().to_le_bytes()[..3].to_vec())
             })
         }
+    }
+}
+
+/// A random type that holds others.
+fn nested_type(random: &mut Random, name: &str, depth: usize, which: usize) -> Typed {
+    match which {
         8 => {
             let inner = typed(random, &format!("{name}a"), depth + 1);
             let kind = TypeKind::Array(Box::new(inner.kind.nullable()));
