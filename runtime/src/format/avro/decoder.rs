@@ -3,9 +3,8 @@
 //! Place in the flow: `task` hands it the values or keys of a batch. Invariant: every record was written with the schema that is derived
 //! from the table's columns; a failed record leaves nothing in the columns.
 
-use apache_avro::Schema;
-
 use crate::error::{Error, Result};
+use crate::format::avro::parse::parse_schema;
 use crate::format::avro::plan::Plan;
 use crate::format::avro::{Mapping, avro_schema_of, read};
 use crate::format::column::{Column, Fault};
@@ -33,7 +32,7 @@ impl AvroDecoder {
     /// `Unsupported` for types that Avro has no form for; `Invalid` for names that it does not take.
     pub fn new(layout: &[FormatField], fields: &[FormatField], mapping: Mapping) -> Result<Self> {
         let text = avro_schema_of(layout, mapping)?;
-        let schema = Schema::parse_str(&text)
+        let schema = parse_schema(&text)
             .map_err(|error| Error::internal(format!("the derived Avro schema: {error}")))?;
         let plan = Plan::new(&schema, None, &asked(fields), None)
             .map_err(|error| Error::internal(format!("the derived Avro schema: {error}")))?;

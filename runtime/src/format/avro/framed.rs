@@ -10,6 +10,7 @@ use apache_avro::Schema;
 
 use crate::error::Result;
 use crate::format::avro::decoder::{Rows, asked, check_size};
+use crate::format::avro::parse::parse_schema;
 use crate::format::avro::plan::Plan;
 use crate::format::avro::read;
 use crate::format::column::Fault;
@@ -145,7 +146,7 @@ fn parse(found: &RegisteredSchema) -> std::result::Result<Schema, String> {
     if found.schema_type != SchemaType::Avro {
         return Err("is not that of an Avro schema in the registry".to_owned());
     }
-    Schema::parse_str(&found.schema)
+    parse_schema(&found.schema)
         .map_err(|error| format!("is of a schema that cannot be read: {error}"))
 }
 

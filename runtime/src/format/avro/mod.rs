@@ -1,7 +1,7 @@
 //! Avro: binary records, bare or framed with the id of their schema.
 //!
 //! Enters: Avro bytes or rows. Leaves: columns, or Avro bytes. `schema` derives the schema that a table writes, `plan` compiles the
-//! schema that a record was written with against the asked columns, `scalar` and `default` help it, `read` walks a record along a
+//! schema that a record was written with against the asked columns, `scalar` and `default` help it, `parse` reads texts, `read` walks a record along a
 //! plan, `decoder` and `framed` drive it, `encoder` writes.
 
 mod decimal;
@@ -12,6 +12,7 @@ mod framed;
 #[cfg(test)]
 mod framed_tests;
 mod options;
+mod parse;
 mod plan;
 mod read;
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex};
 
-use apache_avro::Schema;
 use apache_avro::types::Value;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{
@@ -11,6 +10,7 @@ use arrow::datatypes::{
 };
 use serde_json::json;
 
+use super::parse::parse_schema;
 use super::tests::{field, library_bytes};
 use super::*;
 use crate::error::{Error, Result};
@@ -107,10 +107,7 @@ fn resolve(
     if let Some(latest) = latest {
         registry.register("s", SchemaType::Avro, latest).unwrap();
     }
-    let record = frame(
-        1,
-        &library_bytes(&Schema::parse_str(writer).unwrap(), value),
-    );
+    let record = frame(1, &library_bytes(&parse_schema(writer).unwrap(), value));
     let mut decoder = AvroRegistryDecoder::new(registry, "s", fields, fields.to_vec()).unwrap();
     let mut found = decoder.decode(&[&record]).unwrap();
     match found.failures.pop() {
@@ -241,7 +238,7 @@ fn no_name_is_defined_twice() {
         field("d_e", row(&[("y", TypeKind::Int)]).not_null()),
     ];
     let text = avro_schema_of(&fields, Mapping::Confluent).unwrap();
-    Schema::parse_str(&text).unwrap();
+    parse_schema(&text).unwrap();
     let schema: serde_json::Value = serde_json::from_str(&text).unwrap();
     let items = |place: usize| &schema["fields"][place]["type"]["items"];
     assert_eq!(items(1), "io.confluent.connect.avro.MapEntry");

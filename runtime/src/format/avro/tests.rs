@@ -7,6 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{Decimal128Type, Int8Type, Int32Type};
 use proptest::prelude::*;
 
+use super::parse::parse_schema;
 use super::*;
 use crate::batch::Batch;
 use crate::format::FailureCode::{Malformed, TypeMismatch};
@@ -292,7 +293,7 @@ proptest! {
             .prop_flat_map(|mapping| (Just(mapping), rows_of(&every_type(mapping), mapping))),
     ) {
         let fields = every_type(mapping);
-        let schema = Schema::parse_str(&avro_schema_of(&fields, mapping).unwrap()).unwrap();
+        let schema = parse_schema(&avro_schema_of(&fields, mapping).unwrap()).unwrap();
         let records: Vec<Vec<u8>> = rows.iter().map(|row| library_bytes(&schema, row.clone())).collect();
         let decoded = decode(&fields, mapping, &records);
         prop_assert_eq!(&decoded.failures, &[]);
@@ -307,7 +308,7 @@ proptest! {
     ) {
         let mapping = Mapping::Confluent;
         let fields = every_type(mapping);
-        let schema = Schema::parse_str(&avro_schema_of(&fields, mapping).unwrap()).unwrap();
+        let schema = parse_schema(&avro_schema_of(&fields, mapping).unwrap()).unwrap();
         let records: Vec<Vec<u8>> = rows.into_iter().map(|row| library_bytes(&schema, row)).collect();
         let slices: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
         let whole = decode(&fields, mapping, &records);
@@ -328,7 +329,7 @@ proptest! {
     ) {
         let mapping = Mapping::Confluent;
         let fields = every_type(mapping);
-        let schema = Schema::parse_str(&avro_schema_of(&fields, mapping).unwrap()).unwrap();
+        let schema = parse_schema(&avro_schema_of(&fields, mapping).unwrap()).unwrap();
         let good: Vec<Vec<u8>> = rows.into_iter().map(|row| library_bytes(&schema, row)).collect();
         let mut changed = good[0].clone();
         let place = place.index(changed.len());
