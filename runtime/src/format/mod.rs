@@ -3,6 +3,7 @@
 //! Enters: undecoded records or rows. Leaves: columns with the failures apart, or encoded bytes. A format knows one part of a
 //! record (key or value) and nothing of topics; `task` combines the parts.
 
+pub mod avro;
 pub(crate) mod column;
 pub mod csv;
 pub mod json;
@@ -18,8 +19,9 @@ use arrow::array::ArrayRef;
 
 use crate::batch::Batch;
 use crate::error::{Error, Result};
+use crate::format::avro::{AvroOptions, ConfluentAvroOptions, Mapping};
 use crate::format::json::JsonOptions;
-use crate::format::registry::SchemaRegistry;
+use crate::format::registry::{SchemaRegistry, SchemaType};
 use crate::types::FlinkType;
 
 /// A column that a format decodes or encodes.
@@ -118,15 +120,26 @@ pub trait Encoder: Send + Debug {
     fn encode(&mut self, batch: &Batch, buffer: &mut Vec<u8>, ends: &mut Vec<usize>) -> Result<()>;
 }
 
+/// Formats there are.
+pub const FORMATS: [&str; 7] = [
+    "json",
+    "json-registry",
+    "avro",
+    "avro-registry",
+    "avro-confluent",
+    "csv",
+    "raw",
+];
+
 /// What a decoder or encoder of one part of a table's records is made from.
 #[derive(Debug, Clone)]
 pub struct PartSpec<'a> {
-    /// Format name: `json`, `json-registry`, `csv` or `raw`.
+    /// Format name, one of [`FORMATS`].
     pub format: &'a str,
     /// Format options, such as `json.timestamp-format.standard`.
     pub options: &'a BTreeMap<String, String>,
     /// Every column of the part in order, by its encoded name.
-    pub layout: &'a [String],
+    pub layout: &'a [FormatField],
     /// Schema Registry subject, `<topic>-key` or `<topic>-value`.
     pub subject: &'a str,
     /// The Schema Registry, if there is one.
@@ -144,9 +157,56 @@ impl PartSpec<'_> {
     /// The error for a format that does not exist.
     fn unknown(&self) -> Error {
         Error::unsupported(format!(
-            "format '{}'; there are json, json-registry, csv and raw",
-            self.format
+            "format '{}'; there are {}",
+            self.format,
+            FORMATS.join(", ")
         ))
+    }
+
+    /// The registry and subject of `avro-confluent`, which a table may name itself.
+    fn confluent(&self) -> Result<(Arc<dyn SchemaRegistry>, String)> {
+        let options = ConfluentAvroOptions::parse(self.options)?;
+        let registry = match options.registry {
+            Some(registry) => registry,
+            None => self.registry()?,
+        };
+        let subject = options.subject.unwrap_or_else(|| self.subject.to_owned());
+        Ok((registry, subject))
+    }
+
+    /// The schema that records of the fields are registered under; absent for formats without one.
+    ///
+    /// # Errors
+    /// `Unsupported` for a type that has no schema.
+    pub fn schema(&self, fields: &[FormatField]) -> Result<Option<(SchemaType, String)>> {
+        let avro = |mapping| {
+            let schema = avro::avro_schema_of(fields, mapping)?;
+            Ok(Some((SchemaType::Avro, schema)))
+        };
+        match self.format {
+            "json-registry" => {
+                let schema = registry::json_schema_of(fields)?;
+                Ok(Some((SchemaType::Json, schema)))
+            }
+            "avro-registry" => avro(Mapping::Confluent),
+            "avro-confluent" => avro(Mapping::FlinkLegacy),
+            _ => Ok(None),
+        }
+    }
+
+    /// An encoder that frames what `inner` encodes with the id of its schema.
+    fn framed<E: Encoder + 'static>(
+        &self,
+        (registry, subject): (Arc<dyn SchemaRegistry>, &str),
+        fields: &[FormatField],
+        inner: E,
+    ) -> Result<Box<dyn Encoder>> {
+        let schema = self
+            .schema(fields)?
+            .ok_or_else(|| Error::internal(format!("format '{}' has no schema", self.format)))?;
+        Ok(Box::new(registry::RegistryEncoder::new(
+            registry, subject, schema, inner,
+        )))
     }
 
     /// A decoder of the asked fields.
@@ -160,11 +220,39 @@ impl PartSpec<'_> {
                 JsonOptions::parse(self.options)?,
             )?),
             "json-registry" => {
-                registry::check_options(self.options)?;
+                registry::check_options(self.options, self.format)?;
                 let inner = json::JsonDecoder::new(fields, JsonOptions::registry())?;
                 Box::new(registry::RegistryDecoder::new(self.registry()?, inner))
             }
-            "csv" => Box::new(csv::CsvDecoder::new(self.layout, &fields, self.options)?),
+            "avro" => {
+                let mapping = AvroOptions::parse(self.options)?.mapping;
+                Box::new(avro::AvroDecoder::new(self.layout, &fields, mapping)?)
+            }
+            "avro-registry" => {
+                registry::check_options(self.options, self.format)?;
+                let registry = self.registry()?;
+                let subject = self.subject;
+                Box::new(avro::AvroRegistryDecoder::new(
+                    registry,
+                    subject,
+                    self.layout,
+                    fields,
+                )?)
+            }
+            "avro-confluent" => {
+                let (registry, subject) = self.confluent()?;
+                Box::new(avro::AvroRegistryDecoder::new(
+                    registry,
+                    &subject,
+                    self.layout,
+                    fields,
+                )?)
+            }
+            "csv" => {
+                let names: Vec<String> =
+                    self.layout.iter().map(|field| field.name.clone()).collect();
+                Box::new(csv::CsvDecoder::new(&names, &fields, self.options)?)
+            }
             "raw" => Box::new(raw::RawDecoder::new(&fields, self.options)?),
             _ => return Err(self.unknown()),
         })
@@ -181,15 +269,23 @@ impl PartSpec<'_> {
                 JsonOptions::parse(self.options)?,
             )?),
             "json-registry" => {
-                registry::check_options(self.options)?;
+                registry::check_options(self.options, self.format)?;
                 let inner = json::JsonEncoder::new(fields.to_vec(), JsonOptions::registry())?;
-                let schema = registry::json_schema_of(fields)?;
-                Box::new(registry::RegistryEncoder::new(
-                    self.registry()?,
-                    self.subject,
-                    schema,
-                    inner,
-                ))
+                self.framed((self.registry()?, self.subject), fields, inner)?
+            }
+            "avro" => {
+                let mapping = AvroOptions::parse(self.options)?.mapping;
+                Box::new(avro::AvroEncoder::new(fields.to_vec(), mapping)?)
+            }
+            "avro-registry" => {
+                registry::check_options(self.options, self.format)?;
+                let inner = avro::AvroEncoder::new(fields.to_vec(), Mapping::Confluent)?;
+                self.framed((self.registry()?, self.subject), fields, inner)?
+            }
+            "avro-confluent" => {
+                let (registry, subject) = self.confluent()?;
+                let inner = avro::AvroEncoder::new(fields.to_vec(), Mapping::FlinkLegacy)?;
+                self.framed((registry, &subject), fields, inner)?
             }
             "csv" => Box::new(csv::CsvEncoder::new(fields.to_vec(), self.options)?),
             "raw" => Box::new(raw::RawEncoder::new(fields, self.options)?),

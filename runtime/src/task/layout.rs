@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::format::registry::SchemaRegistry;
 use crate::format::{FormatField, PartSpec};
-use crate::sql::catalog::TableDef;
+use crate::sql::catalog::{TableColumn, TableDef};
 
 /// The parts of a table's records.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +33,8 @@ pub(super) struct Part {
     pub(super) options: BTreeMap<String, String>,
     /// Columns in order.
     pub(super) columns: Vec<String>,
-    /// Encoded name of each column.
-    pub(super) encoded: Vec<String>,
+    /// Encoded field of each column.
+    pub(super) encoded: Vec<FormatField>,
     /// What column names begin with that encoded names do not.
     pub(super) prefix: String,
 }
@@ -44,17 +44,18 @@ impl Part {
     fn new(
         format: &str,
         options: BTreeMap<String, String>,
-        columns: Vec<String>,
+        columns: &[&TableColumn],
         prefix: &str,
     ) -> Self {
-        let encoded = columns
-            .iter()
-            .map(|name| name.strip_prefix(prefix).unwrap_or(name).to_owned());
+        let encoded = columns.iter().map(|column| FormatField {
+            name: encoded_name(&column.name, prefix),
+            ty: column.ty.clone(),
+        });
         Self {
             format: format.to_owned(),
             options,
             encoded: encoded.collect(),
-            columns,
+            columns: columns.iter().map(|column| column.name.clone()).collect(),
             prefix: prefix.to_owned(),
         }
     }
@@ -78,13 +79,15 @@ impl Part {
     pub(super) fn field(&self, table: &TableDef, column: &str) -> Result<FormatField> {
         let ty = table.column(column)?.ty.clone();
         Ok(FormatField {
-            name: column
-                .strip_prefix(&self.prefix)
-                .unwrap_or(column)
-                .to_owned(),
+            name: encoded_name(column, &self.prefix),
             ty,
         })
     }
+}
+
+/// A column's name in the encoded form.
+fn encoded_name(column: &str, prefix: &str) -> String {
+    column.strip_prefix(prefix).unwrap_or(column).to_owned()
 }
 
 impl RecordLayout {
@@ -103,26 +106,21 @@ impl RecordLayout {
             None => connector != "confluent",
             Some(value) => value.eq_ignore_ascii_case("all"),
         };
-        let in_value = |name: &String| includes_key || !key_columns.contains(name);
+        let in_value = |column: &&TableColumn| includes_key || !key_columns.contains(&column.name);
         let value = Part::new(
             value_format,
             part_options(table, "value."),
-            table
-                .physical()
-                .map(|column| column.name.clone())
-                .filter(in_value)
-                .collect(),
+            &table.physical().filter(in_value).collect::<Vec<_>>(),
             "",
         );
+        let key_columns = key_columns
+            .iter()
+            .map(|name| table.column(name))
+            .collect::<Result<Vec<_>>>()?;
         let key = (!key_columns.is_empty()).then(|| {
             let format = table.option("key.format").unwrap_or(value_format);
             let prefix = table.option("key.fields-prefix").unwrap_or_default();
-            Part::new(
-                format,
-                part_options(table, "key."),
-                key_columns.clone(),
-                prefix,
-            )
+            Part::new(format, part_options(table, "key."), &key_columns, prefix)
         });
         Ok(Self { key, value })
     }

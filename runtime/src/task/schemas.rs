@@ -4,7 +4,7 @@
 //! Invariant: they are exactly those that a writer of the table registers.
 
 use crate::error::Result;
-use crate::format::registry::json_schema_of;
+use crate::format::registry::SchemaType;
 use crate::sql::catalog::TableDef;
 use crate::task::layout::{Part, RecordLayout};
 use crate::task::record_writer::topic_of;
@@ -14,7 +14,9 @@ use crate::task::record_writer::topic_of;
 pub struct TableSchema {
     /// `TOPIC-key` or `TOPIC-value`.
     pub subject: String,
-    /// JSON Schema.
+    /// Its language.
+    pub schema_type: SchemaType,
+    /// Its text.
     pub schema: String,
 }
 
@@ -25,20 +27,17 @@ pub struct TableSchema {
 pub fn table_schemas(table: &TableDef) -> Result<Vec<TableSchema>> {
     let layout = RecordLayout::of(table)?;
     let schema = |part: &Part, suffix: &str| {
-        let fields = part
-            .columns
-            .iter()
-            .map(|name| part.field(table, name))
-            .collect::<Result<Vec<_>>>()?;
-        Ok(TableSchema {
-            subject: format!("{}-{suffix}", topic_of(table)),
-            schema: json_schema_of(&fields)?,
-        })
+        let subject = format!("{}-{suffix}", topic_of(table));
+        let schema = part.spec(&subject, None).schema(&part.encoded)?;
+        Ok(schema.map(|(schema_type, schema)| TableSchema {
+            subject,
+            schema_type,
+            schema,
+        }))
     };
     let key = layout.key.iter().map(|part| (part, "key"));
     key.chain([(&layout.value, "value")])
-        .filter(|(part, _)| part.format == "json-registry")
-        .map(|(part, suffix)| schema(part, suffix))
+        .filter_map(|(part, suffix)| schema(part, suffix).transpose())
         .collect()
 }
 
@@ -82,11 +81,20 @@ mod tests {
         table
             .options
             .insert("key.format".into(), "json-registry".into());
-        let subjects: Vec<String> = table_schemas(&table)
+        table
+            .options
+            .insert("value.format".into(), "avro-registry".into());
+        let subjects: Vec<(String, SchemaType)> = table_schemas(&table)
             .unwrap()
             .into_iter()
-            .map(|schema| schema.subject)
+            .map(|schema| (schema.subject, schema.schema_type))
             .collect();
-        assert_eq!(subjects, vec!["t-key", "t-value"]);
+        assert_eq!(
+            subjects,
+            [
+                ("t-key".to_owned(), SchemaType::Json),
+                ("t-value".to_owned(), SchemaType::Avro)
+            ]
+        );
     }
 }

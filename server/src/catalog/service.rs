@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 
 use weir_runtime::connector::kafka::topic_of;
 use weir_runtime::error::unknown_name;
-use weir_runtime::format::registry::{SchemaRegistry, SchemaType};
+use weir_runtime::format::registry::SchemaRegistry;
 use weir_runtime::sql::catalog::{Catalog, ObjectName, TableDef, ViewDef};
 use weir_runtime::task::table_schemas;
 
@@ -235,7 +235,7 @@ impl CatalogService {
         }
         for schema in table_schemas(table)? {
             self.registry
-                .register(&schema.subject, SchemaType::Json, &schema.schema)?;
+                .register(&schema.subject, schema.schema_type, &schema.schema)?;
         }
         Ok(())
     }

@@ -407,6 +407,23 @@ impl SchemaRegistry for SchemaStore {
             Err(other) => Err(into_runtime(&other)),
         }
     }
+
+    fn latest(&self, subject: &str) -> weir_runtime::Result<Option<RegisteredSchema>> {
+        let schema = match self.version(subject, "latest") {
+            Ok(version) => version.schema,
+            Err(Refusal::Subject(_) | Refusal::Version(_)) => return Ok(None),
+            Err(other) => return Err(into_runtime(&other)),
+        };
+        let id = i32::try_from(schema.id)
+            .map_err(|_| weir_runtime::Error::internal("a schema id of more than 32 bits"))?;
+        Ok(
+            SchemaType::parse(Some(&schema.language)).map(|schema_type| RegisteredSchema {
+                id,
+                schema_type,
+                schema: schema.text,
+            }),
+        )
+    }
 }
 
 /// A refusal as an error of the runtime.

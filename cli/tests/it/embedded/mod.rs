@@ -2,6 +2,7 @@
 //!
 //! Place in the flow: needs no component. Invariant: topics are written through the records API and read with SQL, as users do.
 
+mod avro;
 mod damage;
 mod drill;
 mod kill;

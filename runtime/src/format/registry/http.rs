@@ -1,6 +1,6 @@
 //! The Schema Registry over HTTP.
 //!
-//! Place in the flow: behind the `json-registry` format and schema inference. Invariant: an answer "there is none" is the registry's
+//! Place in the flow: behind the `json-registry` and `avro-registry` formats and schema inference. Invariant: an answer "there is none" is the registry's
 //! own, with its error code; any other failure is an error, so that a wrong address never makes dead letters of good records.
 //!
 //! # Source
@@ -59,6 +59,8 @@ impl std::fmt::Debug for HttpRegistry {
 /// A schema as the registry answers it.
 #[derive(Deserialize)]
 struct SchemaAnswer {
+    /// Its id, absent where it was asked for.
+    id: Option<i32>,
     /// Its language, absent for Avro.
     #[serde(rename = "schemaType")]
     schema_type: Option<String>,
@@ -224,6 +226,18 @@ impl HttpRegistry {
             .map_err(|error| self.unavailable(&format!("answered what is no schema: {error}")))
     }
 
+    /// Reads the schema of an answer, whose id is `asked` where the answer does not say it.
+    fn schema_of(&self, body: &[u8], asked: i32) -> Result<RegisteredSchema> {
+        let answer: SchemaAnswer = self.parse(body)?;
+        let schema_type = SchemaType::parse(answer.schema_type.as_deref())
+            .ok_or_else(|| self.unavailable("answered an unknown schema type"))?;
+        Ok(RegisteredSchema {
+            id: answer.id.unwrap_or(asked),
+            schema_type,
+            schema: answer.schema,
+        })
+    }
+
     /// The registry does not answer as it should.
     fn unavailable(&self, what: &str) -> Error {
         Error::unavailable(format!("Schema Registry at {}: {what}", self.url))
@@ -270,14 +284,14 @@ impl SchemaRegistry for HttpRegistry {
         let Some(body) = self.send(|client| client.get(address.clone()))? else {
             return Ok(None);
         };
-        let answer: SchemaAnswer = self.parse(&body)?;
-        let schema_type = SchemaType::parse(answer.schema_type.as_deref())
-            .ok_or_else(|| self.unavailable("answered an unknown schema type"))?;
-        Ok(Some(RegisteredSchema {
-            id,
-            schema_type,
-            schema: answer.schema,
-        }))
+        self.schema_of(&body, id).map(Some)
+    }
+
+    fn latest(&self, subject: &str) -> Result<Option<RegisteredSchema>> {
+        let address = self.address(&["subjects", subject, "versions", "latest"])?;
+        let answer = self.send(|client| client.get(address.clone()));
+        let answer = answer.map_err(|error| error.context(&format!("subject {subject}")))?;
+        answer.map(|body| self.schema_of(&body, 0)).transpose()
     }
 }
 
@@ -331,6 +345,14 @@ mod tests {
             ("503 Busy", ""),
             ("200 OK", "{\"id\":7}"),
             ("200 OK", "{\"schema\":\"{}\",\"schemaType\":\"JSON\"}"),
+            (
+                "200 OK",
+                "{\"subject\":\"a\",\"version\":2,\"id\":9,\"schema\":\"int\"}",
+            ),
+            (
+                "404 Not Found",
+                "{\"error_code\":40401,\"message\":\"Subject not found\"}",
+            ),
         ]);
         let registry = HttpRegistry::new(&url, None).unwrap();
         assert!(!format!("{registry:?}").contains("secret"));
@@ -338,11 +360,15 @@ mod tests {
         assert_eq!(id, Ok(7));
         let schema = registry.schema(7).unwrap().unwrap();
         assert_eq!((schema.id, schema.schema_type), (7, SchemaType::Json));
+        let latest = registry.latest("a").unwrap().unwrap();
+        assert_eq!((latest.id, latest.schema_type), (9, SchemaType::Avro));
+        assert_eq!(registry.latest("b"), Ok(None));
         let requests = server.join().unwrap();
         assert!(requests[1].starts_with("POST /base/subjects/a%2Fb%20c-value/versions "));
         assert!(requests[1].contains("Basic bWU6c2VjcmV0"));
         assert!(requests[1].ends_with("{\"schema\":\"{}\",\"schemaType\":\"JSON\"}"));
         assert!(requests[2].starts_with("GET /base/schemas/ids/7 "));
+        assert!(requests[3].starts_with("GET /base/subjects/a/versions/latest "));
     }
 
     #[test]

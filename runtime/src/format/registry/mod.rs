@@ -85,6 +85,25 @@ pub trait SchemaRegistry: Send + Sync + Debug {
     /// # Errors
     /// `Unavailable` with the address when it does not answer.
     fn schema(&self, id: i32) -> Result<Option<RegisteredSchema>>;
+
+    /// The latest schema of a subject; absent when there is none. May wait.
+    ///
+    /// # Errors
+    /// `Unavailable` with the address when it does not answer.
+    fn latest(&self, subject: &str) -> Result<Option<RegisteredSchema>>;
+}
+
+/// The schema id of a record and what is behind its frame, or what is wrong with the frame.
+pub(super) fn split_frame(record: &[u8]) -> std::result::Result<(i32, &[u8]), String> {
+    let Some(([magic, id @ ..], rest)) = record.split_first_chunk::<FRAME_BYTES>() else {
+        return Err("the record is shorter than the frame of a schema id".to_owned());
+    };
+    if *magic != MAGIC {
+        return Err(format!(
+            "the record begins with byte {magic} and not with a schema id"
+        ));
+    }
+    Ok((i32::from_be_bytes(*id), rest))
 }
 
 /// Decodes framed records.
@@ -110,17 +129,10 @@ impl<D: Decoder> RegistryDecoder<D> {
 
     /// The record behind its frame, or what is wrong with the frame.
     fn unframe<'a>(&mut self, record: &'a [u8]) -> Result<Result<&'a [u8], String>> {
-        let Some(([magic, id @ ..], rest)) = record.split_first_chunk::<FRAME_BYTES>() else {
-            return Ok(Err(
-                "the record is shorter than the frame of a schema id".to_owned()
-            ));
+        let (id, rest) = match split_frame(record) {
+            Ok(framed) => framed,
+            Err(message) => return Ok(Err(message)),
         };
-        if *magic != MAGIC {
-            return Ok(Err(format!(
-                "the record begins with byte {magic} and not with a schema id"
-            )));
-        }
-        let id = i32::from_be_bytes(*id);
         let is_known = if let Some(known) = self.known.get(&id) {
             *known
         } else {
@@ -175,32 +187,39 @@ impl<D: Decoder> Decoder for RegistryDecoder<D> {
     }
 }
 
-/// Checks the `json-registry.*` options of a table.
+/// Checks the options of a table that begin with the name of a registry format.
 ///
 /// # Errors
 /// `Invalid` for an option that does not exist; `Unsupported` for a value other than the default.
-pub(super) fn check_options(options: &BTreeMap<String, String>) -> Result<()> {
+pub(super) fn check_options(options: &BTreeMap<String, String>, format: &str) -> Result<()> {
     /// Every option of the format.
     ///
     /// # Source
     /// Confluent Cloud, CREATE TABLE.
-    const KNOWN: [&str; 4] = [
-        "json-registry.schema-context",
-        "json-registry.id-encoding",
-        "json-registry.subject-names",
-        "json-registry.validate-writes",
+    const KNOWN: [&str; 5] = [
+        "schema-context",
+        "id-encoding",
+        "subject-name",
+        "subject-names",
+        "validate-writes",
     ];
-    let own = options
-        .iter()
-        .filter(|(key, _)| key.starts_with("json-registry."));
-    for (key, value) in own {
-        if !KNOWN.contains(&key.as_str()) {
-            return Err(unknown_name("option", key, KNOWN));
+    let own = options.iter().filter_map(|(key, value)| {
+        let name = key.strip_prefix(format)?.strip_prefix('.')?;
+        Some((key, name, value))
+    });
+    for (key, name, value) in own {
+        if !KNOWN.contains(&name) {
+            let known = KNOWN.map(|name| format!("{format}.{name}"));
+            return Err(unknown_name(
+                "option",
+                key,
+                known.iter().map(String::as_str),
+            ));
         }
-        let is_default = match key.as_str() {
-            "json-registry.schema-context" => value.is_empty() || value == ".",
-            "json-registry.id-encoding" => value == "payload",
-            "json-registry.validate-writes" => value == "false",
+        let is_default = match name {
+            "schema-context" => value.is_empty() || value == ".",
+            "id-encoding" => value == "payload",
+            "validate-writes" => value == "false",
             _ => false,
         };
         if !is_default {
@@ -219,6 +238,8 @@ pub struct RegistryEncoder<E> {
     registry: Arc<dyn SchemaRegistry>,
     /// Subject that the schema is registered under.
     subject: String,
+    /// The schema's language.
+    schema_type: SchemaType,
     /// The schema.
     schema: String,
     /// The schema's id, once it was registered.
@@ -229,10 +250,16 @@ pub struct RegistryEncoder<E> {
 
 impl<E: Encoder> RegistryEncoder<E> {
     /// An encoder around `inner` that registers `schema` with its first record.
-    pub fn new(registry: Arc<dyn SchemaRegistry>, subject: &str, schema: String, inner: E) -> Self {
+    pub fn new(
+        registry: Arc<dyn SchemaRegistry>,
+        subject: &str,
+        (schema_type, schema): (SchemaType, String),
+        inner: E,
+    ) -> Self {
         Self {
             registry,
             subject: subject.to_owned(),
+            schema_type,
             schema,
             id: None,
             inner,
@@ -246,7 +273,7 @@ impl<E: Encoder> Encoder for RegistryEncoder<E> {
             Some(id) => id,
             None => *self.id.insert(self.registry.register(
                 &self.subject,
-                SchemaType::Json,
+                self.schema_type,
                 &self.schema,
             )?),
         };
@@ -295,6 +322,10 @@ mod tests {
                 schema: schema.clone(),
             }))
         }
+
+        fn latest(&self, _: &str) -> Result<Option<RegisteredSchema>> {
+            Ok(None)
+        }
     }
 
     #[test]
@@ -309,6 +340,7 @@ mod tests {
         let (mut buffer, mut ends) = (Vec::new(), Vec::new());
         let inner = JsonEncoder::new(fields.clone(), JsonOptions::registry()).unwrap();
         let schema = json_schema_of(&fields).unwrap();
+        let schema = (SchemaType::Json, schema);
         RegistryEncoder::new(registry.clone(), "t-value", schema, inner)
             .encode(&batch, &mut buffer, &mut ends)
             .unwrap();

@@ -28,7 +28,18 @@ const CONNECTORS: [&str; 8] = [
 ];
 
 /// Formats there are.
-const FORMATS: [&str; 4] = ["json", "json-registry", "csv", "raw"];
+const FORMATS: [&str; 7] = [
+    "json",
+    "json-registry",
+    "avro",
+    "avro-registry",
+    "avro-confluent",
+    "csv",
+    "raw",
+];
+
+/// Formats whose records cannot stand in lines of a file.
+const BINARY_FORMATS: [&str; 3] = ["avro", "avro-registry", "avro-confluent"];
 
 /// An option: its name, where `*` stands for any text, and its values.
 type Known = (&'static str, ValueKind);
@@ -70,7 +81,7 @@ const COMMON: [Known; 5] = [
 ///
 /// # Source
 /// Confluent: documentation of CREATE TABLE, WITH options; `properties.*` reach a cluster of one's own.
-const CONFLUENT: [Known; 33] = [
+const CONFLUENT: [Known; 41] = [
     (
         "kafka.cleanup-policy",
         ValueKind::OneOf(&["delete", "compact", "delete-compact"]),
@@ -113,8 +124,22 @@ const CONFLUENT: [Known; 33] = [
         "value.json-registry.id-encoding",
         ValueKind::OneOf(&["payload", "header"]),
     ),
+    ("key.avro-registry.schema-context", ValueKind::Text),
+    ("value.avro-registry.schema-context", ValueKind::Text),
+    ("key.avro-registry.subject-name", ValueKind::Text),
+    ("value.avro-registry.subject-name", ValueKind::Text),
+    (
+        "key.avro-registry.id-encoding",
+        ValueKind::OneOf(&["payload", "header"]),
+    ),
+    (
+        "value.avro-registry.id-encoding",
+        ValueKind::OneOf(&["payload", "header"]),
+    ),
     ("key.json.*", ValueKind::Text),
     ("value.json.*", ValueKind::Text),
+    ("key.avro.*", ValueKind::Text),
+    ("value.avro.*", ValueKind::Text),
     ("key.csv.*", ValueKind::Text),
     ("value.csv.*", ValueKind::Text),
     ("key.raw.*", ValueKind::Text),
@@ -133,7 +158,7 @@ const CONFLUENT: [Known; 33] = [
 ///
 /// # Source
 /// Flink: documentation of the Kafka and Upsert Kafka SQL connectors.
-const KAFKA: [Known; 29] = [
+const KAFKA: [Known; 38] = [
     ("topic", ValueKind::Text),
     ("properties.*", ValueKind::Text),
     ("format", ValueKind::Text),
@@ -157,6 +182,15 @@ const KAFKA: [Known; 29] = [
     ("value.raw.*", ValueKind::Text),
     ("value.json-registry.*", ValueKind::Text),
     ("json-registry.*", ValueKind::Text),
+    ("avro.*", ValueKind::Text),
+    ("avro-registry.*", ValueKind::Text),
+    ("avro-confluent.*", ValueKind::Text),
+    ("key.avro.*", ValueKind::Text),
+    ("key.avro-registry.*", ValueKind::Text),
+    ("key.avro-confluent.*", ValueKind::Text),
+    ("value.avro.*", ValueKind::Text),
+    ("value.avro-registry.*", ValueKind::Text),
+    ("value.avro-confluent.*", ValueKind::Text),
     ("scan.startup.mode", STARTUP),
     ("scan.startup.timestamp-millis", ValueKind::Integer),
     ("scan.startup.specific-offsets", ValueKind::Text),
@@ -262,11 +296,16 @@ pub(crate) fn check(connector: &str, key: &str, value: &str) -> Result<()> {
         return Err(error.context(&format!("connector '{connector}'")));
     };
     check_value("option", key, value, *kind)?;
-    if ["format", "key.format", "value.format"].contains(&key) && !FORMATS.contains(&value) {
-        return Err(Error::unsupported(format!(
-            "option '{key}': format \"{value}\"; there are {}",
-            FORMATS.join(", ")
-        )));
+    if ["format", "key.format", "value.format"].contains(&key) {
+        let in_files = connector == "filesystem";
+        let is_taken = |format: &&str| !in_files || !BINARY_FORMATS.contains(format);
+        let formats: Vec<&str> = FORMATS.into_iter().filter(is_taken).collect();
+        if !formats.contains(&value) {
+            return Err(Error::unsupported(format!(
+                "option '{key}': format \"{value}\"; there are {}",
+                formats.join(", ")
+            )));
+        }
     }
     Ok(())
 }
@@ -311,6 +350,10 @@ mod tests {
             ("confluent", "changelog.mode", "upsert"),
             ("kafka", "properties.bootstrap.servers", "b:9092"),
             ("kafka", "value.fields-include", "EXCEPT_KEY"),
+            ("kafka", "avro-confluent.url", "http://localhost:8081"),
+            ("kafka", "key.avro.timestamp_mapping.legacy", "false"),
+            ("confluent", "value.format", "avro-registry"),
+            ("confluent", "value.avro-registry.id-encoding", "payload"),
             ("datagen", "fields.a.b.min", "1"),
             ("faker", "fields.name.expression", "#{Name.fullName}"),
             ("filesystem", "path", "/tmp/x"),
@@ -335,12 +378,14 @@ mod tests {
             message("kafkaa", "topic", "t")
                 .starts_with("unknown connector \"kafkaa\", did you mean \"kafka\"?")
         );
-        let format = check("kafka", "format", "avro").unwrap_err();
+        let format = check("kafka", "format", "protobuf").unwrap_err();
         assert_eq!(
             (format.kind, format.code),
             (Kind::Unsupported, Code::Unsupported)
         );
-        assert!(format.message.contains("json, json-registry, csv, raw"));
+        assert!(format.message.contains("json, json-registry, avro"));
+        let lines = check("filesystem", "format", "avro").unwrap_err();
+        assert!(lines.message.ends_with("json, json-registry, csv, raw"));
         assert!(check("datagen", "fields..kind", "random").is_err());
     }
 }

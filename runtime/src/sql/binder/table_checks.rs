@@ -14,7 +14,7 @@ use crate::sql::catalog::TableDef;
 /// The value format of tables that name none.
 ///
 /// # Source
-/// Confluent's default is `avro-registry`, which Weir does not have yet; `json-registry` is the nearest that it has.
+/// Confluent's default is `avro-registry`; `json-registry` was the nearest before Weir had it, and still is the default.
 const DEFAULT_FORMAT: &str = "json-registry";
 
 /// Checks a definition as a whole and fills in defaults.
