@@ -180,7 +180,11 @@ impl<'a> Values<'a> {
     /// The values of a column; `None` when it is not of the type.
     fn new(array: &'a ArrayRef, kind: &'a TypeKind, mapping: Mapping) -> Result<Option<Self>> {
         Ok(match kind {
-            TypeKind::Null | TypeKind::IntervalYearMonth | TypeKind::IntervalDayTime => None,
+            TypeKind::Null
+            | TypeKind::Bitmap
+            | TypeKind::Variant
+            | TypeKind::IntervalYearMonth
+            | TypeKind::IntervalDayTime => None,
             TypeKind::Boolean => array.as_boolean_opt().map(Self::Boolean),
             TypeKind::TinyInt => array.as_primitive_opt().map(Self::Int8),
             TypeKind::SmallInt => array.as_primitive_opt().map(Self::Int16),

@@ -121,6 +121,8 @@ pub(super) fn scalar(writer: &Schema, kind: &TypeKind) -> Option<Read> {
             timestamp_unit(writer, *p).map(Read::Timestamp)
         }
         TypeKind::Null
+        | TypeKind::Bitmap
+        | TypeKind::Variant
         | TypeKind::IntervalYearMonth
         | TypeKind::IntervalDayTime
         | TypeKind::Array(_)

@@ -113,6 +113,8 @@ impl Deriver {
                 self.nested(kind, name)?
             }
             TypeKind::Null
+            | TypeKind::Bitmap
+            | TypeKind::Variant
             | TypeKind::Time(_)
             | TypeKind::IntervalYearMonth
             | TypeKind::IntervalDayTime => {

@@ -216,7 +216,11 @@ fn not_null(kind: &TypeKind, mapping: Mapping) -> BoxedStrategy<Value> {
                 .map(|field| (field.name.clone(), field.ty.clone())),
             mapping,
         ),
-        TypeKind::Null | TypeKind::IntervalYearMonth | TypeKind::IntervalDayTime => unreachable!(),
+        TypeKind::Null
+        | TypeKind::Bitmap
+        | TypeKind::Variant
+        | TypeKind::IntervalYearMonth
+        | TypeKind::IntervalDayTime => unreachable!(),
     }
 }
 
