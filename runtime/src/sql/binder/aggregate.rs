@@ -4,7 +4,7 @@
 //! over its columns. Invariant: behind a GROUP BY only grouped expressions and aggregates are columns.
 //!
 //! While a clause is bound, the columns are the keys, then the aggregates in the order in which they are met; window properties and
-//! the numbers of grouping sets are pending columns, which [`Grouping::place`] gives their places.
+//! the numbers of grouping sets are pending columns, which `Grouping::place` gives their places.
 
 use sqlparser::ast::{Function, ObjectName};
 
