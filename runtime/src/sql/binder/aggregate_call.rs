@@ -289,8 +289,11 @@ fn result_type(
         F::Percentile => return percentile(args, name),
         F::Lag | F::Lead => return lag(args, name),
         F::BitmapBuildAgg if kind != TypeKind::Int => return mismatch(),
+        F::BitmapAndAgg | F::BitmapOrAgg | F::BitmapXorAgg if kind != TypeKind::Bitmap => {
+            return mismatch();
+        }
         F::BitmapBuildAgg | F::BitmapAndAgg | F::BitmapOrAgg | F::BitmapXorAgg => {
-            return Err(Error::unsupported("the type BITMAP"));
+            TypeKind::Bitmap.nullable()
         }
         F::BoolOr | F::Ntile => return mismatch(),
     })
@@ -373,6 +376,8 @@ fn is_ordered(kind: &TypeKind) -> bool {
             | TypeKind::Map(..)
             | TypeKind::Multiset(_)
             | TypeKind::Row(_)
+            | TypeKind::Bitmap
+            | TypeKind::Variant
             | TypeKind::Null
     )
 }
