@@ -11,6 +11,7 @@ use crate::error::{Error, Result, Span, unknown_name};
 use crate::sql::expr::Expr;
 use crate::sql::functions::{is_function, resolve};
 use crate::sql::parser::tokens::span_of;
+use crate::types::TypeKind;
 
 /// Functions that are called without parentheses.
 const WITHOUT_PARENTHESES: [&str; 5] = [
@@ -80,6 +81,8 @@ impl ExprBinder<'_> {
             (value, &idents[2..])
         } else if let Some(value) = self.find(None, first)? {
             (value, &idents[1..])
+        } else if let Some(value) = self.row_with(first)? {
+            (value, idents)
         } else {
             return self.function_or_unknown(idents);
         };
@@ -100,6 +103,26 @@ impl ExprBinder<'_> {
             Some(context) => context.outer(table, column),
             None => Ok(None),
         }
+    }
+
+    /// The ROW that has a field of this name: where no column has the name, a field is found without its column.
+    ///
+    /// # Source
+    /// Flink: ROW is a structure whose fields are peeked at (`StructKind.PEEK_FIELDS_NO_EXPAND` of Calcite).
+    fn row_with(&self, field: &Ident) -> Result<Option<Expr>> {
+        let has_field = |column: &&Field| match &column.expr.ty.kind {
+            TypeKind::Row(fields) => fields.iter().any(|part| part.name == field.value),
+            _ => false,
+        };
+        let mut rows = self.fields.iter().filter(has_field);
+        let first = rows.next();
+        if rows.next().is_some() {
+            return Err(
+                Error::validation(format!("field \"{}\" is ambiguous", field.value))
+                    .with_span(span_of(field.span)),
+            );
+        }
+        Ok(first.map(|column| column.expr.clone()))
     }
 
     /// A function that is called without parentheses, else the error for an unknown column.

@@ -523,6 +523,19 @@ fn a_table_s_name_goes_before_a_column_of_that_name() {
 }
 
 #[test]
+fn fields_are_found_without_their_column() {
+    assert_eq!(names("SELECT city FROM orders"), ["city"]);
+    assert_eq!(
+        types("SELECT x FROM (SELECT CAST(ROW(1, 2) AS ROW<x INT, y INT>) AS r, 'a' AS x)"),
+        ["CHAR(1) NOT NULL"]
+    );
+    assert!(
+        message("SELECT o.city, city FROM (SELECT address AS a, address AS b FROM orders) AS o")
+            .contains("city")
+    );
+}
+
+#[test]
 fn results_are_named_as_in_flink() {
     assert_eq!(
         names(
