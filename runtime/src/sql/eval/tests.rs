@@ -12,14 +12,10 @@ use proptest::prelude::*;
 use super::{EvalContext, Evaluator, decimal};
 use crate::batch::Batch;
 use crate::error::{Kind, Span};
-use crate::plan::Operator;
-use crate::sql::catalog::MemoryCatalog;
 use crate::sql::expr::{Expr, Literal};
 use crate::sql::functions::{is_function, names, resolve};
-use crate::sql::session::Session;
 use crate::sql::text::{to_result_json, to_text};
 use crate::sql::typing::{case, common_type, explicit_cast, implicit_cast};
-use crate::sql::{Bound, analyze, parse};
 use crate::types::{FlinkType, TypeKind};
 
 /// A call through the function table.
@@ -833,34 +829,4 @@ proptest! {
         let expected = chrono::DateTime::from_timestamp(i64::from(day) * 86_400, 0).unwrap();
         prop_assert_eq!(text, expected.format("%Y-%m-%d").to_string());
     }
-}
-
-/// Text and type of an expression of SQL without columns, in a time zone.
-pub(crate) fn sql_in(expression: &str, zone: &str) -> crate::error::Result<(String, String)> {
-    let mut session = Session::default();
-    session.set("sql.local-time-zone", zone)?;
-    let statements = parse(&format!("SELECT {expression}"))?;
-    let bound = analyze(&statements[0], &MemoryCatalog::new(), &session)?;
-    let Bound::Query(plan, _) = bound else {
-        panic!("not a query: {bound:?}");
-    };
-    let projected = plan.nodes.iter().find_map(|node| match &node.operator {
-        Operator::Calc { projections, .. } => projections.first(),
-        _ => None,
-    });
-    let constant = plan.nodes.iter().find_map(|node| match &node.operator {
-        Operator::Values { rows } => rows[0].first(),
-        _ => None,
-    });
-    let expr = projected.or(constant).unwrap();
-    let context = EvalContext {
-        now_ms: 1_700_000_000_123,
-        watermark_ms: Some(5),
-    };
-    let array = Evaluator::compile(expr, zone)?.eval(&one_row(), &context)?;
-    let text = to_text(&array, 0, &expr.ty, zone)?;
-    Ok((
-        text.unwrap_or_else(|| "NULL".to_owned()),
-        expr.ty.to_string(),
-    ))
 }

@@ -8,67 +8,18 @@ use arrow::datatypes::Int32Type;
 use proptest::prelude::*;
 
 use super::super::resolve;
+use super::super::testing::{check, check_errors, check_types, evaluate};
 use crate::batch::Batch;
 use crate::error::Span;
-use crate::plan::Operator;
-use crate::sql::catalog::MemoryCatalog;
 use crate::sql::eval::{EvalContext, Evaluator};
 use crate::sql::expr::{Expr, Literal};
-use crate::sql::session::Session;
 use crate::sql::text::to_text;
-use crate::sql::{Bound, analyze, parse};
 use crate::types::{FlinkType, TypeKind};
 
 /// The text of one row of a column.
 fn text(array: &ArrayRef, row: usize, ty: &FlinkType) -> String {
     let text = to_text(array, row, ty, "UTC").unwrap();
     text.unwrap_or_else(|| "NULL".to_owned())
-}
-
-/// The value and type of an expression, or the message of its error.
-fn evaluate(sql: &str) -> Result<(String, String), String> {
-    let statements = parse(&format!("SELECT {sql}")).map_err(|error| error.to_string())?;
-    let bound = analyze(&statements[0], &MemoryCatalog::new(), &Session::default());
-    let Bound::Query(plan, _) = bound.map_err(|error| error.to_string())? else {
-        panic!("{sql} is not a query");
-    };
-    let exprs: Vec<&Expr> = plan
-        .nodes
-        .iter()
-        .filter_map(|node| match &node.operator {
-            Operator::Calc { projections, .. } => projections.first(),
-            Operator::Values { rows } => rows.first()?.first(),
-            _ => None,
-        })
-        .collect();
-    let expr = exprs.last().unwrap();
-    let array = Evaluator::compile(expr, "UTC")
-        .and_then(|it| it.eval(&Batch::inserts(Vec::new(), 1), &EvalContext::default()))
-        .map_err(|error| error.to_string())?;
-    assert_eq!(array.data_type(), &expr.ty.to_arrow().unwrap(), "{sql}");
-    Ok((text(&array, 0, &expr.ty), expr.ty.to_string()))
-}
-
-/// Checks values.
-fn check(cases: &[(&str, &str)]) {
-    for (sql, value) in cases {
-        assert_eq!(evaluate(sql).unwrap().0, *value, "{sql}");
-    }
-}
-
-/// Checks types.
-fn check_types(cases: &[(&str, &str)]) {
-    for (sql, ty) in cases {
-        assert_eq!(evaluate(sql).unwrap().1, *ty, "{sql}");
-    }
-}
-
-/// Checks that expressions fail, and with which words.
-fn check_errors(cases: &[(&str, &str)]) {
-    for (sql, words) in cases {
-        let message = evaluate(sql).unwrap_err();
-        assert!(message.contains(words), "{sql}: {message}");
-    }
 }
 
 #[test]

@@ -1,16 +1,16 @@
 //! Time functions and literals, from SQL text.
 
+use super::super::testing::evaluate_in;
 use crate::error::Kind;
-use crate::sql::eval::tests::sql_in;
 
 /// The text of an expression in UTC.
 fn text(expression: &str) -> String {
-    sql_in(expression, "UTC").unwrap().0
+    evaluate_in(expression, "UTC").unwrap().0
 }
 
 /// The type of an expression.
 fn ty(expression: &str) -> String {
-    sql_in(expression, "UTC").unwrap().1
+    evaluate_in(expression, "UTC").unwrap().1
 }
 
 #[test]
@@ -67,10 +67,10 @@ fn precisions_are_cut_and_widened_by_casts() {
         "1969-12-31 23:59:59.999999999"
     );
     let instant = "CAST(CAST('2020-07-01 12:00:00.123456789' AS TIMESTAMP(9)) AS TIMESTAMP_LTZ(9))";
-    let there = sql_in(&format!("CAST({instant} AS STRING)"), "Europe/Berlin").unwrap();
+    let there = evaluate_in(&format!("CAST({instant} AS STRING)"), "Europe/Berlin").unwrap();
     assert_eq!(there.0, "2020-07-01 12:00:00.123456789");
     assert_eq!(
-        sql_in("CAST('Flink' AS TIMESTAMP(9))", "UTC")
+        evaluate_in("CAST('Flink' AS TIMESTAMP(9))", "UTC")
             .unwrap_err()
             .kind,
         Kind::Data
@@ -104,7 +104,7 @@ fn periods_overlap_in_any_order_and_by_length() {
     ] {
         assert_eq!(text(test), outcome, "{test}");
     }
-    assert!(sql_in("(1, 2, 3) OVERLAPS (1, 2)", "UTC").is_err());
+    assert!(evaluate_in("(1, 2, 3) OVERLAPS (1, 2)", "UTC").is_err());
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn parts_of_intervals_are_extracted() {
         text("EXTRACT(MONTH FROM INTERVAL '3-07' YEAR TO MONTH)"),
         "7"
     );
-    assert!(sql_in(&format!("EXTRACT(YEAR FROM {days})"), "UTC").is_err());
+    assert!(evaluate_in(&format!("EXTRACT(YEAR FROM {days})"), "UTC").is_err());
 }
 
 #[test]
@@ -172,9 +172,9 @@ fn instants_are_read_in_the_precision_asked_for() {
     );
     assert_eq!(text("TO_TIMESTAMP_LTZ(253402300800, 0)"), "NULL");
     assert_eq!(text("TO_TIMESTAMP_LTZ(1, CAST(NULL AS INT))"), "NULL");
-    let unknown = sql_in("TO_TIMESTAMP_LTZ('x', 'n r')", "UTC").unwrap_err();
+    let unknown = evaluate_in("TO_TIMESTAMP_LTZ('x', 'n r')", "UTC").unwrap_err();
     assert!(unknown.message.contains("unknown letter r"), "{unknown}");
-    assert!(sql_in("TO_TIMESTAMP_LTZ(1, 10)", "UTC").is_err());
+    assert!(evaluate_in("TO_TIMESTAMP_LTZ(1, 10)", "UTC").is_err());
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn texts_change_their_zone() {
         text("CONVERT_TZ('x', 'UTC', 'America/Los_Angeles')"),
         "NULL"
     );
-    assert!(sql_in("CONVERT_TZ('2021-07-01 00:00:00', 'UTC', 'Nowhere')", "UTC").is_err());
+    assert!(evaluate_in("CONVERT_TZ('2021-07-01 00:00:00', 'UTC', 'Nowhere')", "UTC").is_err());
 }
 
 #[test]
