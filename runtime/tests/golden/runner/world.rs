@@ -66,8 +66,6 @@ pub(crate) struct World<'a> {
     jobs: Vec<Started>,
     /// Records appended, by table.
     appended: BTreeMap<String, u64>,
-    /// Whether jobs went on from a checkpoint: their meters do not know what earlier runs read.
-    is_restored: bool,
     /// The directory of everything.
     dir: TempDir,
 }
@@ -117,7 +115,6 @@ impl<'a> World<'a> {
             clock,
             jobs: Vec::new(),
             appended: BTreeMap::new(),
-            is_restored: false,
             dir,
         })
     }
@@ -181,7 +178,6 @@ impl<'a> World<'a> {
 
     /// Starts the jobs of all plans; each goes on from its newest checkpoint.
     pub(crate) fn start(&mut self, running: Running) -> End {
-        self.is_restored |= self.checkpoints_exist();
         let environment = Environment {
             clock: self.clock.clone(),
             log: Some(self.log.clone()),
@@ -318,7 +314,7 @@ impl<'a> World<'a> {
             world.jobs.iter().enumerate().all(|(index, running)| {
                 let (plan, meter) = (&world.script.plans[index], running.job.meter());
                 splits_reach(&meter, &name, watermark_ms)
-                    && (world.is_restored || operators_reach(plan, &meter, table, watermark_ms))
+                    && operators_reach(plan, &meter, table, watermark_ms)
             })
         })
     }
@@ -368,11 +364,6 @@ impl<'a> World<'a> {
     /// Where the checkpoints of a plan are.
     fn checkpoint_dir(&self, plan: usize) -> std::path::PathBuf {
         self.dir.path().join(format!("checkpoints-{plan}"))
-    }
-
-    /// Whether jobs have run before and left something.
-    fn checkpoints_exist(&self) -> bool {
-        (0..self.script.plans.len()).any(|plan| self.checkpoint_dir(plan).join("chk").exists())
     }
 
     /// A table's definition.
