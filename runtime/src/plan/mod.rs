@@ -373,7 +373,7 @@ pub struct SinkSpec {
     /// Kinds of change the sink accepts; retractions before updates are dropped for upsert.
     pub changelog: ChangelogMode,
     /// Whether changes of several upsert keys meet in a primary key, so that the sink keeps what it has written.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub upsert_materialize: bool,
     /// `ON CONFLICT`: what happens when rows of several upsert keys meet in a primary key.
     #[serde(default, skip_serializing_if = "Option::is_none")]

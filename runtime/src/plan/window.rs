@@ -18,6 +18,17 @@ pub enum TimeDomain {
     Processing,
 }
 
+impl TimeDomain {
+    /// Whether it is event time, which a stored plan does not say: checkpoints know their plan by its stored form.
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde hands over references"
+    )]
+    fn is_event_time(&self) -> bool {
+        *self == Self::Event
+    }
+}
+
 /// How a row is assigned to windows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
@@ -31,7 +42,7 @@ pub struct Window {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub partition: Vec<usize>,
     /// The clock of the time attribute.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "TimeDomain::is_event_time")]
     pub domain: TimeDomain,
     /// The columns that hold the windows when rows come with them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
