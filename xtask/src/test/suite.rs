@@ -77,31 +77,31 @@ pub(crate) static ALL: [Suite; 7] = [
     Suite {
         name: "golden",
         what: "integration tests of the crates, and of the program by itself",
-        budget: Duration::from_mins(3),
+        budget: Duration::from_mins(4),
         tests: Tests::Golden,
     },
     Suite {
         name: "kafka",
         what: "the program with a real Apache Kafka",
-        budget: Duration::from_mins(8),
+        budget: Duration::from_mins(10),
         tests: Tests::Module("kafka::", Needs::Kafka),
     },
     Suite {
         name: "prometheus",
         what: "the program with a real Prometheus",
-        budget: Duration::from_mins(3),
+        budget: Duration::from_mins(2),
         tests: Tests::Module("prometheus::", Needs::Programs),
     },
     Suite {
         name: "clients",
         what: "clients of others against the program",
-        budget: Duration::from_mins(2),
+        budget: Duration::from_mins(1),
         tests: Tests::Module("clients::", Needs::Kafka),
     },
     Suite {
         name: "s3",
         what: "checkpoints in a real S3 server",
-        budget: Duration::from_mins(3),
+        budget: Duration::from_mins(1),
         tests: Tests::Module("s3::", Needs::S3),
     },
     Suite {
