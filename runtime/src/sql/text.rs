@@ -137,7 +137,7 @@ pub(crate) fn text(
 }
 
 /// The text of a number.
-fn number(array: &ArrayRef, row: usize, kind: &TypeKind) -> Result<String> {
+pub(crate) fn number(array: &ArrayRef, row: usize, kind: &TypeKind) -> Result<String> {
     /// Reads the slot of a primitive array.
     macro_rules! slot {
         ($ty:ty) => {

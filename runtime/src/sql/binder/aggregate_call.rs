@@ -13,6 +13,7 @@ use super::expression::ExprBinder;
 use crate::error::{Error, Result, Span};
 use crate::plan::AggregateFunction;
 use crate::sql::expr::{Expr, ExprKind, Literal};
+use crate::sql::functions::is_ordered;
 use crate::sql::typing::{common_type, convert};
 use crate::types::{FlinkType, TypeKind};
 
@@ -269,7 +270,7 @@ fn result_type(
         F::Avg | F::StddevPop | F::VarPop => average_kind(&kind).with_nullable(nullable),
         // One row has no sample variance.
         F::StddevSamp | F::VarSamp => average_kind(&kind).nullable(),
-        F::Min | F::Max if !is_ordered(&kind) => return mismatch(),
+        F::Min | F::Max if !has_extremes(&kind) => return mismatch(),
         F::Min | F::Max => kind.with_nullable(nullable),
         F::FirstValue | F::LastValue | F::FirstValueIgnoreNulls | F::LastValueIgnoreNulls => {
             kind.with_nullable(nullable)
@@ -369,17 +370,8 @@ fn average_kind(kind: &TypeKind) -> TypeKind {
 }
 
 /// Whether values have an order that MIN and MAX go by.
-fn is_ordered(kind: &TypeKind) -> bool {
-    !matches!(
-        kind,
-        TypeKind::Array(_)
-            | TypeKind::Map(..)
-            | TypeKind::Multiset(_)
-            | TypeKind::Row(_)
-            | TypeKind::Bitmap
-            | TypeKind::Variant
-            | TypeKind::Null
-    )
+fn has_extremes(kind: &TypeKind) -> bool {
+    is_ordered(kind) && !matches!(kind, TypeKind::Variant | TypeKind::Null)
 }
 
 /// Whether values are texts or NULL.

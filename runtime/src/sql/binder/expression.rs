@@ -420,7 +420,7 @@ impl<'a> ExprBinder<'a> {
 }
 
 /// Whether an expression is a sub-query or a test of one.
-fn is_query(ast: &Ast) -> bool {
+pub(super) fn is_query(ast: &Ast) -> bool {
     matches!(
         ast,
         Ast::Subquery(_)

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result, unknown_name};
+use crate::format::FORMATS;
 use crate::sql::session::{ValueKind, check_value};
 
 /// The connector of tables that name none.
@@ -25,17 +26,6 @@ const CONNECTORS: [&str; 8] = [
     "faker",
     "print",
     "blackhole",
-];
-
-/// Formats there are.
-const FORMATS: [&str; 7] = [
-    "json",
-    "json-registry",
-    "avro",
-    "avro-registry",
-    "avro-confluent",
-    "csv",
-    "raw",
 ];
 
 /// Formats whose records cannot stand in lines of a file.

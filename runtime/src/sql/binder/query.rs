@@ -12,7 +12,7 @@ use sqlparser::ast::{
 };
 
 use super::aggregate::{Grouped, Grouping, is_aggregate};
-use super::expression::{ExprBinder, place};
+use super::expression::{ExprBinder, is_query, place};
 use super::from::rename;
 use super::group_window::GroupWindow;
 use super::grouping_sets::grouping_sets;
@@ -505,16 +505,7 @@ fn contains(ast: &Ast, matches: &dyn Fn(&Ast) -> bool) -> bool {
 
 /// Whether a condition has a sub-query in it.
 fn contains_query(ast: &Ast) -> bool {
-    contains(ast, &|ast| {
-        matches!(
-            ast,
-            Ast::Subquery(_)
-                | Ast::Exists { .. }
-                | Ast::InSubquery { .. }
-                | Ast::AnyOp { .. }
-                | Ast::AllOp { .. }
-        )
-    })
+    contains(ast, &is_query)
 }
 
 /// Whether an item has an aggregate in it.

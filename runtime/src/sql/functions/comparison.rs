@@ -149,7 +149,7 @@ pub(super) fn exact_decimal(expr: Expr) -> Expr {
 }
 
 /// Whether values of the type have an order.
-fn is_ordered(kind: &TypeKind) -> bool {
+pub(crate) fn is_ordered(kind: &TypeKind) -> bool {
     !matches!(
         kind,
         TypeKind::Array(_)

@@ -32,6 +32,7 @@ mod testing;
 mod time;
 mod type_of;
 
+pub(crate) use comparison::is_ordered;
 pub(crate) use rules::{Output, Param};
 
 /// When a function may give another result for the same arguments.

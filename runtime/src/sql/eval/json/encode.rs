@@ -4,17 +4,14 @@
 //! Jackson's tree in Flink: keys ascend, fractions print as `BigDecimal`, bytes are base64, times are ISO 8601.
 
 use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::{
-    Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-};
+use arrow::datatypes::{Float32Type, Float64Type};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::number::Number;
 use super::value::{sort_keys, write_string};
 use crate::error::{Error, Result};
-use crate::sql::eval::datetime::Moment;
-use crate::sql::eval::{datetime, decimal};
+use crate::sql::eval::datetime::{self, Moment};
 use crate::sql::text;
 use crate::types::{FlinkType, TypeKind};
 
@@ -148,17 +145,11 @@ fn number_text(array: &ArrayRef, row: usize, kind: &TypeKind) -> Result<String> 
         };
     }
     Ok(match kind {
-        TypeKind::TinyInt => slot!(Int8Type).to_string(),
-        TypeKind::SmallInt => slot!(Int16Type).to_string(),
-        TypeKind::Int => slot!(Int32Type).to_string(),
-        TypeKind::BigInt => slot!(Int64Type).to_string(),
         // Flink widens a FLOAT before it prints it.
         TypeKind::Float => double_text(slot!(Float32Type).into()),
         TypeKind::Double => double_text(slot!(Float64Type)),
-        TypeKind::Decimal { scale, .. } => {
-            big_decimal(&decimal::to_text(slot!(Decimal128Type), *scale))
-        }
-        _ => return Err(wrong()),
+        TypeKind::Decimal { .. } => big_decimal(&text::number(array, row, kind)?),
+        kind => text::number(array, row, kind)?,
     })
 }
 
