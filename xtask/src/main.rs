@@ -34,7 +34,7 @@ Commands:
   golden --update [NAME..] rewrite the expected rows of golden cases whose name contains one of these, or of all
   golden --flink [ARG..]   compare golden cases with a running Flink; the arguments are those of runtime/tests/golden/flink.py
   conformance ARG..        run cases verified on Flink and write what Weir says; --help shows the arguments
-  stack fetch              fetch what the tests need (JRE, Kafka, Prometheus, an S3 server) and print where it is
+  stack fetch              fetch what the tests need (JRE, Kafka, Prometheus, an S3 server, Confluent's Python client) and print where it is
   stack up                 start Kafka and S3 and print the environment of the tests, until the input ends (Ctrl-D)
   help                     print this text
 

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 
 use weir_runtime::connector::kafka::topic_of;
 use weir_runtime::error::unknown_name;
-use weir_runtime::format::registry::SchemaRegistry;
+use weir_runtime::format::registry::{RegisteredSchema, SchemaRegistry};
 use weir_runtime::sql::catalog::{Catalog, ObjectName, TableDef, ViewDef};
-use weir_runtime::task::table_schemas;
+use weir_runtime::task::{TableSchema, table_schemas};
 
 use super::options::topic_settings;
 use super::{Topics, error_table};
@@ -101,11 +101,11 @@ impl CatalogService {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let table = canonical_table(table);
         let found = self.read().get(&table.name).cloned();
-        let Some(Object::Table(_, owns_topic)) = found else {
+        let Some(Object::Table(before, owns_topic)) = found else {
             return Err(self.unknown("table", &table.name));
         };
         self.make_error_table(&table)?;
-        self.register_schemas(&table)?;
+        self.register_changed_schemas(&before, &table)?;
         self.put_table(table, owns_topic)
     }
 
@@ -228,14 +228,28 @@ impl CatalogService {
         added
     }
 
-    /// Registers the schemas of a table whose topic is ours, so that they are there before the first record.
+    /// Registers the schemas of a new table, so that they are there before the first record. A subject with a schema is left as it is:
+    /// the table is over records of another program.
     fn register_schemas(&self, table: &TableDef) -> Result<()> {
-        if table.option("connector").unwrap_or("confluent") != "confluent" {
-            return Ok(());
+        for schema in schemas_of(table)? {
+            if let Some(found) = self.registry.latest(&schema.subject)? {
+                check_language(&schema, &found)?;
+            } else {
+                self.registry
+                    .register(&schema.subject, schema.schema_type, &schema.schema)?;
+            }
         }
-        for schema in table_schemas(table)? {
-            self.registry
-                .register(&schema.subject, schema.schema_type, &schema.schema)?;
+        Ok(())
+    }
+
+    /// Registers the schemas that a change of a table changed.
+    fn register_changed_schemas(&self, before: &TableDef, table: &TableDef) -> Result<()> {
+        let known = schemas_of(before)?;
+        for schema in schemas_of(table)? {
+            if !known.contains(&schema) {
+                self.registry
+                    .register(&schema.subject, schema.schema_type, &schema.schema)?;
+            }
         }
         Ok(())
     }
@@ -307,6 +321,28 @@ impl Catalog for CatalogService {
     fn catalog_names(&self) -> Vec<String> {
         vec![ENVIRONMENT_NAME.to_owned()]
     }
+}
+
+/// The schemas of a table whose topic is ours; none of other connectors.
+fn schemas_of(table: &TableDef) -> Result<Vec<TableSchema>> {
+    if table.option("connector").unwrap_or("confluent") != "confluent" {
+        return Ok(Vec::new());
+    }
+    Ok(table_schemas(table)?)
+}
+
+/// Refuses a format of another schema language than that of the records that are there.
+fn check_language(schema: &TableSchema, found: &RegisteredSchema) -> Result<()> {
+    if schema.schema_type == found.schema_type {
+        return Ok(());
+    }
+    let language = found.schema_type.as_str();
+    Err(weir_runtime::Error::option(format!(
+        "subject \"{}\" has a schema of {language}, and the format of the table writes {}: name the format of {language}, or delete the subject",
+        schema.subject,
+        schema.schema_type.as_str(),
+    ))
+    .into())
 }
 
 /// A name with display names in place of ids.

@@ -3,9 +3,11 @@
 //! Enters: the target directory. Leaves: programs and jars, fetched when missing, and a running Kafka and S3. Invariant: everything fetched
 //! stays in the target directory, except system packages that the machine lacks; nothing listens beyond 127.0.0.1.
 
+mod clients;
 mod kafka;
 mod packages;
 mod prometheus;
+mod python;
 mod s3;
 
 use std::fmt;
@@ -30,6 +32,8 @@ pub(crate) struct Components {
     pub(crate) promtool: PathBuf,
     /// The Python that has the S3 server.
     pub(crate) s3_python: PathBuf,
+    /// The Python that has Confluent's client.
+    pub(crate) clients_python: PathBuf,
     /// Where running components keep their files.
     pub(crate) run_dir: PathBuf,
 }
@@ -40,7 +44,8 @@ impl fmt::Display for Components {
         writeln!(f, "kafka       {}", self.kafka_lib.display())?;
         writeln!(f, "prometheus  {}", self.prometheus.display())?;
         writeln!(f, "promtool    {}", self.promtool.display())?;
-        write!(f, "s3          {}", self.s3_python.display())
+        writeln!(f, "s3          {}", self.s3_python.display())?;
+        write!(f, "clients     {}", self.clients_python.display())
     }
 }
 
@@ -58,6 +63,10 @@ impl Components {
                 self.prometheus.display().to_string(),
             ),
             ("WEIR_TEST_PROMTOOL", self.promtool.display().to_string()),
+            (
+                "WEIR_TEST_CLIENTS",
+                self.clients_python.display().to_string(),
+            ),
         ];
         variables.extend(kafka.map(|kafka| ("WEIR_TEST_KAFKA", kafka.bootstrap.clone())));
         variables.extend(s3.map(|s3| ("WEIR_TEST_S3", s3.endpoint.clone())));
@@ -76,13 +85,15 @@ pub(crate) fn install(target_dir: &Path) -> Result<Components> {
     let java = packages::program("java", &["openjdk-17-jre-headless", "default-jre-headless"])?;
     let kafka_lib = kafka::fetch(&stack)?;
     let (prometheus, promtool) = prometheus::fetch(&stack)?;
-    let s3_python = s3::fetch(&stack)?;
+    let s3_python = s3::ENVIRONMENT.fetch(&stack)?;
+    let clients_python = clients::ENVIRONMENT.fetch(&stack)?;
     Ok(Components {
         java,
         kafka_lib,
         prometheus,
         promtool,
         s3_python,
+        clients_python,
         run_dir,
     })
 }

@@ -5,20 +5,21 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::{Components, packages};
+use super::Components;
+use super::python::Environment;
 use crate::command::{self, Background, wait_for};
 
-/// What is installed; its text is part of this program, so that a change of it is a new set.
-const REQUIREMENTS: &str = include_str!("../../stack/s3/requirements.txt");
-
-/// Marks an environment as complete, holding the requirements it was made from.
-const COMPLETE: &str = "complete.txt";
+/// The environment that has it.
+pub(super) const ENVIRONMENT: Environment = Environment {
+    folder: "s3",
+    what: "Moto",
+    requirements: include_str!("../../stack/s3/requirements.txt"),
+};
 
 /// How long the server may take to be ready.
 ///
@@ -64,54 +65,7 @@ impl S3 {
     }
 }
 
-/// Makes the environment, unless the same one is there; its interpreter.
-///
-/// # Errors
-/// When Python is missing and cannot be installed, or a package cannot be fetched.
-pub(crate) fn fetch(stack: &Path) -> Result<PathBuf> {
-    let folder = stack.join("s3");
-    let interpreter = folder.join("bin/python");
-    let marker = folder.join(COMPLETE);
-    if fs::read_to_string(&marker).is_ok_and(|text| text == REQUIREMENTS) {
-        return Ok(interpreter);
-    }
-    println!("fetching Moto");
-    let python = packages::program("python3", &["python3"])?;
-    // Debian splits this module off from Python.
-    if command::capture(Command::new(&python).args(["-c", "import ensurepip"])).is_err() {
-        packages::install("python3-venv")?;
-    }
-    if folder.exists() {
-        fs::remove_dir_all(&folder)?;
-    }
-    command::run(Command::new(&python).args(["-m", "venv"]).arg(&folder))
-        .context("making a virtual environment of Python")?;
-    let requirements = folder.join("requirements.txt");
-    fs::write(&requirements, REQUIREMENTS)?;
-    command::run(
-        Command::new(&interpreter)
-            .args(["-m", "pip", "install", "--quiet", "--no-input"])
-            .args(["--disable-pip-version-check", "--only-binary", ":all:"])
-            .arg("--requirement")
-            .arg(&requirements),
-    )
-    .context("fetching Moto with pip")?;
-    fs::write(&marker, REQUIREMENTS)?;
-    Ok(interpreter)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_are_pinned() {
-        let lines = REQUIREMENTS
-            .lines()
-            .filter(|line| !line.starts_with('#') && !line.is_empty());
-        for line in lines {
-            assert!(line.contains("=="), "{line}");
-        }
-        assert!(REQUIREMENTS.contains("\nmoto=="));
-    }
+#[test]
+fn versions_are_pinned() {
+    ENVIRONMENT.assert_pinned("moto");
 }
