@@ -21,6 +21,9 @@ struct Options {
     /// Rows of each case.
     #[arg(long, default_value_t = 8_000_000)]
     rows: u64,
+    /// Measure only cases whose name contains this.
+    #[arg(long, default_value = "")]
+    filter: String,
 }
 
 /// Records of a batch: as many as a source hands on at once.
@@ -28,6 +31,9 @@ const BATCH: usize = 1_024;
 
 /// Different batches: more than a cache holds would measure memory, fewer the branch predictor.
 const BATCHES: usize = 16;
+
+/// Rounds of a case, of which the best counts: other programs on the machine can only make one slower.
+const ROUNDS: u64 = 16;
 
 /// A case: its name, the order of the members, how many of a hundred records have escapes, and the columns that are read.
 struct Case {
@@ -127,7 +133,7 @@ fn record(number: u64, case: &Case) -> Vec<u8> {
     format!("{{{}}}", members.join(",")).into_bytes()
 }
 
-/// Million rows per CPU-second, and bytes of a record.
+/// Million rows per CPU-second in the best round, and bytes of a record.
 fn measure(case: &Case, rows: u64) -> Result<(f64, usize)> {
     let records: Vec<Vec<u8>> = (0..(BATCH * BATCHES) as u64)
         .map(|number| record(number, case))
@@ -139,7 +145,6 @@ fn measure(case: &Case, rows: u64) -> Result<(f64, usize)> {
     let bytes = records.iter().map(Vec::len).sum::<usize>() / records.len();
     let chosen = fields()[..case.columns].to_vec();
     let mut reader = JsonDecoder::new(chosen, JsonOptions::default())?;
-    let mut decoded = 0;
     // The first round learns the layout.
     for batch in &batches {
         ensure!(
@@ -147,24 +152,32 @@ fn measure(case: &Case, rows: u64) -> Result<(f64, usize)> {
             "a record is refused"
         );
     }
-    let before = cpu_seconds()?;
-    for batch in batches.iter().cycle() {
-        decoded += reader.decode(batch)?.columns[0].len() as u64;
-        if decoded >= rows {
-            break;
+    let mut best: f64 = 0.0;
+    for _ in 0..ROUNDS {
+        let mut decoded = 0;
+        let before = cpu_seconds()?;
+        for batch in batches.iter().cycle() {
+            decoded += reader.decode(batch)?.columns[0].len() as u64;
+            if decoded >= rows / ROUNDS {
+                break;
+            }
         }
+        let seconds = cpu_seconds()? - before;
+        #[expect(clippy::cast_precision_loss, reason = "figures have three digits")]
+        let rate = decoded as f64 / seconds / 1e6;
+        best = best.max(rate);
     }
-    let seconds = cpu_seconds()? - before;
-    #[expect(clippy::cast_precision_loss, reason = "figures have three digits")]
-    let rate = decoded as f64 / seconds / 1e6;
-    Ok((rate, bytes))
+    Ok((best, bytes))
 }
 
 #[expect(clippy::print_stdout, reason = "the figures are its result")]
 fn main() -> Result<()> {
     let options = Options::parse();
     println!("| What | Bytes | Million rows per CPU-second | Aim |\n| --- | --- | --- | --- |");
-    for (case, aim) in &CASES {
+    let chosen = CASES
+        .iter()
+        .filter(|(case, _)| case.name.contains(&options.filter));
+    for (case, aim) in chosen {
         let (rate, bytes) = measure(case, options.rows)?;
         println!("| {} | {bytes} | {rate:.2} | {aim} |", case.name);
     }

@@ -3,11 +3,12 @@
 //! Place in the flow: decoders append values here, one record at a time, and take Arrow arrays out per batch. Invariant: after
 //! [`Column::truncate`] a column is as if the dropped values had never been appended.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, BooleanBufferBuilder, Decimal128Array, ListArray,
-    MapArray, NullBufferBuilder, PrimitiveArray, StringArray, StructArray,
+    MapArray, PrimitiveArray, StringArray, StructArray,
 };
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
@@ -111,8 +112,9 @@ impl Names {
     }
 }
 
-/// Values of one type.
+/// Values of one type. The kind has a byte of its own: found in a niche, it takes a tenth longer to look up for each value.
 #[derive(Debug)]
+#[repr(u8)]
 pub(crate) enum Data {
     /// BOOLEAN.
     Boolean(BooleanBufferBuilder),
@@ -217,6 +219,25 @@ impl Bytes {
         self.close();
     }
 
+    /// Appends a part of some bytes.
+    #[inline]
+    pub(crate) fn push_part(&mut self, from: &[u8], part: Range<usize>) {
+        /// Bytes that are copied at once: a call for few bytes costs more than their copy.
+        const BLOCK: usize = 32;
+        match from
+            .get(part.start..)
+            .and_then(<[u8]>::first_chunk::<BLOCK>)
+        {
+            Some(block) if part.len() <= BLOCK => {
+                let end = self.bytes.len() + part.len();
+                self.bytes.extend_from_slice(block);
+                self.bytes.truncate(end);
+            }
+            Some(_) | None => self.bytes.extend_from_slice(&from[part]),
+        }
+        self.close();
+    }
+
     /// Drops what follows the first `rows` strings, and an unfinished one.
     fn truncate(&mut self, rows: usize) {
         self.offsets.truncate(rows + 1);
@@ -246,8 +267,10 @@ pub(crate) struct Column {
     pub(crate) nullable: bool,
     /// The values.
     pub(crate) data: Data,
-    /// Which values are NULL.
-    nulls: NullBufferBuilder,
+    /// Values so far.
+    length: usize,
+    /// Which values are not NULL; absent while all are.
+    validity: Option<BooleanBufferBuilder>,
     /// Arrow type of the result.
     arrow: DataType,
 }
@@ -314,7 +337,8 @@ impl Column {
         Ok(Self {
             nullable: ty.nullable,
             data,
-            nulls: NullBufferBuilder::new(0),
+            length: 0,
+            validity: None,
             arrow: ty.to_arrow()?,
         })
     }
@@ -334,13 +358,18 @@ impl Column {
     }
 
     /// Values so far.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.nulls.len()
+        self.length
     }
 
     /// Notes that a value was pushed to `data`.
+    #[inline]
     pub(crate) fn valid(&mut self) {
-        self.nulls.append_non_null();
+        self.length += 1;
+        if let Some(validity) = &mut self.validity {
+            validity.append(true);
+        }
     }
 
     /// Appends NULL if the column takes it.
@@ -372,7 +401,14 @@ impl Column {
             }
             Data::Row { children, .. } => children.iter_mut().for_each(Self::force_null),
         }
-        self.nulls.append_null();
+        let length = self.length;
+        let validity = self.validity.get_or_insert_with(|| {
+            let mut validity = BooleanBufferBuilder::new(length + 1);
+            validity.append_n(length, true);
+            validity
+        });
+        validity.append(false);
+        self.length += 1;
     }
 
     /// Drops what follows the first `rows` values, finished or not.
@@ -406,7 +442,10 @@ impl Column {
                 }
             }
         }
-        self.nulls.truncate(rows);
+        self.length = self.length.min(rows);
+        if let Some(validity) = &mut self.validity {
+            validity.truncate(rows);
+        }
     }
 
     /// Takes the values out as an array, leaving the column empty.
@@ -415,7 +454,10 @@ impl Column {
     /// `Internal` when the parts do not fit one another, which is a bug of the decoder.
     pub(crate) fn finish(&mut self) -> Result<ArrayRef> {
         let rows = self.len();
-        let nulls = std::mem::replace(&mut self.nulls, NullBufferBuilder::new(0)).build();
+        self.length = 0;
+        let validity = self.validity.take();
+        let nulls = validity.map(|mut validity| NullBuffer::new(validity.finish()));
+        let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
         let array: ArrayRef = match &mut self.data {
             Data::Boolean(values) => Arc::new(BooleanArray::new(values.finish(), nulls)),
             Data::Int8(values) => primitive::<Int8Type>(values, nulls)?,

@@ -123,62 +123,93 @@ fn short_decimal(text: &[u8], precision: u8, scale: u8) -> Option<i128> {
     decimal::fit(if negative { -unscaled } else { unscaled }, precision)
 }
 
-/// Reads exactly `count` digits.
-fn digits(text: &[u8], at: usize, count: usize) -> Option<i64> {
-    let mut value = 0;
-    for byte in text.get(at..at + count)? {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        value = value * 10 + i64::from(digit);
-    }
-    Some(value)
+/// Where eight bytes have digits and where something else.
+struct Form {
+    /// Zeros for digits.
+    text: u64,
+    /// What takes a byte that does not fit to its highest bit, once `text` is taken off.
+    over: u64,
 }
 
-/// Reads `yyyy-MM-dd`; days since the epoch.
-pub(crate) fn parse_date(text: &[u8]) -> Option<i32> {
-    if text.len() != 10 || text[4] != b'-' || text[7] != b'-' {
-        return None;
+impl Form {
+    /// The form of a text in which zeros stand for digits.
+    const fn new(text: [u8; 8]) -> Self {
+        let mut over = [0; 8];
+        let mut at = 0;
+        while at < 8 {
+            // Digits are at most nine, other bytes equal.
+            over[at] = if text[at] == b'0' { 0x7f - 9 } else { 0x7f };
+            at += 1;
+        }
+        Self {
+            text: u64::from_le_bytes(text),
+            over: u64::from_le_bytes(over),
+        }
     }
-    let date = (
-        digits(text, 0, 4)?,
-        digits(text, 5, 2)?,
-        digits(text, 8, 2)?,
-    );
+
+    /// The numbers that two digits each stand for, beginning at every byte; `None` for bytes of another form.
+    #[inline]
+    fn pairs(&self, bytes: [u8; 8]) -> Option<[u8; 8]> {
+        /// The highest bit of each byte.
+        const HIGH: u64 = 0x8080_8080_8080_8080;
+        let digits = u64::from_le_bytes(bytes) ^ self.text;
+        if (digits.wrapping_add(self.over) | digits) & HIGH != 0 {
+            return None;
+        }
+        let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
+        Some(pairs.to_le_bytes())
+    }
+}
+
+/// A time of the day in whole seconds.
+const CLOCK: Form = Form::new(*b"00:00:00");
+
+/// The beginning of a date.
+const YEAR_MONTH: Form = Form::new(*b"0000-00-");
+
+/// The end of a date.
+const DATE_END: Form = Form::new(*b"00-00-00");
+
+/// Reads `yyyy-MM-dd`; days since the epoch.
+#[inline]
+pub(crate) fn parse_date(text: &[u8]) -> Option<i32> {
+    let text: &[u8; 10] = text.try_into().ok()?;
+    let [century, _, year, _, _, month, ..] = YEAR_MONTH.pairs(*text.first_chunk()?)?;
+    let [.., day, _] = DATE_END.pairs(*text.last_chunk()?)?;
+    let year = i64::from(century) * 100 + i64::from(year);
+    let date = (year, i64::from(month), i64::from(day));
     i32::try_from(checked_days(date)?).ok()
 }
 
 /// Reads `HH:mm:ss` with a fraction of up to nine digits; microseconds of the day, further digits cut.
+#[inline]
 pub(crate) fn parse_time(text: &[u8]) -> Option<i64> {
-    if text.len() < 8 || text[2] != b':' || text[5] != b':' {
-        return None;
-    }
-    let (hour, minute, second) = (
-        digits(text, 0, 2)?,
-        digits(text, 3, 2)?,
-        digits(text, 6, 2)?,
-    );
+    /// What a digit of a microsecond counts, by its place behind the point.
+    const WEIGHTS: [i64; 9] = [100_000, 10_000, 1000, 100, 10, 1, 0, 0, 0];
+    let (clock, rest) = text.split_first_chunk()?;
+    let [hour, _, _, minute, _, _, second, _] = CLOCK.pairs(*clock)?;
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
-    let micros = match text.get(8..)? {
-        [] => 0,
-        [b'.', fraction @ ..] if fraction.len() <= 9 => {
-            digits(fraction, 0, fraction.len())?;
-            let kept = fraction.len().min(6);
-            let mut value = digits(fraction, 0, kept)?;
-            for _ in kept..6 {
-                value *= 10;
-            }
-            value
+    let mut micros = 0;
+    if let Some((point, fraction)) = rest.split_first() {
+        if *point != b'.' || fraction.len() > WEIGHTS.len() {
+            return None;
         }
-        [..] => return None,
-    };
-    Some((hour * 3600 + minute * 60 + second) * 1_000_000 + micros)
+        for (byte, weight) in fraction.iter().zip(WEIGHTS) {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                return None;
+            }
+            micros += i64::from(digit) * weight;
+        }
+    }
+    let seconds = i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second);
+    Some(seconds * 1_000_000 + micros)
 }
 
-/// Reads date and time with `separator` between them and, for instants, a `Z` behind; microseconds since the epoch.
+/// Reads date and time with a separator between them and, for instants, a `Z` behind; microseconds since the epoch.
+#[inline]
 pub(crate) fn parse_timestamp(text: &[u8], format: TimestampFormat, local: bool) -> Option<i64> {
     let text = if local {
         text.strip_suffix(b"Z")?

@@ -6,6 +6,8 @@
 mod convert;
 mod decoder;
 mod encoder;
+mod layout;
+mod quick;
 mod scan;
 #[cfg(test)]
 mod tests;

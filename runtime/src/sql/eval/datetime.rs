@@ -112,12 +112,12 @@ pub(crate) fn days((year, month, day): Civil) -> i64 {
 
 /// Days of a month.
 pub(crate) fn month_length(year: i64, month: i64) -> i64 {
-    let next = if month == 12 {
-        (year + 1, 1, 1)
-    } else {
-        (year, month + 1, 1)
-    };
-    days(next) - days((year, month, 1))
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    match month {
+        2 => 28 + i64::from(is_leap),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
 }
 
 /// A day number some months later; the day of the month is cut to the month's length.
