@@ -48,6 +48,7 @@ impl Memory {
                 id: i32::try_from(place + 1).unwrap(),
                 schema_type: *schema_type,
                 schema: schema.clone(),
+                references: Vec::new(),
             })
     }
 }
@@ -77,6 +78,17 @@ impl SchemaRegistry for Memory {
         let place = {
             let schemas = self.schemas.lock().unwrap();
             schemas.iter().rposition(|(there, _, _)| there == subject)
+        };
+        Ok(place.and_then(|place| self.at(place)))
+    }
+
+    fn version(&self, subject: &str, version: i32) -> Result<Option<RegisteredSchema>> {
+        self.ask()?;
+        let place = {
+            let schemas = self.schemas.lock().unwrap();
+            let mut versions = (0..schemas.len()).filter(|place| schemas[*place].0 == subject);
+            let before = usize::try_from(version - 1).ok();
+            before.and_then(|before| versions.nth(before))
         };
         Ok(place.and_then(|place| self.at(place)))
     }

@@ -5,9 +5,11 @@
 
 mod http;
 mod json_schema;
+mod references;
 
 pub use http::HttpRegistry;
 pub use json_schema::json_schema_of;
+pub use references::{ReferencedSchema, referenced_schemas};
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
@@ -70,6 +72,19 @@ pub struct RegisteredSchema {
     pub schema_type: SchemaType,
     /// Its text.
     pub schema: String,
+    /// The schemas that its text refers to.
+    pub references: Vec<SchemaReference>,
+}
+
+/// A reference of a schema to another one, as in the registry's API.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SchemaReference {
+    /// What the text calls it: the full name of a type in Avro, the path of an import in Protobuf, an address in JSON Schema.
+    pub name: String,
+    /// Its subject.
+    pub subject: String,
+    /// Its version, from 1.
+    pub version: i32,
 }
 
 /// A Schema Registry. Calls block, so they must not be made on an asynchronous thread.
@@ -91,6 +106,12 @@ pub trait SchemaRegistry: Send + Sync + Debug {
     /// # Errors
     /// `Unavailable` with the address when it does not answer.
     fn latest(&self, subject: &str) -> Result<Option<RegisteredSchema>>;
+
+    /// A version of a subject, also one that was deleted since, as schemas may refer to it; absent when there is none. May wait.
+    ///
+    /// # Errors
+    /// `Unavailable` with the address when it does not answer.
+    fn version(&self, subject: &str, version: i32) -> Result<Option<RegisteredSchema>>;
 }
 
 /// The schema id of a record and what is behind its frame, or what is wrong with the frame.
@@ -320,10 +341,15 @@ mod tests {
                 id,
                 schema_type: SchemaType::Json,
                 schema: schema.clone(),
+                references: Vec::new(),
             }))
         }
 
         fn latest(&self, _: &str) -> Result<Option<RegisteredSchema>> {
+            Ok(None)
+        }
+
+        fn version(&self, _: &str, _: i32) -> Result<Option<RegisteredSchema>> {
             Ok(None)
         }
     }
