@@ -6,9 +6,11 @@
 pub mod avro;
 pub(crate) mod column;
 pub mod csv;
+pub(crate) mod decimal;
 pub mod json;
 pub mod raw;
 pub mod registry;
+pub(crate) mod rows;
 pub(crate) mod text;
 
 use std::collections::BTreeMap;

@@ -7,12 +7,12 @@ use std::sync::atomic::Ordering::SeqCst;
 use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::Int32Type;
 
-use super::resolution_tests::{Memory, frame};
 use super::tests::field;
 use super::*;
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::format::FailureCode::{self, UnknownSchema};
+use crate::format::registry::memory::{Memory, frame};
 use crate::format::registry::{SchemaRegistry, SchemaType};
 use crate::format::{Decoded, Decoder, FormatField, PartSpec};
 use crate::types::TypeKind;

@@ -4,7 +4,6 @@
 //! schema that a record was written with against the asked columns, `scalar` and `default` help it, `parse` reads texts, `read` walks a record along a
 //! plan, `decoder` and `framed` drive it, `encoder` writes.
 
-mod decimal;
 mod decoder;
 mod default;
 mod encoder;

@@ -11,10 +11,11 @@ use std::collections::HashMap;
 
 use apache_avro::Schema;
 use apache_avro::schema::{
-    InnerDecimalSchema, Name, NamesRef, RecordField, RecordSchema, ResolvedSchema, UuidSchema,
+    InnerDecimalSchema, Name, NamesRef, RecordField, RecordSchema, UuidSchema,
 };
 
 use crate::format::avro::default;
+use crate::format::avro::parse::Parsed;
 use crate::format::avro::scalar::{describe, scalar, short_name};
 use crate::types::{FlinkType, TypeKind};
 
@@ -163,19 +164,22 @@ impl Plan {
     /// # Errors
     /// A message, when the schema cannot stand for records.
     pub(super) fn new(
-        writer: &Schema,
-        reader: Option<&Schema>,
+        writer: &Parsed,
+        reader: Option<&Parsed>,
         asked: &Asked<'_>,
         only: Option<&str>,
     ) -> Result<Self, String> {
-        let reader_names = reader.map(names_of).transpose()?;
-        let reader = reader.zip(reader_names.as_ref());
+        let reader_names = reader.map(Parsed::names).transpose()?;
+        let reader = reader
+            .map(|reader| &reader.schema)
+            .zip(reader_names.as_ref());
         let mut compiler = Compiler {
-            names: names_of(writer)?,
+            names: writer.names()?,
             queue: Vec::new(),
             places: HashMap::new(),
             is_lacking: false,
         };
+        let writer = compiler.resolve(&writer.schema);
         let root = match (writer, only) {
             (Schema::Record(record), _) => compiler.record(record, reader, asked),
             (_, Some(only)) => {
@@ -189,13 +193,6 @@ impl Plan {
         };
         Ok(compiler.finish(root))
     }
-}
-
-/// Types by name.
-fn names_of(schema: &Schema) -> Result<NamesRef<'_>, String> {
-    ResolvedSchema::new(schema)
-        .map(|resolved| resolved.get_names().clone())
-        .map_err(|error| error.to_string())
 }
 
 /// A schema of the reader with its named types.

@@ -5,6 +5,8 @@
 
 mod http;
 mod json_schema;
+#[cfg(test)]
+pub(crate) mod memory;
 mod references;
 
 pub use http::HttpRegistry;
@@ -314,45 +316,11 @@ impl<E: Encoder> Encoder for RegistryEncoder<E> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
     use crate::format::FormatField;
     use crate::format::json::{JsonDecoder, JsonEncoder, JsonOptions};
+    use crate::format::registry::memory::Memory;
     use crate::types::TypeKind;
-
-    /// A registry that remembers what was registered.
-    #[derive(Debug, Default)]
-    struct Memory(Mutex<Vec<(String, String)>>);
-
-    impl SchemaRegistry for Memory {
-        fn register(&self, subject: &str, _: SchemaType, schema: &str) -> Result<i32> {
-            let mut schemas = self.0.lock().unwrap();
-            schemas.push((subject.to_owned(), schema.to_owned()));
-            Ok(i32::try_from(schemas.len()).unwrap())
-        }
-
-        fn schema(&self, id: i32) -> Result<Option<RegisteredSchema>> {
-            let schemas = self.0.lock().unwrap();
-            let schema = usize::try_from(id - 1)
-                .ok()
-                .and_then(|index| schemas.get(index));
-            Ok(schema.map(|(_, schema)| RegisteredSchema {
-                id,
-                schema_type: SchemaType::Json,
-                schema: schema.clone(),
-                references: Vec::new(),
-            }))
-        }
-
-        fn latest(&self, _: &str) -> Result<Option<RegisteredSchema>> {
-            Ok(None)
-        }
-
-        fn version(&self, _: &str, _: i32) -> Result<Option<RegisteredSchema>> {
-            Ok(None)
-        }
-    }
 
     #[test]
     fn framed_records_are_read_back_and_unknown_ids_fail() {
