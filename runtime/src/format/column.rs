@@ -357,6 +357,18 @@ impl Column {
 
     /// Appends NULL whatever the column says: the place of a field of a NULL row.
     pub(crate) fn force_null(&mut self) {
+        self.push_zero();
+        self.nulls.append_null();
+    }
+
+    /// Appends zero, false or what is empty.
+    pub(crate) fn append_zero(&mut self) {
+        self.push_zero();
+        self.valid();
+    }
+
+    /// Pushes a value to `data`: zero, false or what is empty.
+    fn push_zero(&mut self) {
         match &mut self.data {
             Data::Boolean(values) => values.append(false),
             Data::Int8(values) => values.push(0),
@@ -372,7 +384,6 @@ impl Column {
             }
             Data::Row { children, .. } => children.iter_mut().for_each(Self::force_null),
         }
-        self.nulls.append_null();
     }
 
     /// Drops what follows the first `rows` values, finished or not.
