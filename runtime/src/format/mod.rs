@@ -7,6 +7,7 @@ pub mod avro;
 pub(crate) mod column;
 pub mod csv;
 pub(crate) mod decimal;
+pub mod inference;
 pub mod json;
 pub mod proto;
 pub mod raw;

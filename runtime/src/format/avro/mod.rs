@@ -25,6 +25,7 @@ pub use decoder::AvroDecoder;
 pub use encoder::AvroEncoder;
 pub use framed::AvroRegistryDecoder;
 pub use options::{AvroOptions, ConfluentAvroOptions};
+pub(crate) use parse::check_schema;
 pub use schema::avro_schema_of;
 
 /// How column types map to Avro types.

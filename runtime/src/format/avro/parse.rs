@@ -70,6 +70,14 @@ pub(super) fn parse_with(text: &str, references: &[ReferencedSchema]) -> Result<
     })
 }
 
+/// Checks that a schema can be read with those that it refers to.
+///
+/// # Errors
+/// What is wrong with them.
+pub(crate) fn check_schema(text: &str, references: &[ReferencedSchema]) -> Result<(), String> {
+    parse_with(text, references)?.names().map(|_| ())
+}
+
 /// Reads a schema with those that it refers to.
 fn parse_texts<T: AsRef<str>>(text: &str, references: &[T]) -> Result<Parsed, String> {
     let texts = references.iter().map(AsRef::as_ref);

@@ -51,6 +51,8 @@ pub(super) enum Step {
         /// How.
         read: Read,
     },
+    /// It is a union whose branches are columns: the outer schema.
+    Branches(Vec<Step>),
     /// Nobody asks for it.
     Skip(Skip),
 }
@@ -189,6 +191,7 @@ impl Plan {
                     missing: Vec::new(),
                 }
             }
+            (Schema::Union(union), None) => compiler.branches(union.variants(), asked)?,
             (_, None) => return Err("the schema is not that of a record".to_owned()),
         };
         Ok(compiler.finish(root))
@@ -224,6 +227,24 @@ impl<'s> Compiler<'s> {
             named,
             is_lacking: self.is_lacking,
         }
+    }
+
+    /// The step of a union whose branches are columns, by the names of their types.
+    fn branches(&mut self, branches: &'s [Schema], asked: &Asked<'_>) -> Result<Record, String> {
+        let columns: Vec<Option<usize>> = branches
+            .iter()
+            .map(|branch| short_name(self.resolve(branch)))
+            .map(|name| asked.iter().position(|(asked, _)| *asked == name))
+            .collect();
+        if !asked.is_empty() && columns.iter().all(Option::is_none) {
+            return Err("the schema is a union, and no column is named as a type of it".to_owned());
+        }
+        let steps = branches.iter().zip(columns);
+        let steps = steps.map(|(branch, column)| self.step(branch, None, asked, column));
+        Ok(Record {
+            steps: vec![Step::Branches(steps.collect())],
+            missing: Vec::new(),
+        })
     }
 
     /// The steps of a record.

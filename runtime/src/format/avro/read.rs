@@ -216,6 +216,7 @@ fn append_step(step: &Step, columns: &mut [Column], input: &mut Input<'_>) -> Re
         Step::Read { column, name, read } => {
             append_value(read, &mut columns[*column], input).map_err(|fault| fault.within(name))
         }
+        Step::Branches(steps) => append_branch(steps, columns, input),
         Step::Skip(skip) => input.skip(skip, 0),
     }
 }
@@ -486,6 +487,7 @@ fn append_entries(
                     Step::Read { read, .. } => {
                         append_value(read, value, input).map_err(|fault| fault.within("value"))?;
                     }
+                    Step::Branches(_) => return Err(misplaced()),
                     Step::Skip(skip) => input.skip(skip, 0)?,
                 }
             }
@@ -507,16 +509,25 @@ fn append_choice(steps: &[Step], column: &mut Column, input: &mut Input<'_>) -> 
     let Data::Row { children, .. } = &mut column.data else {
         return Err(misplaced());
     };
+    append_branch(steps, children, input)
+}
+
+/// Appends a union to the column of its branch, and NULL to all others.
+fn append_branch(
+    steps: &[Step],
+    columns: &mut [Column],
+    input: &mut Input<'_>,
+) -> Result<(), Fault> {
     let place = input.place()?;
     let step = branch_of(steps, place)?;
     let taken = match step {
         Step::Read { column, .. } => Some(*column),
-        Step::Skip(_) => None,
+        Step::Branches(_) | Step::Skip(_) => None,
     };
-    append_step(step, children, input)?;
-    for (place, child) in children.iter_mut().enumerate() {
+    append_step(step, columns, input)?;
+    for (place, column) in columns.iter_mut().enumerate() {
         if taken != Some(place) {
-            child.append_null()?;
+            column.append_null()?;
         }
     }
     Ok(())
