@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::tests::{columns, json_of};
+use super::tests::{columns, encode, json_of, rows_of};
 use super::*;
 use crate::format::Decoder;
 use crate::format::registry::memory::{Memory, frame};
@@ -114,3 +114,28 @@ fn records_of_python_are_read() {
         json!({"id": 4, "line": {"sku": "r"}})
     );
 }
+
+#[test]
+fn records_are_those_that_python_writes() {
+    let fields = columns(
+        "id BIGINT NOT NULL, note STRING, tiny TINYINT, price DECIMAL(7, 2), fixed CHAR(3) NOT NULL, raw BYTES, `day` DATE,
+         `time` TIME(3), `at` TIMESTAMP(3) NOT NULL, instant TIMESTAMP_LTZ(9), ratio DOUBLE, paid BOOLEAN NOT NULL,
+         sizes ARRAY<INT NOT NULL> NOT NULL, tags ARRAY<STRING>, props MAP<STRING, INT> NOT NULL, bag MULTISET<STRING>,
+         who ROW<name STRING NOT NULL, home ROW<zip INT>>, grid ARRAY<ARRAY<BIGINT NOT NULL> NOT NULL> NOT NULL",
+    );
+    let row = json!({
+        "id": -7, "note": "", "tiny": -8, "price": "-1.5", "fixed": "abc", "raw": "AP8=", "day": "2024-02-29",
+        "time": "23:59:58.007", "at": "1969-12-31 23:59:59.250", "instant": "2024-01-01 00:00:00.000000001Z", "ratio": -0.0,
+        "paid": true, "sizes": [0, 300, -1], "tags": ["x", null, ""], "props": {"k": 0, "n": null}, "bag": {"b": 2},
+        "who": {"name": "", "home": {"zip": 0}}, "grid": [[1, 2], []],
+    });
+    let columns = rows_of(&fields, &[row]);
+    let record = encode(&fields, columns, 1).unwrap().remove(0);
+    assert_eq!(record, bytes(PYTHON_ROW));
+}
+
+/// The row that Python wrote with the schema that is derived from the columns.
+const PYTHON_ROW: &str = "0008f9ffffffffffffffff01120018f8ffffffffffffffff0122080a02ff6a100718022a03616263320200ff3a0708e80f10\
+    02181d420b0817103b183a20c09fab034a1008ffffffffffffffffff011080e59a775208088081c8ac061001590000000000\
+    00008060016a0d00ac02ffffffffffffffffff01720b0a030a01780a000a020a007a050a016b10007a030a016e8201070a05\
+    0a016210028a0104120208009201040a020102920100";
