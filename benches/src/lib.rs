@@ -140,21 +140,8 @@ pub fn peak_resident_bytes() -> Result<u64> {
     Ok(kibibytes.context("VmHWM in kB")?.trim().parse::<u64>()? << 10)
 }
 
-/// Ticks a second in which Linux tells the time that a process has used.
-///
-/// # Source
-/// proc(5): `sysconf(_SC_CLK_TCK)`, which is 100 on every architecture that Weir runs on.
-const TICKS_PER_SECOND: f64 = 100.0;
-
 /// CPU time that this process has used, all its threads together, seconds.
-///
-/// # Errors
-/// When the system does not say.
-pub fn cpu_seconds() -> Result<f64> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    // The name, in parentheses, may hold anything; `utime` and `stime` are fields 14 and 15, the one after the name is 3.
-    let (_, rest) = stat.rsplit_once(')').context("a process has a name")?;
-    let ticks = rest.split_whitespace().skip(11).take(2);
-    let ticks: Result<Vec<f64>, _> = ticks.map(str::parse::<f64>).collect();
-    Ok(ticks?.iter().sum::<f64>() / TICKS_PER_SECOND)
+pub fn cpu_seconds() -> f64 {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    used.tv_sec as f64 + used.tv_nsec as f64 / 1e9
 }

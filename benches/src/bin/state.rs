@@ -203,9 +203,9 @@ fn live(options: &Options) -> Result<()> {
     figure("state in memory", &gigabytes(state_bytes))?;
 
     let calm = running.rate(CALM)?;
-    let cpu = cpu_seconds()?;
+    let cpu = cpu_seconds();
     let (took, rate) = checkpoint(&running, "full")?;
-    let cpu = cpu_seconds()? - cpu;
+    let cpu = cpu_seconds() - cpu;
     let stored = running.meter()?.checkpoints.last_bytes.unwrap_or(0);
     figure(
         "checkpoint of all of it",
@@ -294,7 +294,7 @@ fn rescale(running: &Running, parallelism: usize) -> Result<Duration> {
 /// See [`Part::Recover`].
 fn recover(options: &Options) -> Result<()> {
     let dir = options.dir.join("live");
-    let cpu = cpu_seconds()?;
+    let cpu = cpu_seconds();
     let running = start(plan(&live_script(options.keys))?, &dir, live_config())?;
     let started = running.asked_at.elapsed();
     let rows = running.rows()?;
@@ -302,7 +302,7 @@ fn recover(options: &Options) -> Result<()> {
         std::thread::sleep(LOOK);
     }
     let flowing = running.asked_at.elapsed();
-    let cpu = cpu_seconds()? - cpu;
+    let cpu = cpu_seconds() - cpu;
     let keys = state_keys(&running)?;
     ensure!(keys == options.keys.unsigned_abs(), "{keys} keys came back");
     figure(
@@ -398,7 +398,7 @@ fn spill(options: &Options) -> Result<()> {
         "scattered keys looked up and changed a second",
         &format!("{looking:.0}"),
     )?;
-    figure("CPU", &format!("{:.0} s", cpu_seconds()?))?;
+    figure("CPU", &format!("{:.0} s", cpu_seconds()))?;
     figure(
         "largest resident memory",
         &gigabytes(peak_resident_bytes()?),

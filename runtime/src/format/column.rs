@@ -386,6 +386,25 @@ impl Column {
 
     /// Appends NULL whatever the column says: the place of a field of a NULL row.
     pub(crate) fn force_null(&mut self) {
+        self.push_zero();
+        let length = self.length;
+        let validity = self.validity.get_or_insert_with(|| {
+            let mut validity = BooleanBufferBuilder::new(length + 1);
+            validity.append_n(length, true);
+            validity
+        });
+        validity.append(false);
+        self.length += 1;
+    }
+
+    /// Appends zero, false or what is empty.
+    pub(crate) fn append_zero(&mut self) {
+        self.push_zero();
+        self.valid();
+    }
+
+    /// Pushes a value to `data`: zero, false or what is empty.
+    fn push_zero(&mut self) {
         match &mut self.data {
             Data::Boolean(values) => values.append(false),
             Data::Int8(values) => values.push(0),
@@ -401,14 +420,6 @@ impl Column {
             }
             Data::Row { children, .. } => children.iter_mut().for_each(Self::force_null),
         }
-        let length = self.length;
-        let validity = self.validity.get_or_insert_with(|| {
-            let mut validity = BooleanBufferBuilder::new(length + 1);
-            validity.append_n(length, true);
-            validity
-        });
-        validity.append(false);
-        self.length += 1;
     }
 
     /// Drops what follows the first `rows` values, finished or not.

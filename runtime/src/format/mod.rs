@@ -6,9 +6,13 @@
 pub mod avro;
 pub(crate) mod column;
 pub mod csv;
+pub(crate) mod decimal;
+pub mod inference;
 pub mod json;
+pub mod proto;
 pub mod raw;
 pub mod registry;
+pub(crate) mod rows;
 pub(crate) mod text;
 
 use std::collections::BTreeMap;
@@ -121,12 +125,13 @@ pub trait Encoder: Send + Debug {
 }
 
 /// Formats there are.
-pub const FORMATS: [&str; 7] = [
+pub const FORMATS: [&str; 8] = [
     "json",
     "json-registry",
     "avro",
     "avro-registry",
     "avro-confluent",
+    "proto-registry",
     "csv",
     "raw",
 ];
@@ -190,6 +195,10 @@ impl PartSpec<'_> {
             }
             "avro-registry" => avro(Mapping::Confluent),
             "avro-confluent" => avro(Mapping::FlinkLegacy),
+            "proto-registry" => {
+                let schema = proto::proto_schema_of(fields)?;
+                Ok(Some((SchemaType::Protobuf, schema)))
+            }
             _ => Ok(None),
         }
     }
@@ -248,6 +257,15 @@ impl PartSpec<'_> {
                     fields,
                 )?)
             }
+            "proto-registry" => {
+                registry::check_options(self.options, self.format)?;
+                let registry = self.registry()?;
+                Box::new(proto::ProtoRegistryDecoder::new(
+                    registry,
+                    self.layout,
+                    fields,
+                )?)
+            }
             "csv" => {
                 let names: Vec<String> =
                     self.layout.iter().map(|field| field.name.clone()).collect();
@@ -286,6 +304,11 @@ impl PartSpec<'_> {
                 let (registry, subject) = self.confluent()?;
                 let inner = avro::AvroEncoder::new(fields.to_vec(), Mapping::FlinkLegacy)?;
                 self.framed((registry, &subject), fields, inner)?
+            }
+            "proto-registry" => {
+                registry::check_options(self.options, self.format)?;
+                let inner = proto::ProtoEncoder::new(fields.to_vec())?;
+                self.framed((self.registry()?, self.subject), fields, inner)?
             }
             "csv" => Box::new(csv::CsvEncoder::new(fields.to_vec(), self.options)?),
             "raw" => Box::new(raw::RawEncoder::new(fields, self.options)?),

@@ -139,16 +139,22 @@ pub const ROWTIME_COLUMN: &str = "$rowtime";
 /// The watermark expression that asks for the default strategy.
 pub const SOURCE_WATERMARK: &str = "SOURCE_WATERMARK()";
 
-/// Looks names up.
+/// Looks names up. Tables that nobody declared are looked up where topics and schemas are, so calls may wait for brokers.
 pub trait Catalog: Send + Sync {
     /// The table of that name.
-    fn table(&self, name: &ObjectName) -> Option<Arc<TableDef>>;
+    ///
+    /// # Errors
+    /// `Unavailable` when what knows it does not answer; `Unsupported` for a topic whose schema is no table.
+    fn table(&self, name: &ObjectName) -> Result<Option<Arc<TableDef>>>;
 
     /// The view of that name.
     fn view(&self, name: &ObjectName) -> Option<Arc<ViewDef>>;
 
     /// Tables and views of a database, for SHOW and for suggestions.
-    fn table_names(&self, catalog: &str, database: &str) -> Vec<String>;
+    ///
+    /// # Errors
+    /// `Unavailable` when what knows them does not answer.
+    fn table_names(&self, catalog: &str, database: &str) -> Result<Vec<String>>;
 
     /// Databases of a catalog.
     fn database_names(&self, catalog: &str) -> Vec<String>;
@@ -203,15 +209,15 @@ impl MemoryCatalog {
 }
 
 impl Catalog for MemoryCatalog {
-    fn table(&self, name: &ObjectName) -> Option<Arc<TableDef>> {
-        self.tables.get(name).cloned()
+    fn table(&self, name: &ObjectName) -> Result<Option<Arc<TableDef>>> {
+        Ok(self.tables.get(name).cloned())
     }
 
     fn view(&self, name: &ObjectName) -> Option<Arc<ViewDef>> {
         self.views.get(name).cloned()
     }
 
-    fn table_names(&self, catalog: &str, database: &str) -> Vec<String> {
+    fn table_names(&self, catalog: &str, database: &str) -> Result<Vec<String>> {
         let names: BTreeSet<&String> = self
             .tables
             .keys()
@@ -219,7 +225,7 @@ impl Catalog for MemoryCatalog {
             .filter(|name| name.catalog == catalog && name.database == database)
             .map(|name| &name.name)
             .collect();
-        names.into_iter().cloned().collect()
+        Ok(names.into_iter().cloned().collect())
     }
 
     fn database_names(&self, catalog: &str) -> Vec<String> {

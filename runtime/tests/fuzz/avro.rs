@@ -37,10 +37,15 @@ impl SchemaRegistry for One {
             id,
             schema_type: SchemaType::Avro,
             schema: self.0.clone(),
+            references: Vec::new(),
         }))
     }
 
     fn latest(&self, _: &str) -> Result<Option<RegisteredSchema>> {
+        Ok(None)
+    }
+
+    fn version(&self, _: &str, _: i32) -> Result<Option<RegisteredSchema>> {
         Ok(None)
     }
 }

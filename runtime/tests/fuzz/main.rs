@@ -1,10 +1,11 @@
-//! Random input: records against `serde_json` and the Avro library, and SQL text against the promise of no panic.
+//! Random input: records against `serde_json`, the Avro library and a Protobuf library, and SQL text against the promise of no panic.
 //!
 //! Place in the flow: `cargo xtask test` runs it with the suite `fuzz`. Invariant: every input follows from a seed, which failures name;
 //! `WEIR_TEST_FUZZ_INPUTS` says how many inputs each test makes, `WEIR_TEST_FUZZ_SEED` where they begin.
 
 mod avro;
 mod json;
+mod proto;
 mod random;
 mod sql;
 

@@ -1,9 +1,11 @@
 //! Tables and views, and the topics behind them.
 //!
 //! Enters: definitions the binder has checked. Leaves: the same definitions to the binder, topics in the embedded log or in Kafka.
-//! Invariant: a table is in the catalog only when its topic is there, and a topic is deleted only by the table that made it.
+//! Invariant: a table is in the catalog only when its topic is there, a topic is deleted only by the table that made it, and a topic that no
+//! definition names is a table too.
 
 mod error_table;
+mod inferred;
 mod options;
 mod service;
 mod topics;

@@ -3,7 +3,7 @@
 //! Place in the flow: the binder reads it, immediate statements change it, jobs ask it for error tables. Invariant: definitions in
 //! memory are those in the database; one change happens at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use weir_runtime::connector::kafka::topic_of;
@@ -12,6 +12,7 @@ use weir_runtime::format::registry::{RegisteredSchema, SchemaRegistry};
 use weir_runtime::sql::catalog::{Catalog, ObjectName, TableDef, ViewDef};
 use weir_runtime::task::{TableSchema, table_schemas};
 
+use super::inferred::{self, PartSchema, TopicFacts};
 use super::options::topic_settings;
 use super::{Topics, error_table};
 use crate::error::Result;
@@ -93,7 +94,7 @@ impl CatalogService {
         self.add_table(table)
     }
 
-    /// Changes a table to a new definition.
+    /// Changes a table to a new definition; a table that nobody declared is declared by it.
     ///
     /// # Errors
     /// `Invalid` when there is none of that name; `Storage` when the database refuses.
@@ -101,8 +102,13 @@ impl CatalogService {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let table = canonical_table(table);
         let found = self.read().get(&table.name).cloned();
-        let Some(Object::Table(before, owns_topic)) = found else {
-            return Err(self.unknown("table", &table.name));
+        let (before, owns_topic) = match found {
+            Some(Object::Table(before, owns_topic)) => (before, owns_topic),
+            Some(Object::View(_)) => return Err(self.unknown("table", &table.name)),
+            None => match self.inferred(&table.name)? {
+                Some(before) => (before, false),
+                None => return Err(self.unknown("table", &table.name)),
+            },
         };
         self.make_error_table(&table)?;
         self.register_changed_schemas(&before, &table)?;
@@ -118,10 +124,13 @@ impl CatalogService {
         let name = canonical(name);
         let found = self.read().get(&name).cloned();
         let Some(Object::Table(table, owns_topic)) = found else {
-            return if if_exists {
-                Ok(())
-            } else {
-                Err(self.unknown("table", &name))
+            return match self.inferred(&name) {
+                _ if if_exists => Ok(()),
+                Ok(Some(_)) => Err(weir_runtime::Error::unsupported(format!(
+                    "DROP TABLE {name}: nobody declared it, it is there because its topic is: delete the topic with Kafka's tools"
+                ))
+                .into()),
+                Ok(None) | Err(_) => Err(self.unknown("table", &name)),
             };
         };
         let topic = topic_of(&table);
@@ -254,6 +263,43 @@ impl CatalogService {
         Ok(())
     }
 
+    /// The definition that somebody declared under a name.
+    pub(crate) fn declared(&self, name: &ObjectName) -> Option<Arc<TableDef>> {
+        match self.read().get(&canonical(name)) {
+            Some(Object::Table(table, _)) => Some(Arc::clone(table)),
+            Some(Object::View(_)) | None => None,
+        }
+    }
+
+    /// The table of a topic that nobody declared; absent when there is no topic of that name.
+    fn inferred(&self, name: &ObjectName) -> weir_runtime::error::Result<Option<Arc<TableDef>>> {
+        let name = canonical(name);
+        let is_ours = name.catalog == ENVIRONMENT_NAME && name.database == CLUSTER_NAME;
+        if !is_ours || !is_topic_name(&name.name) {
+            return Ok(None);
+        }
+        let Some(partitions) = self.topics.partitions(&name.name)? else {
+            return Ok(None);
+        };
+        let schema = |part: &str| -> weir_runtime::error::Result<Option<PartSchema>> {
+            let subject = format!("{}-{part}", name.name);
+            let found = self.registry.latest(&subject)?;
+            let registry = self.registry.as_ref();
+            let schema = found.map(|schema| inferred::part_of(&schema, part, registry));
+            schema
+                .transpose()
+                .map_err(|error| error.context(&format!("subject \"{subject}\"")))
+        };
+        let facts = TopicFacts {
+            partitions,
+            is_compacted: self.topics.is_compacted(&name.name)?,
+            key: schema("key")?,
+            value: schema("value")?,
+            name,
+        };
+        Ok(Some(Arc::new(inferred::infer(facts))))
+    }
+
     /// Stores a table.
     fn put_table(&self, table: TableDef, owns_topic: bool) -> Result<()> {
         self.store.put_object(&StoredObject {
@@ -271,7 +317,10 @@ impl CatalogService {
 
     /// An unknown object with the nearest name.
     fn unknown(&self, what: &str, name: &ObjectName) -> crate::Error {
-        let names = self.table_names(&name.catalog, &name.database);
+        // Without an answer the name is still unknown; there are only no suggestions.
+        let names = self
+            .table_names(&name.catalog, &name.database)
+            .unwrap_or_default();
         unknown_name(what, &name.name, names.iter().map(String::as_str)).into()
     }
 
@@ -287,11 +336,13 @@ impl CatalogService {
 }
 
 impl Catalog for CatalogService {
-    fn table(&self, name: &ObjectName) -> Option<Arc<TableDef>> {
+    fn table(&self, name: &ObjectName) -> weir_runtime::error::Result<Option<Arc<TableDef>>> {
         match self.read().get(&canonical(name)) {
-            Some(Object::Table(table, _)) => Some(Arc::clone(table)),
-            Some(Object::View(_)) | None => None,
+            Some(Object::Table(table, _)) => return Ok(Some(Arc::clone(table))),
+            Some(Object::View(_)) => return Ok(None),
+            None => {}
         }
+        self.inferred(name)
     }
 
     fn view(&self, name: &ObjectName) -> Option<Arc<ViewDef>> {
@@ -301,13 +352,22 @@ impl Catalog for CatalogService {
         }
     }
 
-    fn table_names(&self, catalog: &str, database: &str) -> Vec<String> {
+    fn table_names(
+        &self,
+        catalog: &str,
+        database: &str,
+    ) -> weir_runtime::error::Result<Vec<String>> {
         let (catalog, database) = (catalog_name(catalog), database_name(database));
-        self.read()
+        let mut names = BTreeSet::new();
+        if catalog == ENVIRONMENT_NAME && database == CLUSTER_NAME {
+            names.extend(self.topics.names()?);
+        }
+        let objects = self.read();
+        let declared = objects
             .keys()
-            .filter(|name| name.catalog == catalog && name.database == database)
-            .map(|name| name.name.clone())
-            .collect()
+            .filter(|name| name.catalog == catalog && name.database == database);
+        names.extend(declared.map(|name| name.name.clone()));
+        Ok(names.into_iter().collect())
     }
 
     fn database_names(&self, catalog: &str) -> Vec<String> {
@@ -343,6 +403,18 @@ fn check_language(schema: &TableSchema, found: &RegisteredSchema) -> Result<()> 
         schema.schema_type.as_str(),
     ))
     .into())
+}
+
+/// Longest name of a topic.
+///
+/// # Source
+/// Apache Kafka, `Topic.MAX_NAME_LENGTH`.
+const TOPIC_NAME_MAX: usize = 249;
+
+/// Whether a topic can have that name, so that the cluster need not be asked.
+fn is_topic_name(name: &str) -> bool {
+    let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    (1..=TOPIC_NAME_MAX).contains(&name.len()) && name.chars().all(is_legal)
 }
 
 /// A name with display names in place of ids.

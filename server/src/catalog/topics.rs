@@ -78,6 +78,28 @@ impl Topics {
         }
     }
 
+    /// Names of all topics, sorted, without internal ones.
+    ///
+    /// # Errors
+    /// `Unavailable` with the address when no broker answers.
+    pub(super) fn names(&self) -> Result<Vec<String>> {
+        match self {
+            Self::Log(log) => Ok(log.topics()),
+            Self::Kafka(options) => admin::list_topics(options),
+        }
+    }
+
+    /// Whether a topic keeps the newest record of each key.
+    ///
+    /// # Errors
+    /// `Unavailable` with the address when no broker answers.
+    pub(super) fn is_compacted(&self, name: &str) -> Result<bool> {
+        match self {
+            Self::Log(log) => Ok(log.topic(name).is_some_and(|topic| topic.compacted)),
+            Self::Kafka(options) => admin::is_topic_compacted(options, name),
+        }
+    }
+
     /// The embedded log, when topics are there.
     pub fn log(&self) -> Option<&Arc<LogStore>> {
         match self {

@@ -396,34 +396,50 @@ impl SchemaRegistry for SchemaStore {
 
     fn schema(&self, id: i32) -> weir_runtime::Result<Option<RegisteredSchema>> {
         match self.by_id(i64::from(id)) {
-            Ok((schema, _)) => Ok(
-                SchemaType::parse(Some(&schema.language)).map(|schema_type| RegisteredSchema {
-                    id,
-                    schema_type,
-                    schema: schema.text,
-                }),
-            ),
+            Ok((schema, _)) => into_registered(schema),
             Err(Refusal::Schema) => Ok(None),
             Err(other) => Err(into_runtime(&other)),
         }
     }
 
     fn latest(&self, subject: &str) -> weir_runtime::Result<Option<RegisteredSchema>> {
-        let schema = match self.version(subject, "latest") {
-            Ok(version) => version.schema,
-            Err(Refusal::Subject(_) | Refusal::Version(_)) => return Ok(None),
-            Err(other) => return Err(into_runtime(&other)),
-        };
-        let id = i32::try_from(schema.id)
-            .map_err(|_| weir_runtime::Error::internal("a schema id of more than 32 bits"))?;
-        Ok(
-            SchemaType::parse(Some(&schema.language)).map(|schema_type| RegisteredSchema {
-                id,
-                schema_type,
-                schema: schema.text,
-            }),
-        )
+        match self.version(subject, "latest") {
+            Ok(version) => into_registered(version.schema),
+            Err(Refusal::Subject(_) | Refusal::Version(_)) => Ok(None),
+            Err(other) => Err(into_runtime(&other)),
+        }
     }
+
+    fn version(
+        &self,
+        subject: &str,
+        version: i32,
+    ) -> weir_runtime::Result<Option<RegisteredSchema>> {
+        let sql = format!("SELECT {COLUMNS} WHERE v.subject = ?1 AND v.version = ?2");
+        let found = self
+            .lock()
+            .query_row(&sql, params![subject, version], read_version)
+            .optional()
+            .map_err(|error| into_runtime(&error.into()))?;
+        found.map_or(Ok(None), |version| into_registered(version.schema))
+    }
+}
+
+/// A schema as formats see it; absent in a language that they do not know.
+fn into_registered(schema: Schema) -> weir_runtime::Result<Option<RegisteredSchema>> {
+    let id = i32::try_from(schema.id)
+        .map_err(|_| weir_runtime::Error::internal("a schema id of more than 32 bits"))?;
+    let references = serde_json::from_str(&schema.references).map_err(|error| {
+        let message = format!("embedded Schema Registry: references of schema {id}: {error}");
+        weir_runtime::Error::validation(message)
+    })?;
+    let schema_type = SchemaType::parse(Some(&schema.language));
+    Ok(schema_type.map(|schema_type| RegisteredSchema {
+        id,
+        schema_type,
+        schema: schema.text,
+        references,
+    }))
 }
 
 /// A refusal as an error of the runtime.

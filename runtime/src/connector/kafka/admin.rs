@@ -12,7 +12,9 @@ use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigResourceResult, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaResult;
 use rdkafka::types::RDKafkaErrorCode as Code;
@@ -101,6 +103,25 @@ pub fn list_topics(options: &KafkaOptions) -> Result<Vec<String>> {
         .collect();
     names.sort_unstable();
     Ok(names)
+}
+
+/// Whether a topic keeps the newest record of each key: its `cleanup.policy` has `compact`. Unknown, as hosted clusters may keep it, is
+/// not compacted.
+///
+/// # Errors
+/// `Unavailable` with the address when no broker answers.
+pub fn is_topic_compacted(options: &KafkaOptions, name: &str) -> Result<bool> {
+    let place = format!("settings of topic \"{name}\" at {}", options.bootstrap);
+    let admin = admin_client(options)?;
+    let asked = [ResourceSpecifier::Topic(name)];
+    let answers = block_on(admin.describe_configs(&asked, &limits()))
+        .map_err(|error| broker_error(&error, &place))?;
+    let policy = |answer: ConfigResourceResult| {
+        let resource = answer.ok()?;
+        resource.get("cleanup.policy")?.value.clone()
+    };
+    let mut policies = answers.into_iter().filter_map(policy);
+    Ok(policies.any(|policy| policy.split(',').any(|word| word.trim() == "compact")))
 }
 
 /// What the brokers of a cluster allow; absent is what they do not tell, as hosted clusters may.

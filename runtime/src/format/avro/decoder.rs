@@ -4,17 +4,11 @@
 //! from the table's columns; a failed record leaves nothing in the columns.
 
 use crate::error::{Error, Result};
-use crate::format::avro::parse::parse_schema;
+use crate::format::avro::parse::parse_with;
 use crate::format::avro::plan::Plan;
 use crate::format::avro::{Mapping, avro_schema_of, read};
-use crate::format::column::{Column, Fault};
-use crate::format::{Decoded, Decoder, Failure, FormatField};
-
-/// Bytes of one batch of records; beyond, 32-bit offsets of strings could overflow.
-///
-/// # Source
-/// Arrow's `Utf8` offsets hold `2^31 - 1`; a quarter is kept as a margin for what is longer than its bytes, symbols and defaults.
-const BATCH_BYTES_MAX: usize = 1 << 29;
+use crate::format::rows::{Rows, asked, check_size};
+use crate::format::{Decoded, Decoder, FormatField};
 
 /// Decodes Avro records of the table's own schema into the asked fields.
 #[derive(Debug)]
@@ -32,7 +26,7 @@ impl AvroDecoder {
     /// `Unsupported` for types that Avro has no form for; `Invalid` for names that it does not take.
     pub fn new(layout: &[FormatField], fields: &[FormatField], mapping: Mapping) -> Result<Self> {
         let text = avro_schema_of(layout, mapping)?;
-        let schema = parse_schema(&text)
+        let schema = parse_with(&text, &[])
             .map_err(|error| Error::internal(format!("the derived Avro schema: {error}")))?;
         let plan = Plan::new(&schema, None, &asked(fields), None)
             .map_err(|error| Error::internal(format!("the derived Avro schema: {error}")))?;
@@ -53,91 +47,5 @@ impl Decoder for AvroDecoder {
             });
         }
         self.rows.finish()
-    }
-}
-
-/// Names and types of fields.
-pub(super) fn asked(fields: &[FormatField]) -> Vec<(&str, &crate::types::FlinkType)> {
-    fields
-        .iter()
-        .map(|field| (field.name.as_str(), &field.ty))
-        .collect()
-}
-
-/// Refuses batches whose strings could be too long for a column.
-///
-/// # Errors
-/// `Unsupported`.
-pub(super) fn check_size(records: &[&[u8]]) -> Result<()> {
-    let bytes: usize = records.iter().map(|record| record.len()).sum();
-    if bytes > BATCH_BYTES_MAX {
-        return Err(Error::unsupported(format!(
-            "a batch of {bytes} bytes of Avro, more than {BATCH_BYTES_MAX}"
-        )));
-    }
-    Ok(())
-}
-
-/// The rows of a batch under construction.
-#[derive(Debug)]
-pub(super) struct Rows {
-    /// Values of the asked fields.
-    columns: Vec<Column>,
-    /// Records that decoded.
-    count: usize,
-    /// Records that did not.
-    failures: Vec<Failure>,
-}
-
-impl Rows {
-    /// No rows of the asked fields.
-    pub(super) fn new(fields: &[FormatField]) -> Result<Self> {
-        Ok(Self {
-            columns: Column::of_fields(fields)?,
-            count: 0,
-            failures: Vec::new(),
-        })
-    }
-
-    /// Adds what `append` appends, or nothing and the failure.
-    pub(super) fn append(
-        &mut self,
-        row: usize,
-        append: impl FnOnce(&mut [Column]) -> std::result::Result<(), Fault>,
-    ) {
-        match append(&mut self.columns) {
-            Ok(()) => self.count += 1,
-            Err(fault) => {
-                for column in &mut self.columns {
-                    column.truncate(self.count);
-                }
-                self.failures.push(Failure {
-                    row,
-                    code: fault.code,
-                    message: fault.text(),
-                });
-            }
-        }
-    }
-
-    /// Takes the batch out.
-    pub(super) fn finish(&mut self) -> Result<Decoded> {
-        self.count = 0;
-        let failures = std::mem::take(&mut self.failures);
-        let columns = self
-            .columns
-            .iter_mut()
-            .map(Column::finish)
-            .collect::<Result<_>>()?;
-        Ok(Decoded { columns, failures })
-    }
-
-    /// Drops a batch that cannot be finished.
-    pub(super) fn clear(&mut self) {
-        self.count = 0;
-        self.failures.clear();
-        for column in &mut self.columns {
-            column.truncate(0);
-        }
     }
 }

@@ -17,8 +17,8 @@ use arrow::datatypes::{
 
 use crate::batch::Batch;
 use crate::error::{Error, Result};
-use crate::format::avro::{Mapping, avro_schema_of, decimal};
-use crate::format::{Encoder, FormatField};
+use crate::format::avro::{Mapping, avro_schema_of};
+use crate::format::{Encoder, FormatField, decimal};
 use crate::types::{FlinkType, TypeKind};
 
 /// Encodes rows as Avro records.

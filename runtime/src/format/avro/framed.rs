@@ -6,15 +6,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use apache_avro::Schema;
-
 use crate::error::Result;
-use crate::format::avro::decoder::{Rows, asked, check_size};
-use crate::format::avro::parse::parse_schema;
+use crate::format::avro::parse::{Parsed, parse_with};
 use crate::format::avro::plan::Plan;
 use crate::format::avro::read;
 use crate::format::column::Fault;
-use crate::format::registry::{RegisteredSchema, SchemaRegistry, SchemaType, split_frame};
+use crate::format::registry::{
+    RegisteredSchema, SchemaRegistry, SchemaType, referenced_schemas, split_frame,
+};
+use crate::format::rows::{Rows, asked, check_size};
 use crate::format::{Decoded, Decoder, FailureCode, FormatField};
 
 /// Schemas remembered by a decoder; beyond, all are forgotten and asked for again. Guess, unmeasured: a topic has a handful.
@@ -47,7 +47,7 @@ enum Latest {
     /// There is none that can be read.
     Absent,
     /// It is this.
-    Known(Schema),
+    Known(Parsed),
 }
 
 impl AvroRegistryDecoder {
@@ -81,7 +81,7 @@ impl AvroRegistryDecoder {
             return Ok(());
         }
         let plan = match self.registry.schema(id)? {
-            Some(found) => match parse(&found) {
+            Some(found) => match self.parse(&found)? {
                 Ok(writer) => self.plan(&writer)?,
                 Err(message) => Err(message),
             },
@@ -94,8 +94,23 @@ impl AvroRegistryDecoder {
         Ok(())
     }
 
+    /// Reads a schema of the registry with those that it refers to.
+    fn parse(&self, found: &RegisteredSchema) -> Result<std::result::Result<Parsed, String>> {
+        if found.schema_type != SchemaType::Avro {
+            return Ok(Err(
+                "is not that of an Avro schema in the registry".to_owned()
+            ));
+        }
+        let references = match referenced_schemas(self.registry.as_ref(), found)? {
+            Ok(references) => references,
+            Err(why) => return Ok(Err(why)),
+        };
+        Ok(parse_with(&found.schema, &references)
+            .map_err(|error| format!("is of a schema that cannot be read: {error}")))
+    }
+
     /// The plan of records of a schema. Aliases and defaults are those of the latest schema, which is asked for when a field is missing.
-    fn plan(&mut self, writer: &Schema) -> Result<std::result::Result<Plan, String>> {
+    fn plan(&mut self, writer: &Parsed) -> Result<std::result::Result<Plan, String>> {
         let asked = asked(&self.fields);
         let only = self.only.as_deref();
         let plan = Plan::new(writer, None, &asked, only);
@@ -104,8 +119,9 @@ impl AvroRegistryDecoder {
         }
         if matches!(self.latest, Latest::Unasked) {
             let found = self.registry.latest(&self.subject)?;
-            let schema = found.and_then(|found| parse(&found).ok());
-            self.latest = schema.map_or(Latest::Absent, Latest::Known);
+            let parsed = found.map(|found| self.parse(&found)).transpose()?;
+            let parsed = parsed.and_then(std::result::Result::ok);
+            self.latest = parsed.map_or(Latest::Absent, Latest::Known);
         }
         Ok(match &self.latest {
             Latest::Known(reader) => Plan::new(writer, Some(reader), &asked, only),
@@ -139,15 +155,6 @@ impl AvroRegistryDecoder {
         });
         Ok(())
     }
-}
-
-/// Reads a schema of the registry.
-fn parse(found: &RegisteredSchema) -> std::result::Result<Schema, String> {
-    if found.schema_type != SchemaType::Avro {
-        return Err("is not that of an Avro schema in the registry".to_owned());
-    }
-    parse_schema(&found.schema)
-        .map_err(|error| format!("is of a schema that cannot be read: {error}"))
 }
 
 impl Decoder for AvroRegistryDecoder {

@@ -7,12 +7,12 @@ use std::sync::atomic::Ordering::SeqCst;
 use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::Int32Type;
 
-use super::resolution_tests::{Memory, frame};
 use super::tests::field;
 use super::*;
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::format::FailureCode::{self, UnknownSchema};
+use crate::format::registry::memory::{Memory, frame};
 use crate::format::registry::{SchemaRegistry, SchemaType};
 use crate::format::{Decoded, Decoder, FormatField, PartSpec};
 use crate::types::TypeKind;
@@ -137,6 +137,46 @@ fn a_schema_that_is_no_record_stands_for_the_only_column() {
     let mut decoder = AvroRegistryDecoder::new(registry, "t-key", &two, one.to_vec()).unwrap();
     let failures = decoder.decode(&[&record]).unwrap().failures;
     assert_eq!(failures[0].code, UnknownSchema);
+}
+
+#[test]
+fn the_types_of_a_union_stand_for_columns() {
+    let registry = Arc::new(Memory::default());
+    let schema = r#"["null", "int", {"type": "record", "name": "User", "namespace": "a.b", "fields": [
+        {"name": "name", "type": "string"}]}]"#;
+    registry.register("t", SchemaType::Avro, schema).unwrap();
+    let user = TypeKind::Row(vec![crate::types::RowField {
+        name: "name".into(),
+        ty: TypeKind::string().not_null(),
+    }]);
+    let columns = [
+        field("int", TypeKind::Int.nullable()),
+        field("User", user.nullable()),
+    ];
+    let records = [frame(1, &[2, 8]), frame(1, b"\x04\x02x"), frame(1, &[0])];
+    let records: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
+    let read = |asked: &[FormatField]| {
+        AvroRegistryDecoder::new(registry.clone(), "t", &columns, asked.to_vec())
+            .unwrap()
+            .decode(&records)
+            .unwrap()
+    };
+    let found = read(&columns);
+    assert_eq!(found.failures, []);
+    let ints: Vec<_> = found.columns[0]
+        .as_primitive::<Int32Type>()
+        .iter()
+        .collect();
+    assert_eq!(ints, [Some(4), None, None]);
+    let users = found.columns[1].as_struct();
+    let valid: Vec<bool> = (0..3)
+        .map(|row| arrow::array::Array::is_valid(users, row))
+        .collect();
+    assert_eq!(valid, [false, true, false]);
+    assert_eq!(users.column(0).as_string::<i32>().value(1), "x");
+    assert_eq!(&read(&columns[1..]).columns[0], &found.columns[1]);
+    let other = [field("other", TypeKind::Int.nullable())];
+    assert_eq!(read(&other).failures.len(), 3);
 }
 
 #[test]

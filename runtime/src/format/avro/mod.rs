@@ -4,7 +4,6 @@
 //! schema that a record was written with against the asked columns, `scalar` and `default` help it, `parse` reads texts, `read` walks a record along a
 //! plan, `decoder` and `framed` drive it, `encoder` writes.
 
-mod decimal;
 mod decoder;
 mod default;
 mod encoder;
@@ -26,6 +25,7 @@ pub use decoder::AvroDecoder;
 pub use encoder::AvroEncoder;
 pub use framed::AvroRegistryDecoder;
 pub use options::{AvroOptions, ConfluentAvroOptions};
+pub(crate) use parse::check_schema;
 pub use schema::avro_schema_of;
 
 /// How column types map to Avro types.

@@ -6,6 +6,7 @@
 use std::sync::Once;
 
 use apache_avro::error::Details;
+use apache_avro::schema::{NamesRef, ResolvedSchema};
 use apache_avro::validator::{
     EnumSymbolNameValidator, RecordFieldNameValidator, SchemaNameValidator,
     SchemaNamespaceValidator, set_enum_symbol_name_validator, set_record_field_name_validator,
@@ -14,11 +15,32 @@ use apache_avro::validator::{
 use apache_avro::{AvroResult, Schema};
 use serde_json::Value;
 
-/// Reads a schema.
+use crate::format::registry::ReferencedSchema;
+
+/// A schema with those that define types of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Parsed {
+    /// The schema.
+    pub(super) schema: Schema,
+    /// Schemas that it refers to.
+    pub(super) referenced: Vec<Schema>,
+}
+
+impl Parsed {
+    /// Types by name.
+    pub(super) fn names(&self) -> Result<NamesRef<'_>, String> {
+        let all = self.referenced.iter().chain([&self.schema]).collect();
+        ResolvedSchema::new_with_schemata(all)
+            .map(|resolved| resolved.get_names().clone())
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// Reads a schema with those that it refers to, each behind those that it refers to.
 ///
 /// # Errors
-/// What is wrong with it.
-pub(super) fn parse_schema(text: &str) -> Result<Schema, String> {
+/// What is wrong with them.
+pub(super) fn parse_with(text: &str, references: &[ReferencedSchema]) -> Result<Parsed, String> {
     static LENIENT: Once = Once::new();
     LENIENT.call_once(|| {
         // They fail where the library was used before; then names are checked as by the specification.
@@ -31,12 +53,37 @@ pub(super) fn parse_schema(text: &str) -> Result<Schema, String> {
     let is_word = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphabetic());
     let quoted = is_word.then(|| format!("\"{text}\""));
     let text = quoted.as_deref().unwrap_or(text);
-    Schema::parse_str(text).or_else(|error| {
-        let without = serde_json::from_str(text).ok().map(without_defaults);
-        without
-            .and_then(|schema| Schema::parse(&schema).ok())
-            .ok_or_else(|| error.to_string())
+    let references: Vec<&str> = references
+        .iter()
+        .map(|reference| reference.schema.schema.as_str())
+        .collect();
+    parse_texts(text, &references).or_else(|error| {
+        let without = |text: &&str| {
+            let schema = serde_json::from_str(text).ok()?;
+            Some(without_defaults(schema).to_string())
+        };
+        let texts: Option<Vec<String>> = references.iter().map(without).collect();
+        texts
+            .zip(without(&text))
+            .and_then(|(references, text)| parse_texts(&text, &references).ok())
+            .ok_or(error)
     })
+}
+
+/// Checks that a schema can be read with those that it refers to.
+///
+/// # Errors
+/// What is wrong with them.
+pub(crate) fn check_schema(text: &str, references: &[ReferencedSchema]) -> Result<(), String> {
+    parse_with(text, references)?.names().map(|_| ())
+}
+
+/// Reads a schema with those that it refers to.
+fn parse_texts<T: AsRef<str>>(text: &str, references: &[T]) -> Result<Parsed, String> {
+    let texts = references.iter().map(AsRef::as_ref);
+    Schema::parse_str_with_list(text, texts)
+        .map(|(schema, referenced)| Parsed { schema, referenced })
+        .map_err(|error| error.to_string())
 }
 
 /// The schema without the defaults of its fields: old libraries did not check them, and records are read without them.
@@ -87,6 +134,12 @@ impl RecordFieldNameValidator for AnyName {
     fn validate(&self, _: &str) -> AvroResult<()> {
         Ok(())
     }
+}
+
+#[cfg(test)]
+/// Reads a schema that refers to no other.
+pub(super) fn parse_schema(text: &str) -> Result<Schema, String> {
+    parse_with(text, &[]).map(|parsed| parsed.schema)
 }
 
 #[cfg(test)]

@@ -11,10 +11,11 @@ use std::collections::HashMap;
 
 use apache_avro::Schema;
 use apache_avro::schema::{
-    InnerDecimalSchema, Name, NamesRef, RecordField, RecordSchema, ResolvedSchema, UuidSchema,
+    InnerDecimalSchema, Name, NamesRef, RecordField, RecordSchema, UuidSchema,
 };
 
 use crate::format::avro::default;
+use crate::format::avro::parse::Parsed;
 use crate::format::avro::scalar::{describe, scalar, short_name};
 use crate::types::{FlinkType, TypeKind};
 
@@ -50,6 +51,8 @@ pub(super) enum Step {
         /// How.
         read: Read,
     },
+    /// It is a union whose branches are columns: the outer schema.
+    Branches(Vec<Step>),
     /// Nobody asks for it.
     Skip(Skip),
 }
@@ -163,19 +166,22 @@ impl Plan {
     /// # Errors
     /// A message, when the schema cannot stand for records.
     pub(super) fn new(
-        writer: &Schema,
-        reader: Option<&Schema>,
+        writer: &Parsed,
+        reader: Option<&Parsed>,
         asked: &Asked<'_>,
         only: Option<&str>,
     ) -> Result<Self, String> {
-        let reader_names = reader.map(names_of).transpose()?;
-        let reader = reader.zip(reader_names.as_ref());
+        let reader_names = reader.map(Parsed::names).transpose()?;
+        let reader = reader
+            .map(|reader| &reader.schema)
+            .zip(reader_names.as_ref());
         let mut compiler = Compiler {
-            names: names_of(writer)?,
+            names: writer.names()?,
             queue: Vec::new(),
             places: HashMap::new(),
             is_lacking: false,
         };
+        let writer = compiler.resolve(&writer.schema);
         let root = match (writer, only) {
             (Schema::Record(record), _) => compiler.record(record, reader, asked),
             (_, Some(only)) => {
@@ -185,17 +191,11 @@ impl Plan {
                     missing: Vec::new(),
                 }
             }
+            (Schema::Union(union), None) => compiler.branches(union.variants(), asked)?,
             (_, None) => return Err("the schema is not that of a record".to_owned()),
         };
         Ok(compiler.finish(root))
     }
-}
-
-/// Types by name.
-fn names_of(schema: &Schema) -> Result<NamesRef<'_>, String> {
-    ResolvedSchema::new(schema)
-        .map(|resolved| resolved.get_names().clone())
-        .map_err(|error| error.to_string())
 }
 
 /// A schema of the reader with its named types.
@@ -227,6 +227,24 @@ impl<'s> Compiler<'s> {
             named,
             is_lacking: self.is_lacking,
         }
+    }
+
+    /// The step of a union whose branches are columns, by the names of their types.
+    fn branches(&mut self, branches: &'s [Schema], asked: &Asked<'_>) -> Result<Record, String> {
+        let columns: Vec<Option<usize>> = branches
+            .iter()
+            .map(|branch| short_name(self.resolve(branch)))
+            .map(|name| asked.iter().position(|(asked, _)| *asked == name))
+            .collect();
+        if !asked.is_empty() && columns.iter().all(Option::is_none) {
+            return Err("the schema is a union, and no column is named as a type of it".to_owned());
+        }
+        let steps = branches.iter().zip(columns);
+        let steps = steps.map(|(branch, column)| self.step(branch, None, asked, column));
+        Ok(Record {
+            steps: vec![Step::Branches(steps.collect())],
+            missing: Vec::new(),
+        })
     }
 
     /// The steps of a record.

@@ -8,12 +8,11 @@
 
 use std::ops::Range;
 
-use hashbrown::HashSet;
-
 use crate::format::FailureCode;
-use crate::format::avro::decimal;
 use crate::format::avro::plan::{Missing, Number, Plan, Read, Record, Skip, Step, Unit};
-use crate::format::column::{Bytes, Column, Data, Fault};
+use crate::format::column::{Column, Data, Fault};
+use crate::format::decimal;
+use crate::format::rows::{end_of, last_ones, out_of_range, push};
 use crate::format::text;
 
 /// Elements of arrays and maps that a record may have beyond one for each of its bytes: those of types that take no bytes, which
@@ -23,15 +22,6 @@ const EMPTY_ELEMENTS_MAX: usize = 1024;
 /// How deep a type that holds itself is skipped; other types are as deep as their schema, far less. Guess, unmeasured: a level takes
 /// a few hundred bytes of stack.
 const DEPTH_MAX: usize = 1024;
-
-/// Bytes of the strings of a batch.
-///
-/// # Source
-/// Arrow's `Utf8` offsets hold `2^31 - 1`.
-const COLUMN_BYTES_MAX: usize = i32::MAX as usize;
-
-/// Entries of a map whose keys are compared one with another; beyond, a hash set finds equal ones. Guess, unmeasured.
-const COMPARED_KEYS_MAX: usize = 8;
 
 /// Appends a record to the columns; the bytes that it took.
 ///
@@ -226,6 +216,7 @@ fn append_step(step: &Step, columns: &mut [Column], input: &mut Input<'_>) -> Re
         Step::Read { column, name, read } => {
             append_value(read, &mut columns[*column], input).map_err(|fault| fault.within(name))
         }
+        Step::Branches(steps) => append_branch(steps, columns, input),
         Step::Skip(skip) => input.skip(skip, 0),
     }
 }
@@ -280,11 +271,6 @@ fn append_value(read: &Read, column: &mut Column, input: &mut Input<'_>) -> Resu
 /// A plan that does not fit its column: a bug, reported as a damaged record rather than a panic.
 fn misplaced() -> Fault {
     Fault::mismatch("a value that the column does not take")
-}
-
-/// A value out of the column's range.
-fn out_of_range(value: impl std::fmt::Display, what: &str) -> Fault {
-    Fault::mismatch(format!("{value} is out of the range of {what}"))
 }
 
 /// Appends a boolean, number, date or time.
@@ -356,12 +342,8 @@ fn decimal_of(bytes: &[u8], scale: usize, (precision, wanted): (u8, u8)) -> Resu
     if bytes.is_empty() {
         return Err(malformed("a decimal of no bytes"));
     }
-    let limit = 10_u128.checked_pow(u32::from(precision));
-    let fits = |value: &i128| limit.is_none_or(|limit| value.unsigned_abs() < limit);
-    decimal::unscaled(bytes)
-        .and_then(|value| decimal::rescale(value, scale, wanted))
-        .filter(fits)
-        .ok_or_else(|| out_of_range("the value", &format!("DECIMAL({precision}, {wanted})")))
+    let value = decimal::unscaled(bytes).and_then(|value| decimal::rescale(value, scale, wanted));
+    decimal::fitting(value, (precision, wanted))
 }
 
 /// An integer of the width of its column.
@@ -424,17 +406,6 @@ fn append_string(read: &Read, data: &mut Data, input: &mut Input<'_>) -> Result<
     }
 }
 
-/// Appends a string, as long as the column has room.
-fn push(values: &mut Bytes, value: &[u8]) -> Result<(), Fault> {
-    if values.bytes.len() + value.len() > COLUMN_BYTES_MAX {
-        return Err(malformed(
-            "the strings of the batch are longer than a column",
-        ));
-    }
-    values.push(value);
-    Ok(())
-}
-
 /// Appends an array, without the note that it is there.
 fn append_list(read: &Read, column: &mut Column, input: &mut Input<'_>) -> Result<(), Fault> {
     let Data::List { offsets, element } = &mut column.data else {
@@ -456,12 +427,6 @@ fn append_list(read: &Read, column: &mut Column, input: &mut Input<'_>) -> Resul
     Ok(())
 }
 
-/// The end of an array or map among the elements.
-fn end_of(elements: &Column) -> Result<i32, Fault> {
-    i32::try_from(elements.len())
-        .map_err(|_| malformed("the elements of the batch are more than a column holds"))
-}
-
 /// Appends a map, without the note that it is there; of equal keys the last counts.
 fn append_map(entry: &Record, column: &mut Column, input: &mut Input<'_>) -> Result<(), Fault> {
     let Data::Map {
@@ -475,7 +440,8 @@ fn append_map(entry: &Record, column: &mut Column, input: &mut Input<'_>) -> Res
     let (start, elements_left, rows) = (input.at, input.elements_left, key.len());
     let mut keys = Vec::new();
     append_entries(entry, (key, value), input, |_, _, range| keys.push(range))?;
-    if let Some(is_last) = last_ones(input.bytes, &keys) {
+    let keys: Vec<&[u8]> = keys.into_iter().map(|range| &input.bytes[range]).collect();
+    if let Some(is_last) = last_ones(&keys) {
         key.truncate(rows);
         value.truncate(rows);
         input.at = start;
@@ -521,6 +487,7 @@ fn append_entries(
                     Step::Read { read, .. } => {
                         append_value(read, value, input).map_err(|fault| fault.within("value"))?;
                     }
+                    Step::Branches(_) => return Err(misplaced()),
                     Step::Skip(skip) => input.skip(skip, 0)?,
                 }
             }
@@ -537,46 +504,30 @@ fn append_entries(
     }
 }
 
-/// Which of the entries are the last of their key; `None` when all are.
-fn last_ones(bytes: &[u8], keys: &[Range<usize>]) -> Option<Vec<bool>> {
-    let bytes_of = |range: &Range<usize>| &bytes[range.clone()];
-    let has_equal = if keys.len() <= COMPARED_KEYS_MAX {
-        (1..keys.len()).any(|place| {
-            let key = bytes_of(&keys[place]);
-            keys[..place].iter().any(|other| bytes_of(other) == key)
-        })
-    } else {
-        let mut seen = HashSet::with_capacity(keys.len());
-        !keys.iter().all(|key| seen.insert(bytes_of(key)))
-    };
-    if !has_equal {
-        return None;
-    }
-    let mut seen = HashSet::with_capacity(keys.len());
-    let mut is_last: Vec<bool> = keys
-        .iter()
-        .rev()
-        .map(|key| seen.insert(bytes_of(key)))
-        .collect();
-    is_last.reverse();
-    Some(is_last)
-}
-
 /// Appends a union to a row that has a field for each branch.
 fn append_choice(steps: &[Step], column: &mut Column, input: &mut Input<'_>) -> Result<(), Fault> {
     let Data::Row { children, .. } = &mut column.data else {
         return Err(misplaced());
     };
+    append_branch(steps, children, input)
+}
+
+/// Appends a union to the column of its branch, and NULL to all others.
+fn append_branch(
+    steps: &[Step],
+    columns: &mut [Column],
+    input: &mut Input<'_>,
+) -> Result<(), Fault> {
     let place = input.place()?;
     let step = branch_of(steps, place)?;
     let taken = match step {
         Step::Read { column, .. } => Some(*column),
-        Step::Skip(_) => None,
+        Step::Branches(_) | Step::Skip(_) => None,
     };
-    append_step(step, children, input)?;
-    for (place, child) in children.iter_mut().enumerate() {
+    append_step(step, columns, input)?;
+    for (place, column) in columns.iter_mut().enumerate() {
         if taken != Some(place) {
-            child.append_null()?;
+            column.append_null()?;
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! Schemas: what is derived, and records of other schemas than the table's own.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use apache_avro::types::Value;
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -13,82 +13,11 @@ use serde_json::json;
 use super::parse::parse_schema;
 use super::tests::{field, library_bytes};
 use super::*;
-use crate::error::{Error, Result};
 use crate::format::FailureCode::{self, NullValue, TypeMismatch};
-use crate::format::registry::{RegisteredSchema, SchemaRegistry, SchemaType};
+use crate::format::registry::memory::{Memory, frame};
+use crate::format::registry::{SchemaReference, SchemaRegistry, SchemaType};
 use crate::format::{Decoder, FormatField};
 use crate::types::{RowField, TypeKind};
-
-/// A registry that remembers what was registered, and can be away.
-#[derive(Debug, Default)]
-pub(super) struct Memory {
-    /// Subjects, languages and texts; the ids are their places from 1.
-    pub(super) schemas: Mutex<Vec<(String, SchemaType, String)>>,
-    /// Whether it does not answer.
-    pub(super) is_away: std::sync::atomic::AtomicBool,
-    /// Questions so far.
-    pub(super) questions: std::sync::atomic::AtomicUsize,
-}
-
-impl Memory {
-    fn ask(&self) -> Result<()> {
-        use std::sync::atomic::Ordering::SeqCst;
-        self.questions.fetch_add(1, SeqCst);
-        if self.is_away.load(SeqCst) {
-            return Err(Error::unavailable("away"));
-        }
-        Ok(())
-    }
-
-    fn at(&self, place: usize) -> Option<RegisteredSchema> {
-        let schemas = self.schemas.lock().unwrap();
-        schemas
-            .get(place)
-            .map(|(_, schema_type, schema)| RegisteredSchema {
-                id: i32::try_from(place + 1).unwrap(),
-                schema_type: *schema_type,
-                schema: schema.clone(),
-            })
-    }
-}
-
-impl SchemaRegistry for Memory {
-    fn register(&self, subject: &str, schema_type: SchemaType, schema: &str) -> Result<i32> {
-        self.ask()?;
-        let mut schemas = self.schemas.lock().unwrap();
-        let new = (subject.to_owned(), schema_type, schema.to_owned());
-        let place = schemas.iter().position(|there| *there == new);
-        let place = place.unwrap_or_else(|| {
-            schemas.push(new);
-            schemas.len() - 1
-        });
-        Ok(i32::try_from(place + 1).unwrap())
-    }
-
-    fn schema(&self, id: i32) -> Result<Option<RegisteredSchema>> {
-        self.ask()?;
-        Ok(usize::try_from(id - 1)
-            .ok()
-            .and_then(|place| self.at(place)))
-    }
-
-    fn latest(&self, subject: &str) -> Result<Option<RegisteredSchema>> {
-        self.ask()?;
-        let place = {
-            let schemas = self.schemas.lock().unwrap();
-            schemas.iter().rposition(|(there, _, _)| there == subject)
-        };
-        Ok(place.and_then(|place| self.at(place)))
-    }
-}
-
-/// A record behind the frame of its schema.
-pub(super) fn frame(id: i32, body: &[u8]) -> Vec<u8> {
-    let mut framed = vec![0];
-    framed.extend(id.to_be_bytes());
-    framed.extend(body);
-    framed
-}
 
 /// A record schema of fields.
 fn record_schema(fields: &serde_json::Value) -> String {
@@ -556,4 +485,79 @@ fn a_union_of_several_types_is_a_row_of_them() {
     let record = read(3, Value::Record(vec![("f0".into(), Value::Long(4))]));
     let user = record.as_struct().column(1).as_struct();
     assert_eq!(user.column(0).as_primitive::<Int64Type>().value(0), 4);
+}
+
+/// A reference to the first version of a subject.
+fn reference(name: &str, subject: &str) -> SchemaReference {
+    SchemaReference {
+        name: name.to_owned(),
+        subject: subject.to_owned(),
+        version: 1,
+    }
+}
+
+/// A schema of a city and its kind.
+fn city() -> String {
+    json!({"type": "record", "name": "City", "namespace": "geo", "fields": [
+        {"name": "name", "type": "string"},
+        {"name": "kind", "type": {"type": "enum", "name": "Kind", "symbols": ["TOWN", "PORT"]}},
+    ]})
+    .to_string()
+}
+
+#[test]
+fn types_of_other_schemas_are_read() {
+    let address = json!({"type": "record", "name": "Address", "namespace": "test", "fields": [
+        {"name": "street", "type": "string"},
+        {"name": "city", "type": "geo.City"},
+    ]});
+    let order = record_schema(&json!([
+        {"name": "to", "type": ["null", "Address"]},
+        {"name": "kind", "type": "geo.Kind"},
+        {"name": "unasked", "type": "Address"},
+    ]));
+    let registry = Arc::new(Memory::default());
+    let register = |subject: &str, text: &str| registry.register(subject, SchemaType::Avro, text);
+    register("city", &city()).unwrap();
+    let id = register("address", &address.to_string()).unwrap();
+    registry.refer(id, vec![reference("geo.City", "city")]);
+    let id = register("t-value", &order).unwrap();
+    registry.refer(id, vec![reference("test.Address", "address")]);
+    let lost = register("lost", &order).unwrap();
+    registry.refer(lost, vec![reference("test.Address", "nowhere")]);
+    let city = row(&[("name", TypeKind::string()), ("kind", TypeKind::string())]);
+    let fields = [
+        field("to", row(&[("city", city)]).nullable()),
+        field("kind", TypeKind::string().not_null()),
+        // Nobody wrote it, so the latest schema is asked for a default, with what it refers to.
+        field("later", TypeKind::Int.nullable()),
+    ];
+    let mut decoder =
+        AvroRegistryDecoder::new(registry, "t-value", &fields, fields.to_vec()).unwrap();
+    // A branch, `s`, `Rome` and TOWN, PORT, and `t`, `Oslo`, PORT.
+    let body = b"\x02\x02s\x08Rome\x00\x02\x02t\x08Oslo\x02";
+    let found = decoder
+        .decode(&[&frame(id, body), &frame(lost, body)])
+        .unwrap();
+    assert_eq!(found.failures.len(), 1);
+    let why = &found.failures[0].message;
+    assert!(why.contains("version 1 of subject nowhere"), "{why}");
+    let city = found.columns[0].as_struct().column(0).as_struct().clone();
+    assert_eq!(city.column(0).as_string::<i32>().value(0), "Rome");
+    assert_eq!(city.column(1).as_string::<i32>().value(0), "TOWN");
+    assert_eq!(found.columns[1].as_string::<i32>().value(0), "PORT");
+    assert!(found.columns[2].is_null(0));
+}
+
+#[test]
+fn a_schema_may_be_the_name_of_a_type_of_another() {
+    let registry = Arc::new(Memory::default());
+    let register = |subject: &str, text: &str| registry.register(subject, SchemaType::Avro, text);
+    register("city", &city()).unwrap();
+    let id = register("t-key", "\"geo.City\"").unwrap();
+    registry.refer(id, vec![reference("geo.City", "city")]);
+    let key = [field("name", TypeKind::string().not_null())];
+    let mut decoder = AvroRegistryDecoder::new(registry, "t-key", &key, key.to_vec()).unwrap();
+    let found = decoder.decode(&[&frame(id, b"\x08Oslo\x02")]).unwrap();
+    assert_eq!(found.columns[0].as_string::<i32>().value(0), "Oslo");
 }

@@ -15,7 +15,7 @@ use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::format::registry::{RegisteredSchema, SchemaRegistry, SchemaType};
+use crate::format::registry::{RegisteredSchema, SchemaReference, SchemaRegistry, SchemaType};
 
 /// Time to connect: guess, unmeasured.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -66,6 +66,9 @@ struct SchemaAnswer {
     schema_type: Option<String>,
     /// Its text.
     schema: String,
+    /// What it refers to; registries without references leave it out.
+    #[serde(default)]
+    references: Option<Vec<SchemaReference>>,
 }
 
 /// The answer to a registration.
@@ -235,6 +238,7 @@ impl HttpRegistry {
             id: answer.id.unwrap_or(asked),
             schema_type,
             schema: answer.schema,
+            references: answer.references.unwrap_or_default(),
         })
     }
 
@@ -291,6 +295,15 @@ impl SchemaRegistry for HttpRegistry {
         let address = self.address(&["subjects", subject, "versions", "latest"])?;
         let answer = self.send(|client| client.get(address.clone()));
         let answer = answer.map_err(|error| error.context(&format!("subject {subject}")))?;
+        answer.map(|body| self.schema_of(&body, 0)).transpose()
+    }
+
+    fn version(&self, subject: &str, version: i32) -> Result<Option<RegisteredSchema>> {
+        let mut address = self.address(&["subjects", subject, "versions", &version.to_string()])?;
+        address.set_query(Some("deleted=true"));
+        let answer = self.send(|client| client.get(address.clone()));
+        let answer = answer
+            .map_err(|error| error.context(&format!("subject {subject} version {version}")))?;
         answer.map(|body| self.schema_of(&body, 0)).transpose()
     }
 }
@@ -353,6 +366,14 @@ mod tests {
                 "404 Not Found",
                 "{\"error_code\":40401,\"message\":\"Subject not found\"}",
             ),
+            (
+                "200 OK",
+                "{\"id\":3,\"schema\":\"{}\",\"references\":[{\"name\":\"n\",\"subject\":\"s\",\"version\":4}]}",
+            ),
+            (
+                "404 Not Found",
+                "{\"error_code\":40402,\"message\":\"Version not found\"}",
+            ),
         ]);
         let registry = HttpRegistry::new(&url, None).unwrap();
         assert!(!format!("{registry:?}").contains("secret"));
@@ -363,12 +384,21 @@ mod tests {
         let latest = registry.latest("a").unwrap().unwrap();
         assert_eq!((latest.id, latest.schema_type), (9, SchemaType::Avro));
         assert_eq!(registry.latest("b"), Ok(None));
+        let version = registry.version("a b", 2).unwrap().unwrap();
+        let reference = SchemaReference {
+            name: "n".to_owned(),
+            subject: "s".to_owned(),
+            version: 4,
+        };
+        assert_eq!((version.id, version.references), (3, vec![reference]));
+        assert_eq!(registry.version("a b", 3), Ok(None));
         let requests = server.join().unwrap();
         assert!(requests[1].starts_with("POST /base/subjects/a%2Fb%20c-value/versions "));
         assert!(requests[1].contains("Basic bWU6c2VjcmV0"));
         assert!(requests[1].ends_with("{\"schema\":\"{}\",\"schemaType\":\"JSON\"}"));
         assert!(requests[2].starts_with("GET /base/schemas/ids/7 "));
         assert!(requests[3].starts_with("GET /base/subjects/a/versions/latest "));
+        assert!(requests[5].starts_with("GET /base/subjects/a%20b/versions/2?deleted=true "));
     }
 
     #[test]

@@ -5,9 +5,13 @@
 
 mod http;
 mod json_schema;
+#[cfg(test)]
+pub(crate) mod memory;
+mod references;
 
 pub use http::HttpRegistry;
 pub use json_schema::json_schema_of;
+pub use references::{ReferencedSchema, referenced_schemas};
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
@@ -70,6 +74,19 @@ pub struct RegisteredSchema {
     pub schema_type: SchemaType,
     /// Its text.
     pub schema: String,
+    /// The schemas that its text refers to.
+    pub references: Vec<SchemaReference>,
+}
+
+/// A reference of a schema to another one, as in the registry's API.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SchemaReference {
+    /// What the text calls it: the full name of a type in Avro, the path of an import in Protobuf, an address in JSON Schema.
+    pub name: String,
+    /// Its subject.
+    pub subject: String,
+    /// Its version, from 1.
+    pub version: i32,
 }
 
 /// A Schema Registry. Calls block, so they must not be made on an asynchronous thread.
@@ -91,6 +108,12 @@ pub trait SchemaRegistry: Send + Sync + Debug {
     /// # Errors
     /// `Unavailable` with the address when it does not answer.
     fn latest(&self, subject: &str) -> Result<Option<RegisteredSchema>>;
+
+    /// A version of a subject, also one that was deleted since, as schemas may refer to it; absent when there is none. May wait.
+    ///
+    /// # Errors
+    /// `Unavailable` with the address when it does not answer.
+    fn version(&self, subject: &str, version: i32) -> Result<Option<RegisteredSchema>>;
 }
 
 /// The schema id of a record and what is behind its frame, or what is wrong with the frame.
@@ -293,40 +316,11 @@ impl<E: Encoder> Encoder for RegistryEncoder<E> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
     use crate::format::FormatField;
     use crate::format::json::{JsonDecoder, JsonEncoder, JsonOptions};
+    use crate::format::registry::memory::Memory;
     use crate::types::TypeKind;
-
-    /// A registry that remembers what was registered.
-    #[derive(Debug, Default)]
-    struct Memory(Mutex<Vec<(String, String)>>);
-
-    impl SchemaRegistry for Memory {
-        fn register(&self, subject: &str, _: SchemaType, schema: &str) -> Result<i32> {
-            let mut schemas = self.0.lock().unwrap();
-            schemas.push((subject.to_owned(), schema.to_owned()));
-            Ok(i32::try_from(schemas.len()).unwrap())
-        }
-
-        fn schema(&self, id: i32) -> Result<Option<RegisteredSchema>> {
-            let schemas = self.0.lock().unwrap();
-            let schema = usize::try_from(id - 1)
-                .ok()
-                .and_then(|index| schemas.get(index));
-            Ok(schema.map(|(_, schema)| RegisteredSchema {
-                id,
-                schema_type: SchemaType::Json,
-                schema: schema.clone(),
-            }))
-        }
-
-        fn latest(&self, _: &str) -> Result<Option<RegisteredSchema>> {
-            Ok(None)
-        }
-    }
 
     #[test]
     fn framed_records_are_read_back_and_unknown_ids_fail() {

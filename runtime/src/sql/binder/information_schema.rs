@@ -180,7 +180,7 @@ impl QueryBinder<'_> {
             "CATALOGS" => catalogs.iter().map(|name| twice(name)).collect(),
             "INFORMATION_SCHEMA_CATALOG_NAME" => vec![twice(catalog)],
             "SCHEMATA" => self.schemata(catalog),
-            _ => self.of_tables(catalog, view),
+            _ => self.of_tables(catalog, view)?,
         };
         Ok(Some(self.constants(view, columns, rows)))
     }
@@ -195,9 +195,9 @@ impl QueryBinder<'_> {
     }
 
     /// Rows about tables.
-    fn of_tables(&self, catalog: &str, view: &str) -> Vec<Vec<Cell>> {
+    fn of_tables(&self, catalog: &str, view: &str) -> Result<Vec<Vec<Cell>>> {
         let mut rows = Vec::new();
-        for listed in self.listed(catalog) {
+        for listed in self.listed(catalog)? {
             let database = &listed.name.database;
             let mut start = [twice(catalog), twice(database)].concat();
             start.push(listed.name.name.as_str().into());
@@ -213,14 +213,14 @@ impl QueryBinder<'_> {
             };
             rows.extend(ends.into_iter().map(|end| [start.clone(), end].concat()));
         }
-        rows
+        Ok(rows)
     }
 
     /// Tables and views of a catalog, and the views of `INFORMATION_SCHEMA` themselves.
-    fn listed(&self, catalog: &str) -> Vec<Listed> {
+    fn listed(&self, catalog: &str) -> Result<Vec<Listed>> {
         let mut all = Vec::new();
         for database in self.catalog.database_names(catalog) {
-            for name in self.catalog.table_names(catalog, &database) {
+            for name in self.catalog.table_names(catalog, &database)? {
                 let name = ObjectName {
                     catalog: catalog.to_owned(),
                     database: database.clone(),
@@ -240,12 +240,12 @@ impl QueryBinder<'_> {
             };
             plain(name, columns, "SYSTEM TABLE")
         }));
-        all
+        Ok(all)
     }
 
-    /// A table or view; nothing for one that is gone meanwhile.
+    /// A table or view; nothing for one that is gone meanwhile, and for a topic that is no table.
     fn listed_object(&self, name: ObjectName) -> Option<Listed> {
-        if let Some(table) = self.catalog.table(&name) {
+        if let Some(table) = self.catalog.table(&name).ok().flatten() {
             let table = TableDef::clone(&table);
             let mut columns: Vec<(TableColumn, bool)> = table
                 .columns

@@ -38,7 +38,8 @@ pub(super) fn full_name(name: &Name, session: &Session) -> ObjectName {
 /// `Invalid` for an unknown name, with the nearest one.
 pub(super) fn object(name: &Name, catalog: &dyn Catalog, session: &Session) -> Result<Object> {
     let full = full_name(name, session);
-    if let Some(table) = catalog.table(&full) {
+    let found = catalog.table(&full);
+    if let Some(table) = found.map_err(|error| error.with_span(name.span()))? {
         return Ok(Object::Table(table));
     }
     if let Some(view) = catalog.view(&full) {
@@ -70,7 +71,10 @@ pub(super) fn table(
 fn unknown_object(what: &str, name: &Name, catalog: &dyn Catalog, full: &ObjectName) -> Error {
     let catalogs = catalog.catalog_names();
     let databases = catalog.database_names(&full.catalog);
-    let tables = catalog.table_names(&full.catalog, &full.database);
+    // Without an answer the name is still unknown; there are only no suggestions.
+    let tables = catalog
+        .table_names(&full.catalog, &full.database)
+        .unwrap_or_default();
     let (what, wanted, valid) = if !catalogs.is_empty() && !catalogs.contains(&full.catalog) {
         ("catalog", &full.catalog, catalogs)
     } else if !databases.is_empty() && !databases.contains(&full.database) {

@@ -29,7 +29,7 @@ const CONNECTORS: [&str; 8] = [
 ];
 
 /// Formats whose records cannot stand in lines of a file.
-const BINARY_FORMATS: [&str; 3] = ["avro", "avro-registry", "avro-confluent"];
+const BINARY_FORMATS: [&str; 4] = ["avro", "avro-registry", "avro-confluent", "proto-registry"];
 
 /// An option: its name, where `*` stands for any text, and its values.
 type Known = (&'static str, ValueKind);
@@ -71,7 +71,7 @@ const COMMON: [Known; 5] = [
 ///
 /// # Source
 /// Confluent: documentation of CREATE TABLE, WITH options; `properties.*` reach a cluster of one's own.
-const CONFLUENT: [Known; 41] = [
+const CONFLUENT: [Known; 47] = [
     (
         "kafka.cleanup-policy",
         ValueKind::OneOf(&["delete", "compact", "delete-compact"]),
@@ -126,6 +126,18 @@ const CONFLUENT: [Known; 41] = [
         "value.avro-registry.id-encoding",
         ValueKind::OneOf(&["payload", "header"]),
     ),
+    ("key.proto-registry.schema-context", ValueKind::Text),
+    ("value.proto-registry.schema-context", ValueKind::Text),
+    ("key.proto-registry.subject-name", ValueKind::Text),
+    ("value.proto-registry.subject-name", ValueKind::Text),
+    (
+        "key.proto-registry.id-encoding",
+        ValueKind::OneOf(&["payload", "header"]),
+    ),
+    (
+        "value.proto-registry.id-encoding",
+        ValueKind::OneOf(&["payload", "header"]),
+    ),
     ("key.json.*", ValueKind::Text),
     ("value.json.*", ValueKind::Text),
     ("key.avro.*", ValueKind::Text),
@@ -148,7 +160,7 @@ const CONFLUENT: [Known; 41] = [
 ///
 /// # Source
 /// Flink: documentation of the Kafka and Upsert Kafka SQL connectors.
-const KAFKA: [Known; 38] = [
+const KAFKA: [Known; 41] = [
     ("topic", ValueKind::Text),
     ("properties.*", ValueKind::Text),
     ("format", ValueKind::Text),
@@ -181,6 +193,9 @@ const KAFKA: [Known; 38] = [
     ("value.avro.*", ValueKind::Text),
     ("value.avro-registry.*", ValueKind::Text),
     ("value.avro-confluent.*", ValueKind::Text),
+    ("proto-registry.*", ValueKind::Text),
+    ("key.proto-registry.*", ValueKind::Text),
+    ("value.proto-registry.*", ValueKind::Text),
     ("scan.startup.mode", STARTUP),
     ("scan.startup.timestamp-millis", ValueKind::Integer),
     ("scan.startup.specific-offsets", ValueKind::Text),
@@ -343,6 +358,9 @@ mod tests {
             ("kafka", "avro-confluent.url", "http://localhost:8081"),
             ("kafka", "key.avro.timestamp_mapping.legacy", "false"),
             ("confluent", "value.format", "avro-registry"),
+            ("confluent", "key.format", "proto-registry"),
+            ("confluent", "value.proto-registry.id-encoding", "payload"),
+            ("kafka", "value.proto-registry.schema-context", ""),
             ("confluent", "value.avro-registry.id-encoding", "payload"),
             ("datagen", "fields.a.b.min", "1"),
             ("faker", "fields.name.expression", "#{Name.fullName}"),

@@ -64,7 +64,7 @@ pub(super) fn show(show: &Show, catalog: &dyn Catalog, session: &Session) -> Res
             rows("SHOW_DATABASES", &["database name", "database id"], found)
         }
         Show::Tables(pattern) => {
-            let all = catalog.table_names(in_catalog, in_database);
+            let all = catalog.table_names(in_catalog, in_database)?;
             listed(
                 "SHOW_TABLES",
                 "table name",
@@ -72,7 +72,7 @@ pub(super) fn show(show: &Show, catalog: &dyn Catalog, session: &Session) -> Res
             )
         }
         Show::Views(pattern) => {
-            let all = view_names(catalog, session);
+            let all = view_names(catalog, session)?;
             listed("SHOW_VIEWS", "view name", matching(all, pattern.as_deref()))
         }
         Show::Functions => listed("SHOW_FUNCTIONS", "function name", function_names()),
@@ -101,7 +101,7 @@ pub(super) fn show(show: &Show, catalog: &dyn Catalog, session: &Session) -> Res
 }
 
 /// Views of the current database.
-fn view_names(catalog: &dyn Catalog, session: &Session) -> Vec<String> {
+fn view_names(catalog: &dyn Catalog, session: &Session) -> Result<Vec<String>> {
     let (in_catalog, in_database) = (session.current_catalog(), session.current_database());
     let is_view = |name: &String| {
         let name = ObjectName {
@@ -111,11 +111,9 @@ fn view_names(catalog: &dyn Catalog, session: &Session) -> Vec<String> {
         };
         catalog.view(&name).is_some()
     };
-    catalog
-        .table_names(in_catalog, in_database)
-        .into_iter()
-        .filter(is_view)
-        .collect()
+    let mut names = catalog.table_names(in_catalog, in_database)?;
+    names.retain(is_view);
+    Ok(names)
 }
 
 /// Functions that have a name, and aggregates.

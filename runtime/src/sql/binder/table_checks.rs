@@ -14,8 +14,8 @@ use crate::sql::catalog::TableDef;
 /// The value format of tables that name none.
 ///
 /// # Source
-/// Confluent's default is `avro-registry`; `json-registry` was the nearest before Weir had it, and still is the default.
-const DEFAULT_FORMAT: &str = "json-registry";
+/// Confluent: WITH options, `value.format` and `key.format`.
+const DEFAULT_FORMAT: &str = "avro-registry";
 
 /// Checks a definition as a whole and fills in defaults.
 pub(super) fn complete(table: &mut TableDef, name: &Name) -> Result<()> {

@@ -816,8 +816,8 @@ fn tables_are_completed_with_confluents_defaults() {
         [
             ("changelog.mode", "upsert"),
             ("connector", "confluent"),
-            ("key.format", "json-registry"),
-            ("value.format", "json-registry")
+            ("key.format", "avro-registry"),
+            ("value.format", "avro-registry")
         ]
     );
     for (sql, code) in [
@@ -874,7 +874,7 @@ fn tables_are_altered_and_created_from_queries() {
     assert_eq!(set.option("value.format"), Some("csv"));
     assert_eq!(
         alter("ALTER TABLE orders RESET ('value.format')").option("value.format"),
-        Some("json-registry")
+        Some("avro-registry")
     );
     let modified = alter("ALTER TABLE clicks MODIFY WATERMARK FOR ts AS ts - INTERVAL '1' MINUTE");
     assert_eq!(
@@ -976,7 +976,10 @@ fn show_create_table_can_be_run_again_and_hides_secrets() {
         };
         assert_eq!(
             Some(table),
-            catalog.table(&full).map(|table| TableDef::clone(&table))
+            catalog
+                .table(&full)
+                .unwrap()
+                .map(|table| TableDef::clone(&table))
         );
     }
     assert!(answer("SHOW CREATE TABLE totals").1[0][0].contains(

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use weir_runtime::connector::log::{LogOptions, LogStore};
+use weir_runtime::format::registry::SchemaType;
 use weir_runtime::sql::catalog::{ColumnKind, TableColumn};
 use weir_runtime::time::SystemClock;
 use weir_runtime::types::TypeKind;
@@ -76,10 +77,12 @@ fn a_table_its_topic_and_its_error_table_survive_a_restart() {
     drop(catalog);
 
     let catalog = open(dir.path());
-    let found = catalog.table(&name("env-local", "lkc-local", "orders"));
+    let found = catalog
+        .table(&name("env-local", "lkc-local", "orders"))
+        .unwrap();
     assert_eq!(found.as_deref(), Some(&orders));
     assert_eq!(
-        catalog.table_names("default", "cluster_0"),
+        catalog.table_names("default", "cluster_0").unwrap(),
         vec!["error_log".to_owned(), "orders".to_owned()]
     );
     catalog
@@ -133,5 +136,71 @@ fn tables_of_other_connectors_have_no_topic() {
     catalog
         .create_table(table("gen", &[("connector", "datagen")]), false)
         .unwrap();
+    assert!(log(&catalog).topics().is_empty());
+}
+
+#[test]
+fn a_topic_that_nobody_declared_is_a_table_of_its_schema() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalog = open(dir.path());
+    let config = weir_runtime::connector::log::TopicConfig {
+        partitions: 2,
+        retention_ms: None,
+        compacted: false,
+    };
+    log(&catalog).create_topic("found", config).unwrap();
+    let found = name("default", "cluster_0", "found");
+    let columns = |catalog: &CatalogService| -> Vec<String> {
+        let table = catalog.table(&found).unwrap().unwrap();
+        let columns = table.columns.iter();
+        columns
+            .map(|column| format!("{} {}", column.name, column.ty))
+            .collect()
+    };
+    assert_eq!(columns(&catalog), ["key BYTES", "val BYTES"]);
+    let schema = r#"{"type":"record","name":"R","fields":[{"name":"a","type":"int"}]}"#;
+    catalog
+        .registry
+        .register("found-value", SchemaType::Avro, schema)
+        .unwrap();
+    assert_eq!(columns(&catalog), ["key BYTES", "a INT NOT NULL"]);
+    assert_eq!(
+        catalog.table_names("default", "cluster_0").unwrap(),
+        ["found"]
+    );
+    assert!(catalog.declared(&found).is_none());
+
+    let error = catalog.drop_table(&found, false).unwrap_err().to_string();
+    assert!(error.contains("delete the topic"), "{error}");
+    catalog.drop_table(&found, true).unwrap();
+    assert_eq!(log(&catalog).topics(), ["found"]);
+
+    let mut changed = TableDef::clone(&catalog.table(&found).unwrap().unwrap());
+    changed
+        .options
+        .insert("error-handling.mode".to_owned(), "ignore".to_owned());
+    catalog.alter_table(changed).unwrap();
+    assert!(catalog.declared(&found).is_some());
+    let versions = catalog.registry.latest("found-value").unwrap().unwrap();
+    assert_eq!(versions.schema, schema, "the schema of the topic stays");
+    catalog.drop_table(&found, false).unwrap();
+    assert_eq!(columns(&catalog), ["key BYTES", "a INT NOT NULL"]);
+    let none = catalog.table(&name("default", "cluster_0", "no such topic"));
+    assert!(none.unwrap().is_none());
+}
+
+#[test]
+fn a_table_over_records_of_another_language_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalog = open(dir.path());
+    catalog
+        .registry
+        .register("taken-value", SchemaType::Avro, "\"string\"")
+        .unwrap();
+    let error = catalog
+        .create_table(table("taken", &[]), false)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("schema of AVRO"), "{error}");
     assert!(log(&catalog).topics().is_empty());
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use uuid::Uuid;
 use weir_runtime::plan::{Operator, SinkTarget, StreamPlan};
-use weir_runtime::sql::catalog::{Catalog, TableDef};
+use weir_runtime::sql::catalog::TableDef;
 
 use super::manifest::{
     Checksum, ExportedObject, ExportedSavepoint, ExportedStatement, ExportedTable, Manifest,
@@ -111,7 +111,7 @@ impl Statements {
                 },
                 _ => continue,
             };
-            let present = self.core.catalog.table(&table.name);
+            let present = self.core.catalog.declared(&table.name);
             let table = present.map_or_else(|| table.clone(), |present| present.as_ref().clone());
             tables.insert(table.name.to_string(), table);
         }

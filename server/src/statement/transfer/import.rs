@@ -12,7 +12,7 @@ use serde::Serialize;
 use uuid::Uuid;
 use weir_model::statement::Phase;
 use weir_runtime::plan::StreamPlan;
-use weir_runtime::sql::catalog::{Catalog, TableDef};
+use weir_runtime::sql::catalog::TableDef;
 
 use super::export::PIECE_BYTES;
 use super::manifest::{Checksum, ExportedObject, ExportedSavepoint, ExportedStatement, Manifest};
@@ -134,7 +134,7 @@ impl Statements {
         for table in &manifest.tables {
             let table: TableDef = serde_json::from_str(&table.definition)
                 .map_err(|error| Error::Invalid(format!("a table of the manifest: {error}")))?;
-            if self.core.catalog.table(&table.name).is_none() {
+            if self.core.catalog.declared(&table.name).is_none() {
                 self.core.catalog.create_table(table, true)?;
             }
         }
