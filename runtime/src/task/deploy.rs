@@ -479,7 +479,13 @@ impl<'a> Deployer<'a> {
         let vertex = &self.graph.vertices[place.vertex];
         let is_generator = matches!(scan.table.option("connector"), Some("datagen" | "faker"));
         let decoder = (!is_generator)
-            .then(|| RecordDecoder::new(scan, self.environment.registry.as_ref()))
+            .then(|| {
+                RecordDecoder::new(
+                    scan,
+                    vertex.node.changelog,
+                    self.environment.registry.as_ref(),
+                )
+            })
             .transpose()?;
         let restored = self.node(place);
         Ok(SourceParts {

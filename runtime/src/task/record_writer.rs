@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
 use arrow::datatypes::{DataType, TimestampMillisecondType};
 
 use crate::batch::Batch;
@@ -14,6 +14,7 @@ use crate::connector::sink::{EncodedBatch, SinkWriter};
 use crate::connector::source::Range;
 use crate::error::{Error, Result};
 use crate::format::Encoder;
+use crate::format::changelog::Dialect;
 use crate::format::registry::SchemaRegistry;
 use crate::plan::{ChangelogMode, Column};
 use crate::sql::catalog::{ColumnKind, TableDef};
@@ -27,14 +28,38 @@ pub(super) struct RecordWriter {
     key: Option<PartEncoder>,
     /// Encodes values.
     value: PartEncoder,
-    /// The row's timestamp, when a metadata column holds it.
-    timestamp: Option<usize>,
+    /// Metadata columns that are written.
+    metadata: WrittenMetadata,
+    /// What spreads rows without a key over partitions.
+    spread: Spread,
     /// How changes are written.
     changelog: ChangelogMode,
+    /// Whether the format of the value says what a row does, so that no header has to.
+    is_enveloped: bool,
     /// Finds the changes of one key.
     upsert: Option<(Vec<usize>, KeyCodec)>,
     /// Where records go.
     writer: Box<dyn SinkWriter>,
+}
+
+/// Metadata columns that are written.
+#[derive(Debug, Default)]
+struct WrittenMetadata {
+    /// The record's timestamp.
+    timestamp: Option<usize>,
+    /// The record's headers.
+    headers: Option<usize>,
+}
+
+/// What spreads rows without a key over partitions.
+#[derive(Debug)]
+enum Spread {
+    /// Batches take turns.
+    Turns,
+    /// The encoded value: a change and its retraction are the same bytes.
+    Value,
+    /// The row: in an envelope a change and its retraction are other bytes.
+    Row(KeyCodec, Vec<usize>),
 }
 
 /// Encodes one part of rows.
@@ -92,14 +117,17 @@ impl RecordWriter {
         } else {
             None
         };
+        let value = encoder(&layout.value, "value")?;
         Ok(Self {
             key: layout
                 .key
                 .as_ref()
                 .map(|part| encoder(part, "key"))
                 .transpose()?,
-            value: encoder(&layout.value, "value")?,
-            timestamp: timestamp_column(table, columns)?,
+            metadata: WrittenMetadata::of(table, columns)?,
+            spread: Spread::of(&layout, changelog, (&value.columns, columns))?,
+            is_enveloped: Dialect::of(&layout.value.format).is_some(),
+            value,
             changelog,
             upsert,
             writer,
@@ -144,38 +172,121 @@ impl RecordWriter {
                 value_ranges.into_iter().map(Some).collect()
             }
         };
-        if let (ChangelogMode::Retract, Some(kinds)) = (self.changelog, &batch.kinds) {
+        if let (ChangelogMode::Retract, Some(kinds), false) =
+            (self.changelog, &batch.kinds, self.is_enveloped)
+        {
             encoded.ops = kinds.iter().map(|kind| *kind as u8).collect();
         }
-        if let Some(column) = self.timestamp {
-            encoded.timestamps_ms = timestamps(&batch.columns[column])?;
-        }
         let bytes = encoded.buffer.len();
+        self.metadata.write(batch, &mut encoded)?;
+        self.spread.write(batch, &mut encoded)?;
         self.writer.write_records(&encoded)?;
         Ok((batch.rows, bytes))
     }
 }
 
+impl Spread {
+    /// How rows of a table are spread.
+    ///
+    /// # Source
+    /// Confluent, partitioning of changelog modes: append tables without a key take turns, retract tables go by the entire value.
+    fn of(
+        layout: &RecordLayout,
+        changelog: ChangelogMode,
+        (value, columns): (&[usize], &[Column]),
+    ) -> Result<Self> {
+        if layout.key.is_some() || changelog != ChangelogMode::Retract {
+            return Ok(Self::Turns);
+        }
+        if Dialect::of(&layout.value.format).is_none() {
+            return Ok(Self::Value);
+        }
+        let codec = KeyCodec::new(value.iter().map(|column| &columns[*column].ty))?;
+        Ok(Self::Row(codec, value.to_vec()))
+    }
+
+    /// Notes what spreads the rows.
+    fn write(&self, batch: &Batch, encoded: &mut EncodedBatch) -> Result<()> {
+        match self {
+            Self::Turns => {}
+            Self::Value => encoded.spread_by = encoded.values.iter().flatten().copied().collect(),
+            Self::Row(codec, columns) => {
+                let columns: Vec<&ArrayRef> = columns
+                    .iter()
+                    .map(|column| &batch.columns[*column])
+                    .collect();
+                let keys = codec.encode(&columns, batch.rows)?;
+                for row in 0..batch.rows {
+                    let range = append(&mut encoded.buffer, keys.key(row))?;
+                    encoded.spread_by.push(range);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl WrittenMetadata {
+    /// Those among the written columns.
+    fn of(table: &TableDef, columns: &[Column]) -> Result<Self> {
+        let mut found = Self::default();
+        for (position, column) in columns.iter().enumerate() {
+            let ColumnKind::Metadata { key, .. } = &table.column(&column.name)?.kind else {
+                continue;
+            };
+            match key.as_str() {
+                "timestamp" => found.timestamp = Some(position),
+                "headers" => found.headers = Some(position),
+                _ => {
+                    return Err(Error::unsupported(format!(
+                        "writing metadata key '{key}' of column {}",
+                        column.name
+                    )));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Adds them to encoded rows.
+    fn write(&self, batch: &Batch, encoded: &mut EncodedBatch) -> Result<()> {
+        if let Some(column) = self.timestamp {
+            encoded.timestamps_ms = timestamps(&batch.columns[column])?;
+        }
+        if let Some(column) = self.headers {
+            let maps = batch.columns[column].as_map();
+            let bytes = |texts: &ArrayRef| arrow::compute::cast(texts, &DataType::Binary);
+            let (names, values) = (bytes(maps.keys())?, bytes(maps.values())?);
+            let (names, values) = (names.as_binary::<i32>(), values.as_binary::<i32>());
+            for entries in maps.offsets().windows(2) {
+                let place = |offset: i32| usize::try_from(offset).unwrap_or_default();
+                // As in Flink, a header without a value is not written.
+                let entries =
+                    (place(entries[0])..place(entries[1])).filter(|at| values.is_valid(*at));
+                let headers = entries.map(|at| {
+                    let name = append(&mut encoded.buffer, names.value(at))?;
+                    Ok((name, append(&mut encoded.buffer, values.value(at))?))
+                });
+                encoded.headers.push(headers.collect::<Result<_>>()?);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Appends bytes to a buffer; where they are.
+fn append(buffer: &mut Vec<u8>, bytes: &[u8]) -> Result<Range> {
+    let range = Range {
+        start: offset(buffer.len())?,
+        len: offset(bytes.len())?,
+    };
+    buffer.extend_from_slice(bytes);
+    Ok(range)
+}
+
 /// The topic behind a table.
 pub(super) fn topic_of(table: &TableDef) -> &str {
     table.option("topic").unwrap_or(&table.name.name)
-}
-
-/// The written column that sets the record's timestamp.
-fn timestamp_column(table: &TableDef, columns: &[Column]) -> Result<Option<usize>> {
-    let mut timestamp = None;
-    for (position, column) in columns.iter().enumerate() {
-        if let ColumnKind::Metadata { key, .. } = &table.column(&column.name)?.kind {
-            if key != "timestamp" {
-                return Err(Error::unsupported(format!(
-                    "writing metadata key '{key}' of column {}",
-                    column.name
-                )));
-            }
-            timestamp = Some(position);
-        }
-    }
-    Ok(timestamp)
 }
 
 /// Epoch milliseconds of a timestamp column.
@@ -202,7 +313,7 @@ fn encode_part(part: &mut PartEncoder, batch: &Batch, buffer: &mut Vec<u8>) -> R
     let part_batch = Batch {
         columns,
         rows: batch.rows,
-        kinds: None,
+        kinds: batch.kinds.clone(),
     };
     part.encoder.encode(&part_batch, buffer, &mut ends)?;
     ends.into_iter()

@@ -17,10 +17,10 @@ use crate::plan::{
 pub(super) fn check(plan: &StreamPlan) -> Result<()> {
     for node in &plan.nodes {
         if let Operator::TableSourceScan(scan) = &node.operator
-            && node.changelog != ChangelogMode::Append
+            && node.changelog == ChangelogMode::Upsert
         {
             return Err(Error::unsupported(format!(
-                "reading the updating table {}: read its changes with /*+ OPTIONS('changelog.mode' = 'append') */",
+                "reading the upsert table {}: read its changes with /*+ OPTIONS('changelog.mode' = 'append') */",
                 scan.table.name
             )));
         }
