@@ -16,7 +16,7 @@ mod parse;
 mod plan;
 mod read;
 #[cfg(test)]
-mod resolution_tests;
+pub(super) mod resolution_tests;
 mod scalar;
 mod schema;
 #[cfg(test)]

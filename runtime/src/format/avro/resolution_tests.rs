@@ -21,13 +21,13 @@ use crate::types::{RowField, TypeKind};
 
 /// A registry that remembers what was registered, and can be away.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
+pub(in crate::format) struct Memory {
     /// Subjects, languages and texts; the ids are their places from 1.
-    pub(super) schemas: Mutex<Vec<(String, SchemaType, String)>>,
+    pub(in crate::format) schemas: Mutex<Vec<(String, SchemaType, String)>>,
     /// Whether it does not answer.
-    pub(super) is_away: std::sync::atomic::AtomicBool,
+    pub(in crate::format) is_away: std::sync::atomic::AtomicBool,
     /// Questions so far.
-    pub(super) questions: std::sync::atomic::AtomicUsize,
+    pub(in crate::format) questions: std::sync::atomic::AtomicUsize,
 }
 
 impl Memory {
