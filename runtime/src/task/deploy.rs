@@ -21,6 +21,7 @@ use crate::graph::key_group::{KEY_GROUPS_DEFAULT, subtask_of};
 use crate::graph::{JobGraph, Vertex};
 use crate::metering::{OperatorMetrics, SubtaskMetrics};
 use crate::operator::calc::Calc;
+use crate::operator::changelog_normalize::ChangelogNormalize;
 use crate::operator::group_aggregate::GroupAggregate;
 use crate::operator::join::regular::{self, RegularJoin};
 use crate::operator::snapshot;
@@ -610,6 +611,9 @@ impl<'a> Deployer<'a> {
                 &self.spec.plan.time_zone,
             )?),
             Operator::Union => Box::new(Union),
+            Operator::ChangelogNormalize { keys } => {
+                Box::new(ChangelogNormalize::new(keys, types, state)?)
+            }
             Operator::WindowTableFunction(window) => {
                 Box::new(WindowTableFunction::new(assigner(window)?))
             }

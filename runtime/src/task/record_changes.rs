@@ -5,11 +5,12 @@
 
 use arrow::array::{BooleanArray, UInt32Array};
 
-use crate::batch::{RowKind, RowKinds};
+use crate::batch::{Batch, RowKind, RowKinds};
 use crate::connector::OP_HEADER;
 use crate::connector::source::RawBatch;
 use crate::error::{Error, Result};
 use crate::format::{Changes, Decoded, Failure, FailureCode};
+use crate::task::record_decoder::DecodedRecords;
 
 /// The kind that the header of a record says; without one an insert.
 ///
@@ -139,6 +140,38 @@ fn drop_failed(
     let rows = changes.records.iter().zip(&changes.kinds);
     let (records, kinds) = rows.filter(|(record, _)| keep[**record]).unzip();
     Ok(Changes { kinds, records })
+}
+
+/// Brings the rows of an upsert table and its deletes together, in the order of their records.
+pub(super) fn merge_upserts(
+    (live_records, live): (Vec<usize>, DecodedRecords),
+    (gone_records, gone): (Vec<usize>, DecodedRecords),
+) -> Result<DecodedRecords> {
+    let mut failures = live.failures;
+    failures.extend(gone.failures);
+    failures.sort_by_key(|failure| failure.offset);
+    let batches = [&live.batch, &gone.batch];
+    let rows = [live_records, gone_records];
+    let mut order: Vec<(usize, (usize, usize))> = Vec::new();
+    for (source, records) in rows.iter().enumerate() {
+        let places = records.iter().enumerate();
+        order.extend(places.map(|(row, record)| (*record, (source, row))));
+    }
+    order.sort_unstable();
+    let picks: Vec<(usize, usize)> = order.into_iter().map(|(_, pick)| pick).collect();
+    let columns = (0..live.batch.columns.len()).map(|column| {
+        let sources = batches.map(|batch| &*batch.columns[column]);
+        Ok(arrow::compute::interleave(&sources, &picks)?)
+    });
+    let kinds = picks
+        .iter()
+        .map(|(source, row)| batches[*source].kind(*row));
+    let batch = Batch {
+        columns: columns.collect::<Result<_>>()?,
+        rows: picks.len(),
+        kinds: inserts_apart(kinds.collect()),
+    };
+    Ok(DecodedRecords { batch, failures })
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use arrow::array::{
 };
 use arrow::datatypes::DataType;
 
-use crate::batch::{Batch, RowKinds};
+use crate::batch::{Batch, RowKind, RowKinds};
 use crate::connector::source::{RawBatch, SplitInfo};
 use crate::dlq::FailedRecord;
 use crate::error::{Error, Result};
@@ -19,7 +19,7 @@ use crate::format::registry::SchemaRegistry;
 use crate::format::{Decoded, Decoder, Failure, FailureCode};
 use crate::plan::{ChangelogMode, ReadColumn, Scan};
 use crate::task::layout::{Part, RecordLayout};
-use crate::task::record_changes::{header_failures, header_kinds, spread};
+use crate::task::record_changes::{header_failures, header_kinds, merge_upserts, spread};
 use crate::task::record_writer::topic_of;
 use crate::types::TypeKind;
 
@@ -84,6 +84,12 @@ impl RecordDecoder {
         registry: Option<&Arc<dyn SchemaRegistry>>,
     ) -> Result<Self> {
         let layout = RecordLayout::of(&scan.table)?;
+        // A delete of an upsert table has no value, whatever a value would have.
+        let is_upsert = changelog == ChangelogMode::Upsert;
+        let in_key = |name: &String| {
+            let key = layout.key.as_ref();
+            key.is_some_and(|key| key.columns.contains(name))
+        };
         let (mut value_fields, mut key_fields) = (Vec::new(), Vec::new());
         let mut metadata: Vec<String> = Vec::new();
         let mut columns = Vec::new();
@@ -94,7 +100,9 @@ impl RecordDecoder {
                 Origin::Format(metadata.len() - 1)
             } else if key.is_some() {
                 Origin::Metadata
-            } else if layout.value.columns.contains(&column.name) {
+            } else if layout.value.columns.contains(&column.name)
+                && !(is_upsert && in_key(&column.name))
+            {
                 value_fields.push(layout.value.field(&scan.table, &column.name)?);
                 Origin::Value(value_fields.len() - 1)
             } else {
@@ -137,9 +145,23 @@ impl RecordDecoder {
     /// # Errors
     /// Only for what is no fault of a record.
     pub(super) fn decode(&mut self, raw: &RawBatch, split: &SplitInfo) -> Result<DecodedRecords> {
-        let present: Vec<usize> = (0..raw.rows())
-            .filter(|row| raw.values[*row].is_some())
-            .collect();
+        let (present, null): (Vec<usize>, Vec<usize>) =
+            (0..raw.rows()).partition(|row| raw.values[*row].is_some());
+        let (rows, live) = self.decode_values(raw, split, present)?;
+        if self.changelog != ChangelogMode::Upsert || null.is_empty() {
+            return Ok(live);
+        }
+        let (deleted, gone) = self.decode_tombstones(raw, split, null)?;
+        merge_upserts((rows, live), (deleted, gone))
+    }
+
+    /// Decodes the records with a value; the record of each row beside.
+    fn decode_values(
+        &mut self,
+        raw: &RawBatch,
+        split: &SplitInfo,
+        present: Vec<usize>,
+    ) -> Result<(Vec<usize>, DecodedRecords)> {
         let values: Vec<&[u8]> = present.iter().filter_map(|row| raw.value(*row)).collect();
         let mut value = self.value.decode(&values)?;
         let mut key = match &mut self.key {
@@ -170,10 +192,55 @@ impl RecordDecoder {
             (rows, kinds)
         };
         let batch = self.batch((&value, &key), raw, split, (&rows, kinds))?;
-        Ok(DecodedRecords {
+        let decoded = DecodedRecords {
             batch,
             failures: failed,
-        })
+        };
+        Ok((rows, decoded))
+    }
+
+    /// Decodes the records without a value of an upsert table: deletes that have only the columns of the key.
+    ///
+    /// # Source
+    /// Confluent, changelog modes: a null value is -D.
+    fn decode_tombstones(
+        &mut self,
+        raw: &RawBatch,
+        split: &SplitInfo,
+        null: Vec<usize>,
+    ) -> Result<(Vec<usize>, DecodedRecords)> {
+        let key = match &mut self.key {
+            Some(key) => key.decode(raw, &null)?,
+            None => return Err(Error::internal("an upsert table whose key is not read")),
+        };
+        let failed = key
+            .failures
+            .iter()
+            .map(|failure| failed_record(raw, split, null[failure.row], failure))
+            .collect();
+        let mut failures = key.failures.iter().map(|failure| failure.row).peekable();
+        let rows = null.into_iter().enumerate();
+        let rows: Vec<usize> = rows
+            .filter(|(row, _)| failures.next_if_eq(row).is_none())
+            .map(|(_, record)| record)
+            .collect();
+        let columns = self.columns.iter().map(|(column, origin)| match origin {
+            Origin::Value(_) | Origin::Format(_) => {
+                Ok(new_null_array(&column.ty.to_arrow()?, rows.len()))
+            }
+            Origin::Key(index) => Ok(Arc::clone(&key.columns[*index])),
+            Origin::Metadata => metadata(column, raw, split, &rows),
+        });
+        let batch = Batch {
+            columns: columns.collect::<Result<_>>()?,
+            rows: rows.len(),
+            kinds: Some(rows.iter().map(|_| RowKind::Delete).collect()),
+        };
+        let decoded = DecodedRecords {
+            batch,
+            failures: failed,
+        };
+        Ok((rows, decoded))
     }
 
     /// The rows of records that are one row each: those that did not fail.

@@ -201,7 +201,7 @@ impl Spread {
         if Dialect::of(&layout.value.format).is_none() {
             return Ok(Self::Value);
         }
-        let codec = KeyCodec::new(value.iter().map(|column| &columns[*column].ty))?;
+        let codec = KeyCodec::for_rows(value.iter().map(|column| &columns[*column].ty))?;
         Ok(Self::Row(codec, value.to_vec()))
     }
 
@@ -215,7 +215,7 @@ impl Spread {
                     .iter()
                     .map(|column| &batch.columns[*column])
                     .collect();
-                let keys = codec.encode(&columns, batch.rows)?;
+                let keys = codec.encode_rows(&columns, batch.rows)?;
                 for row in 0..batch.rows {
                     let range = append(&mut encoded.buffer, keys.key(row))?;
                     encoded.spread_by.push(range);
