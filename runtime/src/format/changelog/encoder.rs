@@ -12,7 +12,7 @@ use arrow::array::{ArrayRef, ListArray, StringArray, StructArray};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, Fields};
 
-use crate::batch::Batch;
+use crate::batch::{Batch, RowKind};
 use crate::error::{Error, Result};
 use crate::format::changelog::Dialect;
 use crate::format::{Encoder, FormatField};
@@ -69,7 +69,7 @@ impl EnvelopeEncoder {
         let words: ArrayRef = Arc::new(words.collect::<StringArray>());
         Ok(match self.dialect {
             Dialect::Debezium | Dialect::Ogg => {
-                let is_old: NullBuffer = kinds().map(|kind| kind.is_retraction()).collect();
+                let is_old: NullBuffer = kinds().map(RowKind::is_retraction).collect();
                 let is_new: NullBuffer = kinds().map(|kind| !kind.is_retraction()).collect();
                 vec![
                     Arc::new(self.rows(batch, Some(is_old))?),

@@ -138,8 +138,8 @@ impl JsonChangeDecoder {
             } else {
                 envelope
             };
-            let path = metadata.readable.path.iter();
-            metadata.place = path.fold(Some(base), |at, name| find_member(record, at?, name));
+            let mut path = metadata.readable.path.iter();
+            metadata.place = path.try_fold(base, |at, name| find_member(record, at, name));
         }
         match operation {
             Operation::Nothing => Ok(()),

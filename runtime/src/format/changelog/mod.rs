@@ -1,4 +1,4 @@
-//! Formats whose records are changes of rows: the envelopes of Debezium, Canal, Maxwell and Oracle GoldenGate.
+//! Formats whose records are changes of rows: the envelopes of Debezium, Canal, Maxwell and Oracle `GoldenGate`.
 //!
 //! Enters: envelopes, or rows with their kinds. Leaves: rows with their kinds, none, one or several of a record, or envelopes.
 //! `dialect` has the words of each program, `options` what a table says about them, `metadata` what else a record tells. `json` reads

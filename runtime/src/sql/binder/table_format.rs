@@ -121,7 +121,7 @@ fn check_keys(table: &TableDef, connector: &str) -> Result<()> {
     }
     let fields = fields.unwrap_or_default();
     match (table.option("key.format"), fields.is_empty()) {
-        (None, true) => {}
+        (None, true) | (Some(_), false) => {}
         (None, false) => {
             return Err(Error::option(
                 "option 'key.fields' needs the option 'key.format'",
@@ -132,7 +132,6 @@ fn check_keys(table: &TableDef, connector: &str) -> Result<()> {
                 "option 'key.format' needs the option 'key.fields' with at least one column",
             ));
         }
-        (Some(_), false) => {}
     }
     for field in fields {
         if !table.physical().any(|column| column.name == field) {
