@@ -348,3 +348,151 @@ fn last_change_of_each_key(batch: &Batch, keys: &[usize], codec: &KeyCodec) -> R
         .collect();
     batch.take(&UInt32Array::from(rows))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, PoisonError};
+
+    use arrow::array::{BinaryArray, Int32Array, MapArray, StringArray, StructArray};
+    use arrow::buffer::OffsetBuffer;
+    use arrow::datatypes::{Field, Fields};
+
+    use super::*;
+    use crate::batch::RowKind::{Delete, Insert, UpdateAfter, UpdateBefore};
+    use crate::sql::binder::{Bound, analyze};
+    use crate::sql::catalog::MemoryCatalog;
+    use crate::sql::session::Session;
+
+    /// Keeps what is written.
+    #[derive(Debug, Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<EncodedBatch>>>);
+
+    impl SinkWriter for Kept {
+        fn write_rows(&mut self, _batch: &Batch) -> Result<()> {
+            Err(Error::internal("rows"))
+        }
+
+        fn write_records(&mut self, records: &EncodedBatch) -> Result<()> {
+            let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.push(records.clone());
+            Ok(())
+        }
+
+        fn ready(&mut self) -> bool {
+            true
+        }
+
+        fn flush(&mut self) -> Result<bool> {
+            Ok(true)
+        }
+    }
+
+    /// What a table with these columns and options is written as.
+    fn written(table: &str, batch: &Batch) -> EncodedBatch {
+        let statement = crate::sql::parse(&format!("CREATE TABLE t {table}")).unwrap();
+        let bound = analyze(&statement[0], &MemoryCatalog::new(), &Session::default()).unwrap();
+        let Bound::CreateTable { table, .. } = bound else {
+            panic!("{bound:?}")
+        };
+        let columns: Vec<Column> = table
+            .columns
+            .iter()
+            .map(|column| Column {
+                name: column.name.clone(),
+                ty: column.ty.clone(),
+            })
+            .collect();
+        let changelog = match table.option("changelog.mode") {
+            Some("retract") => ChangelogMode::Retract,
+            Some("upsert") => ChangelogMode::Upsert,
+            _ => ChangelogMode::Append,
+        };
+        let kept = Kept::default();
+        let writer = Box::new(kept.clone());
+        let mut writer = RecordWriter::new(&table, &columns, changelog, None, writer).unwrap();
+        writer.write(batch).unwrap();
+        let mut all = kept.0.lock().unwrap();
+        all.remove(0)
+    }
+
+    /// Two rows, the first of which changes and goes.
+    fn changes() -> Batch {
+        let ids = Int32Array::from(vec![1, 1, 2, 2, 1]);
+        let names = StringArray::from(vec!["a", "a", "a", "a", "a"]);
+        let kinds = [Insert, UpdateBefore, UpdateAfter, Delete, Insert];
+        Batch {
+            kinds: Some(kinds.into()),
+            ..Batch::inserts(vec![Arc::new(ids), Arc::new(names)], 5)
+        }
+    }
+
+    #[test]
+    fn a_row_goes_where_its_retraction_goes() {
+        let columns = "(id INT, name STRING)";
+        for options in [
+            "'changelog.mode' = 'retract', 'value.format' = 'json'",
+            "'value.format' = 'debezium-json'",
+            "'value.format' = 'canal-json'",
+        ] {
+            let records = written(&format!("{columns} WITH ({options})"), &changes());
+            let routes: Vec<&[u8]> = (0..5).map(|row| records.routed_by(row).unwrap()).collect();
+            assert_eq!(routes[0], routes[1], "{options}");
+            assert_eq!(routes[0], routes[4], "{options}");
+            assert_eq!(routes[2], routes[3], "{options}");
+            assert_ne!(routes[0], routes[2], "{options}");
+            // A format of changes says in the value what the row does.
+            let ops: &[u8] = if options.contains("retract") {
+                &[0, 1, 2, 3, 0]
+            } else {
+                &[]
+            };
+            assert_eq!(records.ops, ops, "{options}");
+        }
+        let append = written(
+            &format!("{columns} WITH ('value.format' = 'json')"),
+            &changes(),
+        );
+        assert_eq!(append.routed_by(0), None);
+        let keyed = "(id INT, name STRING) DISTRIBUTED BY (id) INTO 3 BUCKETS WITH ('changelog.mode' = 'retract', 'value.format' = 'json')";
+        let records = written(keyed, &changes());
+        assert_eq!(records.routed_by(2), Some(b"{\"id\":2}".as_slice()));
+    }
+
+    #[test]
+    fn headers_of_a_row_are_those_of_its_record() {
+        let names = StringArray::from(vec!["a", "b", "c"]);
+        let values = BinaryArray::from(vec![Some(b"1".as_slice()), None, Some(b"3")]);
+        let fields = Fields::from(vec![
+            Field::new("key", DataType::Utf8, false),
+            Field::new("value", DataType::Binary, true),
+        ]);
+        let entries = StructArray::new(
+            fields.clone(),
+            vec![Arc::new(names) as ArrayRef, Arc::new(values)],
+            None,
+        );
+        let field = Field::new("entries", DataType::Struct(fields), false);
+        let offsets = OffsetBuffer::from_lengths([2, 0, 1]);
+        let maps = MapArray::new(Arc::new(field), offsets, entries, None, false);
+        let ids = Int32Array::from(vec![1, 2, 3]);
+        let batch = Batch::inserts(vec![Arc::new(ids), Arc::new(maps)], 3);
+        let table =
+            "(id INT, h MAP<STRING, BYTES> METADATA FROM 'headers') WITH ('value.format' = 'json')";
+        let records = written(table, &batch);
+        let headers: Vec<Vec<(&[u8], &[u8])>> = records
+            .headers
+            .iter()
+            .map(|headers| {
+                let bytes = headers.iter();
+                bytes
+                    .map(|(name, value)| (name.of(&records.buffer), value.of(&records.buffer)))
+                    .collect()
+            })
+            .collect();
+        let (a, c) = (
+            (b"a".as_slice(), b"1".as_slice()),
+            (b"c".as_slice(), b"3".as_slice()),
+        );
+        assert_eq!(headers, [vec![a], vec![], vec![c]]);
+    }
+}
