@@ -16,3 +16,9 @@ pub mod print;
 pub mod results;
 pub mod sink;
 pub mod source;
+
+/// Name of the header that says the kind of change of a record in a retract table; inserts have none.
+///
+/// # Source
+/// Confluent, changelog modes.
+pub const OP_HEADER: &[u8] = b"op";

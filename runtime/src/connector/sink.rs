@@ -176,11 +176,22 @@ pub struct EncodedBatch {
     pub timestamps_ms: Vec<i64>,
     /// Value of the `op` header of retract topics; empty without it. Inserts carry no header.
     pub ops: Vec<u8>,
+    /// Names and values of the headers that the rows themselves bring; empty when none does.
+    pub headers: Vec<Vec<(super::source::Range, super::source::Range)>>,
+    /// What chooses the partition of each record without a key, in `buffer`; empty when such records take turns.
+    pub spread_by: Vec<super::source::Range>,
 }
 
 impl EncodedBatch {
     /// Records.
     pub fn rows(&self) -> usize {
         self.values.len()
+    }
+
+    /// The bytes whose hash is the partition of a record; absent when it takes its turn.
+    pub fn routed_by(&self, row: usize) -> Option<&[u8]> {
+        let key = self.keys.get(row).copied().flatten();
+        let range = key.or_else(|| self.spread_by.get(row).copied())?;
+        Some(range.of(&self.buffer))
     }
 }

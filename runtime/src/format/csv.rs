@@ -29,7 +29,7 @@ const BATCH_BYTES_MAX: usize = 1 << 30;
 
 /// How lines are read and written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct CsvOptions {
+pub(super) struct CsvOptions {
     /// Between two fields.
     delimiter: u8,
     /// Around fields that hold special characters; absent when nothing is quoted.
@@ -44,7 +44,7 @@ struct CsvOptions {
 
 impl CsvOptions {
     /// Reads the `csv.*` options of a table.
-    fn parse(options: &BTreeMap<String, String>) -> Result<Self> {
+    pub(super) fn parse(options: &BTreeMap<String, String>) -> Result<Self> {
         /// Every option of the format.
         const KNOWN: [&str; 9] = [
             "csv.field-delimiter",
@@ -322,7 +322,11 @@ impl Decoder for CsvDecoder {
             .iter_mut()
             .map(Column::finish)
             .collect::<Result<_>>()?;
-        Ok(Decoded { columns, failures })
+        Ok(Decoded {
+            columns,
+            failures,
+            changes: None,
+        })
     }
 }
 

@@ -4,6 +4,7 @@
 //! record (key or value) and nothing of topics; `task` combines the parts.
 
 pub mod avro;
+pub mod changelog;
 pub(crate) mod column;
 pub mod csv;
 pub(crate) mod decimal;
@@ -21,9 +22,12 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, RowKind};
 use crate::error::{Error, Result};
 use crate::format::avro::{AvroOptions, ConfluentAvroOptions, Mapping};
+use crate::format::changelog::{
+    ChangeOptions, Dialect, EnvelopeDecoder, EnvelopeEncoder, JsonChangeDecoder,
+};
 use crate::format::json::JsonOptions;
 use crate::format::registry::{SchemaRegistry, SchemaType};
 use crate::types::FlinkType;
@@ -42,8 +46,8 @@ pub trait Decoder: Send + Debug {
     /// Decodes a batch.
     ///
     /// # Shape
-    /// In: one optional byte slice per record. Out: columns of exactly the rows that decoded, in order, and the rest in
-    /// `failures` with ascending rows. A null part is the caller's business and must not be passed as a record to decode.
+    /// In: one byte slice per record. Out: columns of exactly the rows of the records that decoded, in order, and the other records in
+    /// `failures`, ascending. A null part is the caller's business and must not be passed as a record to decode.
     ///
     /// # Errors
     /// Only for what is no fault of a record (a registry that does not answer).
@@ -53,10 +57,21 @@ pub trait Decoder: Send + Debug {
 /// The outcome of decoding.
 #[derive(Debug, Default)]
 pub struct Decoded {
-    /// One array per asked field, `records - failures` long.
+    /// One array per asked field, then one per asked metadata: as long as `changes`, or else as there are records that did not fail.
     pub columns: Vec<ArrayRef>,
     /// Records that did not decode, ascending by row.
     pub failures: Vec<Failure>,
+    /// What the rows do, in formats whose records are changes; absent means that each record that did not fail is one insert.
+    pub changes: Option<Changes>,
+}
+
+/// The rows of records that are changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// The kind of each row.
+    pub kinds: Vec<RowKind>,
+    /// The record of each row, as its index in the input, ascending: an update stands there twice, and what says nothing not at all.
+    pub records: Vec<usize>,
 }
 
 /// A record that did not decode.
@@ -117,7 +132,7 @@ impl FailureCode {
 
 /// Encodes one part of rows.
 pub trait Encoder: Send + Debug {
-    /// Appends the encoded form of every row to `buffer`, and its end in `buffer` to `ends`.
+    /// Appends the encoded form of every row to `buffer`, and its end in `buffer` to `ends`. Only formats of changes look at kinds.
     ///
     /// # Errors
     /// `Data` when a value has no encoded form; `Unavailable` when the registry does not answer.
@@ -125,7 +140,7 @@ pub trait Encoder: Send + Debug {
 }
 
 /// Formats there are.
-pub const FORMATS: [&str; 8] = [
+pub const FORMATS: [&str; 16] = [
     "json",
     "json-registry",
     "avro",
@@ -134,6 +149,14 @@ pub const FORMATS: [&str; 8] = [
     "proto-registry",
     "csv",
     "raw",
+    "debezium-json",
+    "canal-json",
+    "maxwell-json",
+    "ogg-json",
+    "debezium-avro-confluent",
+    "json-debezium-registry",
+    "avro-debezium-registry",
+    "proto-debezium-registry",
 ];
 
 /// What a decoder or encoder of one part of a table's records is made from.
@@ -170,7 +193,7 @@ impl PartSpec<'_> {
 
     /// The registry and subject of `avro-confluent`, which a table may name itself.
     fn confluent(&self) -> Result<(Arc<dyn SchemaRegistry>, String)> {
-        let options = ConfluentAvroOptions::parse(self.options)?;
+        let options = ConfluentAvroOptions::parse(self.options, self.format)?;
         let registry = match options.registry {
             Some(registry) => registry,
             None => self.registry()?,
@@ -184,7 +207,7 @@ impl PartSpec<'_> {
     /// # Errors
     /// `Unsupported` for a type that has no schema.
     pub fn schema(&self, fields: &[FormatField]) -> Result<Option<(SchemaType, String)>> {
-        let avro = |mapping| {
+        let avro = |fields: &[FormatField], mapping| {
             let schema = avro::avro_schema_of(fields, mapping)?;
             Ok(Some((SchemaType::Avro, schema)))
         };
@@ -193,10 +216,24 @@ impl PartSpec<'_> {
                 let schema = registry::json_schema_of(fields)?;
                 Ok(Some((SchemaType::Json, schema)))
             }
-            "avro-registry" => avro(Mapping::Confluent),
-            "avro-confluent" => avro(Mapping::FlinkLegacy),
+            "json-debezium-registry" => {
+                let schema = registry::json_schema_of(&Dialect::Debezium.envelope(fields))?;
+                Ok(Some((SchemaType::Json, schema)))
+            }
+            "avro-registry" => avro(fields, Mapping::Confluent),
+            "avro-confluent" => avro(fields, Mapping::FlinkLegacy),
+            "avro-debezium-registry" => {
+                avro(&Dialect::Debezium.envelope(fields), Mapping::Confluent)
+            }
+            "debezium-avro-confluent" => {
+                avro(&Dialect::Debezium.envelope(fields), Mapping::FlinkLegacy)
+            }
             "proto-registry" => {
                 let schema = proto::proto_schema_of(fields)?;
+                Ok(Some((SchemaType::Protobuf, schema)))
+            }
+            "proto-debezium-registry" => {
+                let schema = proto::proto_schema_of(&Dialect::Debezium.envelope(fields))?;
                 Ok(Some((SchemaType::Protobuf, schema)))
             }
             _ => Ok(None),
@@ -218,11 +255,18 @@ impl PartSpec<'_> {
         )))
     }
 
-    /// A decoder of the asked fields.
+    /// A decoder of the asked fields, and of metadata that formats of changes have, by its key without `value.`.
     ///
     /// # Errors
     /// `Unsupported` for a format that does not exist or a type that it does not hold; `Invalid` for bad options.
-    pub fn decoder(&self, fields: Vec<FormatField>) -> Result<Box<dyn Decoder>> {
+    pub fn decoder(
+        &self,
+        fields: Vec<FormatField>,
+        metadata: &[String],
+    ) -> Result<Box<dyn Decoder>> {
+        if let Some(dialect) = Dialect::of(self.format) {
+            return self.change_decoder(dialect, &fields, metadata);
+        }
         Ok(match self.format {
             "json" => Box::new(json::JsonDecoder::new(
                 fields,
@@ -276,11 +320,93 @@ impl PartSpec<'_> {
         })
     }
 
+    /// A decoder of a format whose records are changes.
+    fn change_decoder(
+        &self,
+        dialect: Dialect,
+        fields: &[FormatField],
+        metadata: &[String],
+    ) -> Result<Box<dyn Decoder>> {
+        let avro = |registry, subject: &str| -> Result<Box<dyn Decoder>> {
+            let (layout, asked) = (dialect.envelope(self.layout), dialect.envelope(fields));
+            let inner = avro::AvroRegistryDecoder::new(registry, subject, &layout, asked)?;
+            Ok(Box::new(EnvelopeDecoder::new(dialect, inner)))
+        };
+        match self.format {
+            "avro-debezium-registry" => {
+                registry::check_options(self.options, self.format)?;
+                avro(self.registry()?, self.subject)
+            }
+            "debezium-avro-confluent" => {
+                let (registry, subject) = self.confluent()?;
+                avro(registry, &subject)
+            }
+            "json-debezium-registry" => {
+                registry::check_options(self.options, self.format)?;
+                let options = ChangeOptions::registry();
+                let inner = JsonChangeDecoder::new(dialect, options, fields, metadata)?;
+                Ok(Box::new(registry::RegistryDecoder::new(
+                    self.registry()?,
+                    inner,
+                )))
+            }
+            "proto-debezium-registry" => {
+                registry::check_options(self.options, self.format)?;
+                let (layout, asked) = (dialect.envelope(self.layout), dialect.envelope(fields));
+                let inner = proto::ProtoRegistryDecoder::new(self.registry()?, &layout, asked)?;
+                Ok(Box::new(EnvelopeDecoder::new(dialect, inner)))
+            }
+            _ => {
+                let options = ChangeOptions::parse(self.options, self.format)?;
+                let inner = JsonChangeDecoder::new(dialect, options, fields, metadata)?;
+                Ok(Box::new(inner))
+            }
+        }
+    }
+
+    /// An encoder of a format whose records are changes.
+    fn change_encoder(&self, dialect: Dialect, fields: &[FormatField]) -> Result<Box<dyn Encoder>> {
+        let envelope = dialect.envelope(fields);
+        let inner: Box<dyn Encoder> = match self.format {
+            "avro-debezium-registry" => {
+                registry::check_options(self.options, self.format)?;
+                let inner = avro::AvroEncoder::new(envelope, Mapping::Confluent)?;
+                self.framed((self.registry()?, self.subject), fields, inner)?
+            }
+            "debezium-avro-confluent" => {
+                let (registry, subject) = self.confluent()?;
+                let inner = avro::AvroEncoder::new(envelope, Mapping::FlinkLegacy)?;
+                self.framed((registry, &subject), fields, inner)?
+            }
+            "proto-debezium-registry" => {
+                registry::check_options(self.options, self.format)?;
+                let inner = proto::ProtoEncoder::new(envelope)?;
+                self.framed((self.registry()?, self.subject), fields, inner)?
+            }
+            "json-debezium-registry" => {
+                registry::check_options(self.options, self.format)?;
+                let inner = json::JsonEncoder::new(envelope, JsonOptions::registry())?;
+                self.framed((self.registry()?, self.subject), fields, inner)?
+            }
+            _ => {
+                let options = ChangeOptions::parse(self.options, self.format)?;
+                Box::new(json::JsonEncoder::new(
+                    envelope,
+                    options.written(self.format)?,
+                )?)
+            }
+        };
+        Ok(Box::new(EnvelopeEncoder::new(dialect, fields, inner)?))
+    }
+
     /// An encoder of all fields of the part.
     ///
     /// # Errors
     /// `Unsupported` for a format that does not exist or a type that it does not hold; `Invalid` for bad options.
     pub fn encoder(&self, fields: &[FormatField]) -> Result<Box<dyn Encoder>> {
+        if let Some(dialect) = Dialect::of(self.format) {
+            return self.change_encoder(dialect, fields);
+        }
         Ok(match self.format {
             "json" => Box::new(json::JsonEncoder::new(
                 fields.to_vec(),
@@ -314,6 +440,26 @@ impl PartSpec<'_> {
             "raw" => Box::new(raw::RawEncoder::new(fields, self.options)?),
             _ => return Err(self.unknown()),
         })
+    }
+}
+
+/// Checks the options of a part that are for its format.
+///
+/// # Errors
+/// `Invalid` for an option or value that does not exist, with the nearest one; `Unsupported` for what has no counterpart.
+pub(crate) fn check_options(format: &str, options: &BTreeMap<String, String>) -> Result<()> {
+    match format {
+        "json" => JsonOptions::parse(options).map(drop),
+        "csv" => csv::CsvOptions::parse(options).map(drop),
+        "raw" => raw::parse_options(options).map(drop),
+        "avro" => AvroOptions::parse(options).map(drop),
+        "avro-confluent" | "debezium-avro-confluent" => {
+            ConfluentAvroOptions::parse(options, format).map(drop)
+        }
+        "debezium-json" | "canal-json" | "maxwell-json" | "ogg-json" => {
+            ChangeOptions::parse(options, format).map(drop)
+        }
+        _ => registry::check_options(options, format),
     }
 }
 

@@ -19,15 +19,15 @@ use crate::types::TypeKind;
 
 /// The order of the bytes of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Endianness {
+pub(super) enum Endianness {
     /// Highest byte first.
     Big,
     /// Lowest byte first.
     Little,
 }
 
-/// Reads the `raw.*` options and checks the fields.
-fn check(fields: &[FormatField], options: &BTreeMap<String, String>) -> Result<Endianness> {
+/// Reads the `raw.*` options.
+pub(super) fn parse_options(options: &BTreeMap<String, String>) -> Result<Endianness> {
     /// Every option of the format.
     const KNOWN: [&str; 2] = ["raw.charset", "raw.endianness"];
     for key in options.keys().filter(|key| key.starts_with("raw.")) {
@@ -41,6 +41,21 @@ fn check(fields: &[FormatField], options: &BTreeMap<String, String>) -> Result<E
             "option 'raw.charset': \"{charset}\", only UTF-8 is read"
         )));
     }
+    match options
+        .get("raw.endianness")
+        .map_or("big-endian", String::as_str)
+    {
+        "big-endian" => Ok(Endianness::Big),
+        "little-endian" => Ok(Endianness::Little),
+        other => Err(Error::option(format!(
+            "option 'raw.endianness': \"{other}\" is not one of big-endian, little-endian"
+        ))),
+    }
+}
+
+/// Reads the options and checks the fields.
+fn check(fields: &[FormatField], options: &BTreeMap<String, String>) -> Result<Endianness> {
+    let endianness = parse_options(options)?;
     if fields.len() > 1 {
         return Err(Error::validation(format!(
             "format 'raw' has exactly one column, not {}",
@@ -62,16 +77,7 @@ fn check(fields: &[FormatField], options: &BTreeMap<String, String>) -> Result<E
             )));
         }
     }
-    match options
-        .get("raw.endianness")
-        .map_or("big-endian", String::as_str)
-    {
-        "big-endian" => Ok(Endianness::Big),
-        "little-endian" => Ok(Endianness::Little),
-        other => Err(Error::option(format!(
-            "option 'raw.endianness': \"{other}\" is not one of big-endian, little-endian"
-        ))),
-    }
+    Ok(endianness)
 }
 
 /// Decodes whole keys or values.
@@ -169,6 +175,7 @@ impl Decoder for RawDecoder {
         Ok(Decoded {
             columns: vec![column.finish()?],
             failures,
+            changes: None,
         })
     }
 }

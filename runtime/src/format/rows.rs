@@ -78,7 +78,11 @@ impl Rows {
             .iter_mut()
             .map(Column::finish)
             .collect::<Result<_>>()?;
-        Ok(Decoded { columns, failures })
+        Ok(Decoded {
+            columns,
+            failures,
+            changes: None,
+        })
     }
 
     /// Drops a batch that cannot be finished.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, BooleanArray};
 use arrow::row::{RowConverter, SortField};
 
 use crate::batch::{Batch, RowKind};
@@ -143,17 +143,32 @@ impl GroupAggregate {
         Ok(touched)
     }
 
-    /// Counts the rows of each group.
-    fn count_rows(&mut self, batch: &Batch) {
+    /// Counts the rows of each group. A group without rows has nothing to take back: the rows that count, when such a one does not.
+    ///
+    /// # Source
+    /// Flink 2.3, `GroupAggregate`: a retraction for a key without accumulators is skipped, as of a changelog that is read from its
+    /// middle, or behind a TTL.
+    fn count_rows(&mut self, batch: &Batch) -> Option<BooleanArray> {
         let rows = &mut self.groups.values_mut().rows;
-        match &batch.kinds {
-            None => self.ids.iter().for_each(|id| rows[*id as usize] += 1),
-            Some(kinds) => {
-                for (id, kind) in self.ids.iter().zip(kinds.iter()) {
-                    rows[*id as usize] += if kind.is_retraction() { -1 } else { 1 };
-                }
+        let Some(kinds) = &batch.kinds else {
+            self.ids.iter().for_each(|id| rows[*id as usize] += 1);
+            return None;
+        };
+        let mut skipped = Vec::new();
+        for (row, (id, kind)) in self.ids.iter().zip(kinds.iter()).enumerate() {
+            let count = &mut rows[*id as usize];
+            match (kind.is_retraction(), *count) {
+                (false, _) => *count += 1,
+                (true, 0) => skipped.push(row),
+                (true, _) => *count -= 1,
             }
         }
+        if skipped.is_empty() {
+            return None;
+        }
+        let mut next = skipped.into_iter().peekable();
+        let counts = (0..batch.rows).map(|row| Some(next.next_if_eq(&row).is_none()));
+        Some(counts.collect())
     }
 
     /// The changes of the touched groups: results `before` of the old ones against what they are now.
@@ -275,10 +290,20 @@ impl Operator for GroupAggregate {
         out: &mut Collector,
     ) -> Result<()> {
         let touched = self.assign(batch, context.state_time_ms())?;
+        let before = self.groups.values().aggregates.evaluate(&touched.old)?;
+        let counting = self.count_rows(batch);
         let aggregates = &mut self.groups.values_mut().aggregates;
-        let before = aggregates.evaluate(&touched.old)?;
-        aggregates.update(batch, &self.ids)?;
-        self.count_rows(batch);
+        match counting {
+            None => aggregates.update(batch, &self.ids)?,
+            Some(mask) => {
+                let ids = self.ids.iter().zip(mask.values());
+                let ids: Vec<u32> = ids
+                    .filter(|(_, counts)| *counts)
+                    .map(|(id, _)| *id)
+                    .collect();
+                aggregates.update(&batch.filter(&mask)?, &ids)?;
+            }
+        }
         let changes = self.changes(&touched, &before)?;
         if !changes.kinds.is_empty() {
             let mut columns = self

@@ -21,6 +21,7 @@ use crate::graph::key_group::{KEY_GROUPS_DEFAULT, subtask_of};
 use crate::graph::{JobGraph, Vertex};
 use crate::metering::{OperatorMetrics, SubtaskMetrics};
 use crate::operator::calc::Calc;
+use crate::operator::changelog_normalize::ChangelogNormalize;
 use crate::operator::group_aggregate::GroupAggregate;
 use crate::operator::join::regular::{self, RegularJoin};
 use crate::operator::snapshot;
@@ -479,7 +480,13 @@ impl<'a> Deployer<'a> {
         let vertex = &self.graph.vertices[place.vertex];
         let is_generator = matches!(scan.table.option("connector"), Some("datagen" | "faker"));
         let decoder = (!is_generator)
-            .then(|| RecordDecoder::new(scan, self.environment.registry.as_ref()))
+            .then(|| {
+                RecordDecoder::new(
+                    scan,
+                    vertex.node.changelog,
+                    self.environment.registry.as_ref(),
+                )
+            })
             .transpose()?;
         let restored = self.node(place);
         Ok(SourceParts {
@@ -604,6 +611,9 @@ impl<'a> Deployer<'a> {
                 &self.spec.plan.time_zone,
             )?),
             Operator::Union => Box::new(Union),
+            Operator::ChangelogNormalize { keys } => {
+                Box::new(ChangelogNormalize::new(keys, types, state)?)
+            }
             Operator::WindowTableFunction(window) => {
                 Box::new(WindowTableFunction::new(assigner(window)?))
             }

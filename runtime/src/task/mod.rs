@@ -13,6 +13,7 @@ mod history;
 mod job;
 mod layout;
 mod memory;
+mod record_changes;
 mod record_decoder;
 mod record_writer;
 mod runner;

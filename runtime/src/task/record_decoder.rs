@@ -1,25 +1,33 @@
 //! Undecoded records to the columns that a scan reads.
 //!
-//! Place in the flow: between a source reader and the scan's projections. Invariant: every record ends up as a row, as a failure
-//! with its raw bytes, or, when its value is null, nowhere: an append table has no row for it.
+//! Place in the flow: between a source reader and the scan's projections. Invariant: every record ends up as its rows, or as a failure
+//! with its raw bytes; when its value is null, or a format of changes says so, it has no row.
 
 use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BinaryArray, BinaryBuilder, BooleanArray, Int32Array, Int64Array, MapBuilder,
-    StringArray, TimestampMillisecondArray, new_null_array,
+    StringArray, StringBuilder, TimestampMillisecondArray, new_null_array,
 };
 use arrow::datatypes::DataType;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, RowKind, RowKinds};
 use crate::connector::source::{RawBatch, SplitInfo};
 use crate::dlq::FailedRecord;
 use crate::error::{Error, Result};
 use crate::format::registry::SchemaRegistry;
 use crate::format::{Decoded, Decoder, Failure, FailureCode};
-use crate::plan::{ReadColumn, Scan};
+use crate::plan::{ChangelogMode, ReadColumn, Scan};
 use crate::task::layout::{Part, RecordLayout};
+use crate::task::record_changes::{header_failures, header_kinds, merge_upserts, spread};
 use crate::task::record_writer::topic_of;
+use crate::types::TypeKind;
+
+/// What keys of metadata of the value's format begin with.
+///
+/// # Source
+/// Flink 2.3, Kafka connector: metadata of formats.
+const FORMAT_METADATA: &str = "value.";
 
 /// Decodes the records of a table.
 #[derive(Debug)]
@@ -30,6 +38,8 @@ pub(super) struct RecordDecoder {
     key: Option<KeyDecoder>,
     /// Where each read column comes from.
     columns: Vec<(ReadColumn, Origin)>,
+    /// Whether kinds of change are read; else every change is a row of its own.
+    changelog: ChangelogMode,
 }
 
 /// Decodes keys.
@@ -46,6 +56,8 @@ struct KeyDecoder {
 enum Origin {
     /// Position among the decoded value columns.
     Value(usize),
+    /// Position among the metadata of the value's format; only while the decoder is made.
+    Format(usize),
     /// Position among the decoded key columns.
     Key(usize),
     /// The record itself.
@@ -66,14 +78,31 @@ impl RecordDecoder {
     ///
     /// # Errors
     /// `Invalid` for options that a format does not take; `Unsupported` for a format that does not exist.
-    pub(super) fn new(scan: &Scan, registry: Option<&Arc<dyn SchemaRegistry>>) -> Result<Self> {
+    pub(super) fn new(
+        scan: &Scan,
+        changelog: ChangelogMode,
+        registry: Option<&Arc<dyn SchemaRegistry>>,
+    ) -> Result<Self> {
         let layout = RecordLayout::of(&scan.table)?;
+        // A delete of an upsert table has no value, whatever a value would have.
+        let is_upsert = changelog == ChangelogMode::Upsert;
+        let in_key = |name: &String| {
+            let key = layout.key.as_ref();
+            key.is_some_and(|key| key.columns.contains(name))
+        };
         let (mut value_fields, mut key_fields) = (Vec::new(), Vec::new());
+        let mut metadata: Vec<String> = Vec::new();
         let mut columns = Vec::new();
         for column in &scan.read {
-            let origin = if column.metadata.is_some() {
+            let key = column.metadata.as_deref();
+            let origin = if let Some(key) = key.and_then(|key| key.strip_prefix(FORMAT_METADATA)) {
+                metadata.push(key.to_owned());
+                Origin::Format(metadata.len() - 1)
+            } else if key.is_some() {
                 Origin::Metadata
-            } else if layout.value.columns.contains(&column.name) {
+            } else if layout.value.columns.contains(&column.name)
+                && !(is_upsert && in_key(&column.name))
+            {
                 value_fields.push(layout.value.field(&scan.table, &column.name)?);
                 Origin::Value(value_fields.len() - 1)
             } else {
@@ -86,21 +115,28 @@ impl RecordDecoder {
             };
             columns.push((column.clone(), origin));
         }
-        let create = |part: &Part, fields, suffix: &str| {
+        // Metadata of the format stands behind the fields.
+        for (_, origin) in &mut columns {
+            if let Origin::Format(place) = origin {
+                *origin = Origin::Value(value_fields.len() + *place);
+            }
+        }
+        let create = |part: &Part, fields, metadata: &[String], suffix: &str| {
             let subject = format!("{}-{suffix}", topic_of(&scan.table));
-            part.spec(&subject, registry).decoder(fields)
+            part.spec(&subject, registry).decoder(fields, metadata)
         };
         let key = match &layout.key {
             Some(part) if !key_fields.is_empty() => Some(KeyDecoder {
-                decoder: create(part, key_fields, "key")?,
+                decoder: create(part, key_fields, &[], "key")?,
                 missing: (part.format == "json").then_some(b"{}".as_slice()),
             }),
             Some(_) | None => None,
         };
         Ok(Self {
-            value: create(&layout.value, value_fields, "value")?,
+            value: create(&layout.value, value_fields, &metadata, "value")?,
             key,
             columns,
+            changelog,
         })
     }
 
@@ -109,27 +145,119 @@ impl RecordDecoder {
     /// # Errors
     /// Only for what is no fault of a record.
     pub(super) fn decode(&mut self, raw: &RawBatch, split: &SplitInfo) -> Result<DecodedRecords> {
-        let present: Vec<usize> = (0..raw.rows())
-            .filter(|row| raw.values[*row].is_some())
-            .collect();
+        let (present, null): (Vec<usize>, Vec<usize>) =
+            (0..raw.rows()).partition(|row| raw.values[*row].is_some());
+        let (rows, live) = self.decode_values(raw, split, present)?;
+        if self.changelog != ChangelogMode::Upsert || null.is_empty() {
+            return Ok(live);
+        }
+        let (deleted, gone) = self.decode_tombstones(raw, split, null)?;
+        merge_upserts((rows, live), (deleted, gone))
+    }
+
+    /// Decodes the records with a value; the record of each row beside.
+    fn decode_values(
+        &mut self,
+        raw: &RawBatch,
+        split: &SplitInfo,
+        present: Vec<usize>,
+    ) -> Result<(Vec<usize>, DecodedRecords)> {
         let values: Vec<&[u8]> = present.iter().filter_map(|row| raw.value(*row)).collect();
         let mut value = self.value.decode(&values)?;
         let mut key = match &mut self.key {
             Some(key) => key.decode(raw, &present)?,
             None => Decoded::default(),
         };
-        let failures = merge_failures(&value.failures, &key.failures);
-        let mut rows = present;
-        if !failures.is_empty() {
-            retain(&mut value, &failures, rows.len())?;
-            if self.key.is_some() {
-                retain(&mut key, &failures, rows.len())?;
-            }
-        }
+        let reads_headers = self.changelog == ChangelogMode::Retract && value.changes.is_none();
+        let header_failures = if reads_headers {
+            header_failures(raw, &present)
+        } else {
+            Vec::new()
+        };
+        let failures = merge_failures(&[&value.failures, &key.failures, &header_failures]);
         let failed = failures
             .iter()
-            .map(|failure| failed_record(raw, split, rows[failure.row], failure))
+            .map(|failure| failed_record(raw, split, present[failure.row], failure))
             .collect();
+        let (rows, kinds) = if value.changes.is_some() {
+            spread(
+                &mut value,
+                self.key.is_some().then_some(&mut key),
+                &failures,
+                &present,
+            )?
+        } else {
+            let rows = self.rows(&mut value, &mut key, &failures, present)?;
+            let kinds = reads_headers.then(|| header_kinds(raw, &rows)).flatten();
+            (rows, kinds)
+        };
+        let batch = self.batch((&value, &key), raw, split, (&rows, kinds))?;
+        let decoded = DecodedRecords {
+            batch,
+            failures: failed,
+        };
+        Ok((rows, decoded))
+    }
+
+    /// Decodes the records without a value of an upsert table: deletes that have only the columns of the key.
+    ///
+    /// # Source
+    /// Confluent, changelog modes: a null value is -D.
+    fn decode_tombstones(
+        &mut self,
+        raw: &RawBatch,
+        split: &SplitInfo,
+        null: Vec<usize>,
+    ) -> Result<(Vec<usize>, DecodedRecords)> {
+        let key = match &mut self.key {
+            Some(key) => key.decode(raw, &null)?,
+            None => return Err(Error::internal("an upsert table whose key is not read")),
+        };
+        let failed = key
+            .failures
+            .iter()
+            .map(|failure| failed_record(raw, split, null[failure.row], failure))
+            .collect();
+        let mut failures = key.failures.iter().map(|failure| failure.row).peekable();
+        let rows = null.into_iter().enumerate();
+        let rows: Vec<usize> = rows
+            .filter(|(row, _)| failures.next_if_eq(row).is_none())
+            .map(|(_, record)| record)
+            .collect();
+        let columns = self.columns.iter().map(|(column, origin)| match origin {
+            Origin::Value(_) | Origin::Format(_) => {
+                Ok(new_null_array(&column.ty.to_arrow()?, rows.len()))
+            }
+            Origin::Key(index) => Ok(Arc::clone(&key.columns[*index])),
+            Origin::Metadata => metadata(column, raw, split, &rows),
+        });
+        let batch = Batch {
+            columns: columns.collect::<Result<_>>()?,
+            rows: rows.len(),
+            kinds: Some(rows.iter().map(|_| RowKind::Delete).collect()),
+        };
+        let decoded = DecodedRecords {
+            batch,
+            failures: failed,
+        };
+        Ok((rows, decoded))
+    }
+
+    /// The rows of records that are one row each: those that did not fail.
+    fn rows(
+        &self,
+        value: &mut Decoded,
+        key: &mut Decoded,
+        failures: &[Failure],
+        mut rows: Vec<usize>,
+    ) -> Result<Vec<usize>> {
+        if failures.is_empty() {
+            return Ok(rows);
+        }
+        retain(value, failures, rows.len())?;
+        if self.key.is_some() {
+            retain(key, failures, rows.len())?;
+        }
         let mut next = failures.iter().map(|failure| failure.row).peekable();
         let mut position = 0;
         rows.retain(|_| {
@@ -137,19 +265,36 @@ impl RecordDecoder {
             position += 1;
             !is_failed
         });
+        Ok(rows)
+    }
+
+    /// The read columns of rows; `rows` has the record of each.
+    fn batch(
+        &self,
+        (value, key): (&Decoded, &Decoded),
+        raw: &RawBatch,
+        split: &SplitInfo,
+        (rows, kinds): (&[usize], Option<RowKinds>),
+    ) -> Result<Batch> {
         let columns = self.columns.iter().map(|(column, origin)| match origin {
-            Origin::Value(index) => Ok(value.columns[*index].clone()),
-            Origin::Key(index) => Ok(key.columns[*index].clone()),
-            Origin::Metadata => metadata(column, raw, split, &rows),
+            Origin::Value(index) => {
+                let ty = column.ty.to_arrow()?;
+                let array = &value.columns[*index];
+                // Metadata of a format may be read as another type than it is stored as.
+                if column.metadata.is_some() && *array.data_type() != ty {
+                    Ok(arrow::compute::cast(array, &ty)?)
+                } else {
+                    Ok(Arc::clone(array))
+                }
+            }
+            Origin::Key(index) => Ok(Arc::clone(&key.columns[*index])),
+            Origin::Metadata => metadata(column, raw, split, rows),
+            Origin::Format(_) => Err(Error::internal("metadata of a format without a place")),
         });
-        let batch = Batch {
+        Ok(Batch {
             columns: columns.collect::<Result<_>>()?,
             rows: rows.len(),
-            kinds: None,
-        };
-        Ok(DecodedRecords {
-            batch,
-            failures: failed,
+            kinds: kinds.filter(|_| self.changelog != ChangelogMode::Append),
         })
     }
 }
@@ -177,14 +322,14 @@ impl KeyDecoder {
         for failure in &mut decoded.failures {
             failure.row = decoded_rows[failure.row];
         }
-        decoded.failures = merge_failures(&decoded.failures, &missing);
+        decoded.failures = merge_failures(&[&decoded.failures, &missing]);
         Ok(decoded)
     }
 }
 
-/// Failures of both parts by row, one per record.
-fn merge_failures(first: &[Failure], second: &[Failure]) -> Vec<Failure> {
-    let mut merged: Vec<Failure> = first.iter().chain(second).cloned().collect();
+/// Failures of all parts by row, one per record.
+fn merge_failures(parts: &[&[Failure]]) -> Vec<Failure> {
+    let mut merged = parts.concat();
     merged.sort_by_key(|failure| failure.row);
     merged.dedup_by_key(|failure| failure.row);
     merged
@@ -267,7 +412,7 @@ fn metadata(
                 .collect::<BinaryArray>(),
         ),
         "leader-epoch" => new_null_array(&DataType::Int32, count),
-        "headers" => headers(raw, rows)?,
+        "headers" => headers(column, raw, rows)?,
         other => {
             return Err(Error::unsupported(format!(
                 "metadata key '{other}' of column {}",
@@ -282,22 +427,46 @@ fn metadata(
     }
 }
 
-/// The `headers` column: MAP<BYTES, BYTES>.
-fn headers(raw: &RawBatch, rows: &[usize]) -> Result<ArrayRef> {
+/// The `headers` column: MAP<BYTES, BYTES>, or MAP<STRING, BYTES>, whose keys are made valid. Of equal names the last header counts.
+fn headers(column: &ReadColumn, raw: &RawBatch, rows: &[usize]) -> Result<ArrayRef> {
     let names = arrow::array::MapFieldNames {
         entry: "entries".to_owned(),
         key: "key".to_owned(),
         value: "value".to_owned(),
     };
-    let mut builder = MapBuilder::new(Some(names), BinaryBuilder::new(), BinaryBuilder::new());
+    let is_text = matches!(&column.ty.kind, TypeKind::Map(key, _) if key.kind.is_character());
+    let mut texts = MapBuilder::new(
+        Some(names.clone()),
+        StringBuilder::new(),
+        BinaryBuilder::new(),
+    );
+    let mut bytes = MapBuilder::new(Some(names), BinaryBuilder::new(), BinaryBuilder::new());
     for row in rows {
-        for (name, value) in raw.headers.get(*row).map(Vec::as_slice).unwrap_or_default() {
-            builder.keys().append_value(name.of(&raw.buffer));
-            builder
-                .values()
-                .append_option(value.map(|value| value.of(&raw.buffer)));
+        let all = raw.headers.get(*row).map(Vec::as_slice).unwrap_or_default();
+        let mut entries: Vec<(&[u8], Option<&[u8]>)> = Vec::with_capacity(all.len());
+        for (name, value) in all {
+            let name = name.of(&raw.buffer);
+            let value = value.map(|value| value.of(&raw.buffer));
+            match entries.iter_mut().find(|(known, _)| *known == name) {
+                Some(known) => known.1 = value,
+                None => entries.push((name, value)),
+            }
         }
-        builder.append(true)?;
+        for (name, value) in entries {
+            if is_text {
+                texts.keys().append_value(String::from_utf8_lossy(name));
+                texts.values().append_option(value);
+            } else {
+                bytes.keys().append_value(name);
+                bytes.values().append_option(value);
+            }
+        }
+        texts.append(is_text)?;
+        bytes.append(!is_text)?;
     }
-    Ok(Arc::new(builder.finish()))
+    Ok(if is_text {
+        Arc::new(texts.finish())
+    } else {
+        Arc::new(bytes.finish())
+    })
 }

@@ -16,14 +16,6 @@ use crate::plan::{
 /// `Unsupported`, naming the operator.
 pub(super) fn check(plan: &StreamPlan) -> Result<()> {
     for node in &plan.nodes {
-        if let Operator::TableSourceScan(scan) = &node.operator
-            && node.changelog != ChangelogMode::Append
-        {
-            return Err(Error::unsupported(format!(
-                "reading the updating table {}: read its changes with /*+ OPTIONS('changelog.mode' = 'append') */",
-                scan.table.name
-            )));
-        }
         let is_updating = |input: &Input| {
             let below = plan.node(input.node);
             below.is_some_and(|below| below.changelog != ChangelogMode::Append)
@@ -52,6 +44,7 @@ fn missing(operator: &Operator) -> Option<String> {
         | Operator::Values { .. }
         | Operator::Calc { .. }
         | Operator::Union
+        | Operator::ChangelogNormalize { .. }
         | Operator::Sink(SinkSpec {
             upsert_materialize: false,
             on_conflict: None,
@@ -90,7 +83,6 @@ fn missing(operator: &Operator) -> Option<String> {
             ..
         }) => Some("ON CONFLICT".to_owned()),
         Operator::Expand { .. }
-        | Operator::ChangelogNormalize { .. }
         | Operator::GroupWindowAggregate { .. }
         | Operator::IntervalJoin(_)
         | Operator::TemporalJoin(_)

@@ -44,6 +44,7 @@ impl PartSchema {
         let format = match self.format {
             "avro-registry" => "avro-debezium-registry",
             "json-registry" => "json-debezium-registry",
+            "proto-registry" => "proto-debezium-registry",
             _ => return None,
         };
         let field = |name: &str| self.fields.iter().find(|field| field.name == name);

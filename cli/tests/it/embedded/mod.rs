@@ -3,6 +3,7 @@
 //! Place in the flow: needs no component. Invariant: topics are written through the records API and read with SQL, as users do.
 
 mod avro;
+mod changes;
 mod damage;
 mod drill;
 mod kill;

@@ -136,7 +136,7 @@ pub(crate) trait Outlet: Debug + Send {
         routes: &[Route],
     ) -> Result<Accepted>;
 
-    /// Offers one record with a timestamp or a header.
+    /// Offers one record with a timestamp or headers.
     ///
     /// # Errors
     /// Why it was not taken.
@@ -144,6 +144,6 @@ pub(crate) trait Outlet: Debug + Send {
         &mut self,
         route: Route,
         records: &EncodedBatch,
-        extras: Extras,
+        extras: &Extras<'_>,
     ) -> Result<(), Code>;
 }

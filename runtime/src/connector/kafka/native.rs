@@ -301,7 +301,7 @@ impl Outlet for ffi::Outlet {
         &mut self,
         (partition, row): Route,
         records: &EncodedBatch,
-        extras: Extras,
+        extras: &Extras<'_>,
     ) -> Result<(), Code> {
         Self::produce_with(self, partition, outgoing(records, row), extras)
     }

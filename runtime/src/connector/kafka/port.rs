@@ -3,6 +3,7 @@
 //! Place in the flow: [`super::sink`] routes records to partitions and hands them to a [`Port`], which counts them. Invariant:
 //! records of one partition leave in the order in which they came, and nothing is offered that is not counted before.
 
+use std::ffi::CString;
 use std::sync::Arc;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
@@ -104,7 +105,9 @@ impl Port {
     /// Offers the records of the first place's partition, as many as one call takes.
     fn offer(&mut self, records: &EncodedBatch, routes: &[Route]) -> Result<Accepted> {
         let (partition, row) = routes[0];
-        let plain = records.timestamps_ms.is_empty() && records.ops.is_empty();
+        let plain = records.timestamps_ms.is_empty()
+            && records.ops.is_empty()
+            && records.headers.is_empty();
         let offered = if plain { OFFER_MAX } else { 1 };
         // Counted before librdkafka has them, since they may be acknowledged before the call returns.
         self.tally.add(offered);
@@ -117,7 +120,7 @@ impl Port {
                 self.tally.take(1);
                 error.context(self.tally.place())
             })?;
-            let refused = self.outlet.produce_with(routes[0], records, extras).err();
+            let refused = self.outlet.produce_with(routes[0], records, &extras).err();
             Accepted {
                 count: usize::from(refused.is_none()),
                 refused,
@@ -142,11 +145,12 @@ pub(super) fn outgoing(records: &EncodedBatch, row: usize) -> Outgoing<'_> {
     }
 }
 
-/// Timestamp and header of a record.
+/// Timestamp and headers of a record.
 ///
 /// # Errors
-/// `Data` for a timestamp that Kafka cannot store: librdkafka takes 0 as "now", and Kafka has none before 1970.
-fn extras(records: &EncodedBatch, row: usize) -> Result<Extras> {
+/// `Data` for a timestamp that Kafka cannot store: librdkafka takes 0 as "now", and Kafka has none before 1970; and for the name of a
+/// header that librdkafka cannot take.
+fn extras(records: &EncodedBatch, row: usize) -> Result<Extras<'_>> {
     let timestamp_ms = records.timestamps_ms.get(row).copied();
     if let Some(timestamp_ms) = timestamp_ms
         && timestamp_ms <= 0
@@ -155,9 +159,17 @@ fn extras(records: &EncodedBatch, row: usize) -> Result<Extras> {
             "a record's timestamp of {timestamp_ms} ms since 1970 cannot be written, it must be above 0"
         )));
     }
+    let own = records.headers.get(row).into_iter().flatten();
+    let headers = own.map(|(name, value)| {
+        let name = CString::new(name.of(&records.buffer)).map_err(|_| {
+            Error::arithmetic("the name of a header with a zero byte cannot be written")
+        })?;
+        Ok((name, value.of(&records.buffer)))
+    });
     Ok(Extras {
         timestamp_ms,
-        op: records.ops.get(row).copied(),
+        op: records.ops.get(row).copied().filter(|op| *op != 0),
+        headers: headers.collect::<Result<_>>()?,
     })
 }
 
@@ -181,6 +193,11 @@ mod tests {
         }
         records.timestamps_ms.clear();
         records.ops = vec![0, 1, 2];
+        assert_eq!(
+            extras(&records, 0).unwrap().op,
+            None,
+            "inserts have no header"
+        );
         let extras = extras(&records, 2).unwrap();
         assert_eq!((extras.timestamp_ms, extras.op), (None, Some(2)));
     }

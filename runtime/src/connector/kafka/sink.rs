@@ -245,15 +245,14 @@ impl Writer {
     fn route(&mut self, records: &EncodedBatch) -> Vec<Route> {
         let unkeyed = self.next_partition;
         self.next_partition = (self.next_partition + 1) % self.partitions;
-        let mut routes: Vec<Route> = records
-            .keys
-            .iter()
-            .map(|key| match key {
-                Some(key) => partition_of(key.of(&records.buffer), self.partitions),
-                None => unkeyed,
+        let mut routes: Vec<Route> = (0..records.rows())
+            .map(|row| {
+                let partition = match records.routed_by(row) {
+                    Some(bytes) => partition_of(bytes, self.partitions),
+                    None => unkeyed,
+                };
+                (i32::try_from(partition).unwrap_or(0), row)
             })
-            .enumerate()
-            .map(|(row, partition)| (i32::try_from(partition).unwrap_or(0), row))
             .collect();
         routes.sort_unstable();
         routes

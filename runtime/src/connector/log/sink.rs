@@ -175,9 +175,8 @@ impl LogWriter {
         self.rows.iter_mut().for_each(Vec::clear);
         let mut unkeyed = false;
         for row in 0..rows {
-            let key = records.keys.get(row as usize).copied().flatten();
-            let partition = if let Some(key) = key {
-                partition_of(key.of(&records.buffer), partitions)
+            let partition = if let Some(bytes) = records.routed_by(row as usize) {
+                partition_of(bytes, partitions)
             } else {
                 unkeyed = true;
                 self.turn

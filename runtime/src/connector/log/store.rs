@@ -16,6 +16,7 @@ use super::record_batch::{Encoded, Record};
 use super::topic::{CREATING_PREFIX, DELETED_PREFIX, Topic, TopicConfig};
 use super::transaction::{Coordinator, TransactionId};
 use crate::checkpoint::commit::EpochRecord;
+use crate::connector::OP_HEADER;
 use crate::connector::options::IsolationLevel;
 use crate::connector::sink::EncodedBatch;
 use crate::connector::source::RawBatch;
@@ -29,11 +30,6 @@ const LOCK_FILE: &str = ".lock";
 const SPARE_BUFFERS_MAX: usize = 4;
 /// Largest encode buffer kept for reuse (guess, unmeasured).
 const SPARE_BUFFER_BYTES_MAX: usize = 4 << 20;
-/// Name of the header that carries the row kind in retract topics.
-///
-/// # Source
-/// Confluent Cloud for Apache Flink, changelog mode `retract`.
-const OP_HEADER: &[u8] = b"op";
 
 /// Where records are appended to.
 #[derive(Debug, Clone, Copy)]
@@ -199,6 +195,7 @@ impl LogStore {
         if !fits(batch.keys.len())
             || !fits(batch.timestamps_ms.len())
             || !fits(batch.ops.len())
+            || !fits(batch.headers.len())
             || rows.iter().any(|row| *row as usize >= count)
             || batch
                 .ops
@@ -211,17 +208,25 @@ impl LogStore {
             )));
         }
         let now_ms = self.clock.now_ms();
+        let bytes = |range: crate::connector::source::Range| range.of(&batch.buffer);
+        let of_kind = |row: usize| -> &Headers {
+            let op = batch.ops.get(row);
+            op.map_or(&[], |op| OP_HEADERS[usize::from(*op)])
+        };
+        let with_own = |(row, own): (usize, &Vec<(_, _)>)| -> Vec<(&[u8], Option<&[u8]>)> {
+            let own = own
+                .iter()
+                .map(|(name, value)| (bytes(*name), Some(bytes(*value))));
+            own.chain(of_kind(row).iter().copied()).collect()
+        };
+        let headers: Vec<_> = batch.headers.iter().enumerate().map(with_own).collect();
         let records = rows.iter().map(|row| {
             let row = *row as usize;
-            let bytes = |range: crate::connector::source::Range| range.of(&batch.buffer);
             Record {
                 key: batch.keys.get(row).copied().flatten().map(bytes),
                 value: batch.values[row].map(bytes),
                 timestamp_ms: batch.timestamps_ms.get(row).copied().unwrap_or(now_ms),
-                headers: batch
-                    .ops
-                    .get(row)
-                    .map_or(&[], |op| OP_HEADERS[usize::from(*op)]),
+                headers: headers.get(row).map_or_else(|| of_kind(row), Vec::as_slice),
             }
         });
         self.encode_and_append(target, records)

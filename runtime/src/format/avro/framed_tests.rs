@@ -60,7 +60,7 @@ fn framed_records_are_read_back_and_bad_frames_fail_alone() {
         assert_eq!(text.contains("connect.type"), format == "avro-registry");
         registry.register("j", SchemaType::Json, "{}").unwrap();
         registry.register("x", SchemaType::Avro, "[oops").unwrap();
-        let mut decoder = spec.decoder(fields.to_vec()).unwrap();
+        let mut decoder = spec.decoder(fields.to_vec(), &[]).unwrap();
         let records: [&[u8]; 7] = [
             &buffer[..ends[0]],
             &[0, 0, 0],
@@ -93,7 +93,7 @@ fn schemas_are_asked_for_once_and_an_absent_registry_costs_no_record() {
     let registry = Arc::new(Memory::default());
     let (options, id) = (BTreeMap::new(), 1);
     let mut decoder = spec("avro-registry", &options, &fields, &registry)
-        .decoder(fields.to_vec())
+        .decoder(fields.to_vec(), &[])
         .unwrap();
     let record = frame(id, &[2, 8]);
     let decode = |decoder: &mut Box<dyn Decoder>| -> Result<Decoded> {
@@ -188,7 +188,7 @@ fn options_are_honoured_or_refused() {
             .collect();
         let fields = [field("a", TypeKind::Timestamp(6).nullable())];
         spec(format, &options, &fields, &Arc::new(Memory::default()))
-            .decoder(fields.to_vec())
+            .decoder(fields.to_vec(), &[])
             .map(|_| ())
             .map_err(|error| error.message)
     };

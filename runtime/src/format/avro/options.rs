@@ -77,55 +77,55 @@ pub struct ConfluentAvroOptions {
 }
 
 impl ConfluentAvroOptions {
-    /// Reads the `avro-confluent.*` options of a table.
+    /// Reads the options of a table that begin with `format`: `avro-confluent` or `debezium-avro-confluent`.
     ///
     /// # Errors
     /// `Invalid` for an option that does not exist or a bad address; `Unsupported` for options that have no counterpart.
-    pub fn parse(options: &BTreeMap<String, String>) -> Result<Self> {
+    pub fn parse(options: &BTreeMap<String, String>, format: &str) -> Result<Self> {
         /// Options of the format that are honoured.
         ///
         /// # Source
         /// Flink 2.3, "Confluent Avro Format".
         const KNOWN: [&str; 4] = [
-            "avro-confluent.url",
-            "avro-confluent.subject",
-            "avro-confluent.basic-auth.credentials-source",
-            "avro-confluent.basic-auth.user-info",
+            "url",
+            "subject",
+            "basic-auth.credentials-source",
+            "basic-auth.user-info",
         ];
         /// Beginnings and names of options of the format that are not.
-        const REFUSED: [&str; 4] = [
-            "avro-confluent.schema",
-            "avro-confluent.ssl.",
-            "avro-confluent.bearer-auth.",
-            "avro-confluent.properties",
-        ];
+        const REFUSED: [&str; 4] = ["schema", "ssl.", "bearer-auth.", "properties"];
         let own = options
             .keys()
-            .filter(|key| key.starts_with("avro-confluent."));
-        for key in own {
-            if REFUSED.iter().any(|refused| key.starts_with(refused)) {
+            .filter_map(|key| Some((key, key.strip_prefix(format)?.strip_prefix('.')?)));
+        for (key, name) in own {
+            if REFUSED.iter().any(|refused| name.starts_with(refused)) {
                 return Err(Error::unsupported(format!("option '{key}'; leave it out")));
             }
-            if !KNOWN.contains(&key.as_str()) {
-                return Err(unknown_name("option", key, KNOWN));
+            if !KNOWN.contains(&name) {
+                let known = KNOWN.map(|name| format!("{format}.{name}"));
+                return Err(unknown_name(
+                    "option",
+                    key,
+                    known.iter().map(String::as_str),
+                ));
             }
         }
-        let get = |name: &str| options.get(&format!("avro-confluent.{name}"));
+        let get = |name: &str| options.get(&format!("{format}.{name}"));
         if let Some(source) = get("basic-auth.credentials-source")
             && !["URL", "USER_INFO"].contains(&source.as_str())
         {
-            return Err(Error::unsupported(
-                "option 'avro-confluent.basic-auth.credentials-source': there are URL and USER_INFO",
-            ));
+            return Err(Error::unsupported(format!(
+                "option '{format}.basic-auth.credentials-source': there are URL and USER_INFO"
+            )));
         }
         let user = get("basic-auth.user-info")
             .map(|pair| {
                 pair.split_once(':')
                     .map(|(user, password)| (user.to_owned(), password.to_owned()))
                     .ok_or_else(|| {
-                        Error::option(
-                            "option 'avro-confluent.basic-auth.user-info' must be user:password",
-                        )
+                        Error::option(format!(
+                            "option '{format}.basic-auth.user-info' must be user:password"
+                        ))
                     })
             })
             .transpose()?;

@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use crate::format::FailureCode;
 use crate::format::column::{Column, Data, Fault, Names};
 use crate::format::json::scan::{self, Scan, SyntaxError};
-use crate::format::json::{JsonOptions, Maps, MissingField, Typing};
+use crate::format::json::{Faults, JsonOptions, Maps, MissingField, Typing};
 use crate::format::text::{self, TimestampFormat};
 
 /// A scalar, or the text of something that is none.
@@ -44,7 +44,7 @@ fn unsound(error: SyntaxError) -> Fault {
 }
 
 /// A record that is not JSON.
-pub(super) fn malformed(error: SyntaxError) -> Fault {
+pub(in crate::format) fn malformed(error: SyntaxError) -> Fault {
     Fault::new(
         FailureCode::Malformed,
         format!("not JSON: {} at byte {}", error.what, error.at),
@@ -58,7 +58,7 @@ fn utf8(bytes: &[u8]) -> Result<&str, Fault> {
 }
 
 /// The string at `at`, escapes resolved.
-fn string_at(bytes: &[u8], at: usize) -> Result<Cow<'_, str>, Fault> {
+pub(in crate::format) fn string_at(bytes: &[u8], at: usize) -> Result<Cow<'_, str>, Fault> {
     let end = scan::plain_end(bytes, at + 1);
     if bytes.get(end) == Some(&b'"') {
         return Ok(Cow::Borrowed(utf8(&bytes[at + 1..end])?));
@@ -88,7 +88,26 @@ fn token_at(bytes: &[u8], at: usize) -> Result<Token<'_>, Fault> {
 ///
 /// # Errors
 /// A fault when the column does not take it; what was appended stays, for the caller to take back.
-pub(super) fn append(
+pub(in crate::format) fn append(
+    column: &mut Column,
+    bytes: &[u8],
+    at: usize,
+    options: &JsonOptions,
+) -> Result<(), Fault> {
+    match options.faults {
+        Faults::Fail => append_value(column, bytes, at, options),
+        Faults::Null => {
+            let rows = column.len();
+            append_value(column, bytes, at, options).or_else(|_| {
+                column.truncate(rows);
+                column.append_null()
+            })
+        }
+    }
+}
+
+/// As [`append`], whatever is done with faults.
+fn append_value(
     column: &mut Column,
     bytes: &[u8],
     at: usize,
@@ -133,8 +152,45 @@ pub(super) fn append(
     Ok(())
 }
 
+/// Checks a record, which must be an object, and notes where its named members are; the place of the object.
+///
+/// # Errors
+/// A fault when the record is not JSON, or no object.
+pub(in crate::format) fn find_root(names: &mut Names, record: &[u8]) -> Result<usize, Fault> {
+    if simdutf8::basic::from_utf8(record).is_err() {
+        let at =
+            std::str::from_utf8(record).map_or_else(|error| error.valid_up_to(), |_| record.len());
+        return Err(malformed(SyntaxError {
+            at,
+            what: "bytes that are not UTF-8",
+        }));
+    }
+    let at = scan::skip_space(record, 0);
+    let is_object = record.get(at) == Some(&b'{');
+    let end = if is_object {
+        find_members(names, record, at)
+    } else {
+        scan::skip_value(record, at, 0)
+    };
+    let end = scan::skip_space(record, end.map_err(malformed)?);
+    if end != record.len() {
+        return Err(malformed(SyntaxError {
+            at: end,
+            what: "text behind the value",
+        }));
+    }
+    if is_object {
+        Ok(at)
+    } else {
+        Err(Fault::new(
+            FailureCode::Malformed,
+            "the record is not a JSON object",
+        ))
+    }
+}
+
 /// Notes where each named member of an object is; the last of equal keys counts.
-pub(super) fn find_members(names: &mut Names, bytes: &[u8], at: usize) -> Scan {
+pub(in crate::format) fn find_members(names: &mut Names, bytes: &[u8], at: usize) -> Scan {
     let mut places = std::mem::take(&mut names.places);
     places.fill(None);
     let mut guess = 0;
@@ -146,6 +202,21 @@ pub(super) fn find_members(names: &mut Names, bytes: &[u8], at: usize) -> Scan {
     });
     names.places = places;
     scan
+}
+
+/// The place of a member of an object, if it is one and has it; the last of equal keys counts.
+pub(in crate::format) fn find_member(bytes: &[u8], at: usize, name: &str) -> Option<usize> {
+    if bytes.get(at) != Some(&b'{') {
+        return None;
+    }
+    let mut found = None;
+    scan::walk_object(bytes, at, 0, |key, value| {
+        if string_at(bytes, key).is_ok_and(|key| key == name) {
+            found = Some(value);
+        }
+    })
+    .ok()?;
+    found
 }
 
 /// The field that a key stands for.
@@ -165,7 +236,7 @@ pub(super) fn member_position(
 }
 
 /// Appends the members that [`find_members`] found, one to each column.
-pub(super) fn append_members(
+pub(in crate::format) fn append_members(
     names: &Names,
     columns: &mut [Column],
     bytes: &[u8],

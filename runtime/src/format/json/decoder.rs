@@ -6,10 +6,9 @@
 use crate::error::{Error, Result};
 use crate::format::column::{Column, Fault, Names};
 use crate::format::json::layout::{Layout, Surprise};
-use crate::format::json::scan::{self, SyntaxError};
 use crate::format::json::{JsonOptions, Maps, MissingField};
-use crate::format::json::{convert, quick};
-use crate::format::{Decoded, Decoder, Failure, FailureCode, FormatField};
+use crate::format::json::{convert, quick, scan};
+use crate::format::{Decoded, Decoder, Failure, FormatField};
 use crate::types::{FlinkType, TypeKind};
 
 /// Bytes of one batch of records; beyond, 32-bit offsets of strings could overflow.
@@ -52,34 +51,7 @@ impl JsonDecoder {
 
     /// Decodes a record whatever it looks like.
     fn exact(&mut self, record: &[u8]) -> Result<(), Fault> {
-        if simdutf8::basic::from_utf8(record).is_err() {
-            let at = std::str::from_utf8(record)
-                .map_or_else(|error| error.valid_up_to(), |_| record.len());
-            return Err(convert::malformed(SyntaxError {
-                at,
-                what: "bytes that are not UTF-8",
-            }));
-        }
-        let at = scan::skip_space(record, 0);
-        let is_object = record.get(at) == Some(&b'{');
-        let end = if is_object {
-            convert::find_members(&mut self.names, record, at)
-        } else {
-            scan::skip_value(record, at, 0)
-        };
-        let end = scan::skip_space(record, end.map_err(convert::malformed)?);
-        if end != record.len() {
-            return Err(convert::malformed(SyntaxError {
-                at: end,
-                what: "text behind the value",
-            }));
-        }
-        if !is_object {
-            return Err(Fault::new(
-                FailureCode::Malformed,
-                "the record is not a JSON object",
-            ));
-        }
+        convert::find_root(&mut self.names, record)?;
         convert::append_members(&self.names, &mut self.columns, record, &self.options)
     }
 
@@ -137,12 +109,7 @@ impl JsonDecoder {
 
 impl Decoder for JsonDecoder {
     fn decode(&mut self, records: &[&[u8]]) -> Result<Decoded> {
-        let bytes: usize = records.iter().map(|record| record.len()).sum();
-        if bytes > BATCH_BYTES_MAX {
-            return Err(Error::unsupported(format!(
-                "a batch of {bytes} bytes of JSON, more than {BATCH_BYTES_MAX}"
-            )));
-        }
+        check_size(records)?;
         let mut failures = Vec::new();
         let mut rows = 0;
         for (row, record) in records.iter().enumerate() {
@@ -169,7 +136,11 @@ impl Decoder for JsonDecoder {
             .iter_mut()
             .map(Column::finish)
             .collect::<Result<_>>()?;
-        Ok(Decoded { columns, failures })
+        Ok(Decoded {
+            columns,
+            failures,
+            changes: None,
+        })
     }
 }
 
@@ -182,8 +153,22 @@ impl JsonDecoder {
     }
 }
 
+/// Refuses batches whose strings could be too long for a column.
+///
+/// # Errors
+/// `Unsupported`.
+pub(in crate::format) fn check_size(records: &[&[u8]]) -> Result<()> {
+    let bytes: usize = records.iter().map(|record| record.len()).sum();
+    if bytes > BATCH_BYTES_MAX {
+        return Err(Error::unsupported(format!(
+            "a batch of {bytes} bytes of JSON, more than {BATCH_BYTES_MAX}"
+        )));
+    }
+    Ok(())
+}
+
 /// Refuses types that JSON has no form for.
-pub(super) fn check_type(ty: &FlinkType, options: &JsonOptions) -> Result<()> {
+pub(in crate::format) fn check_type(ty: &FlinkType, options: &JsonOptions) -> Result<()> {
     match &ty.kind {
         TypeKind::Array(element) => check_type(element, options),
         TypeKind::Map(key, value) => {

@@ -3,18 +3,19 @@
 //! Enters: JSON bytes or rows. Leaves: columns, or JSON bytes. `scan` knows the syntax, `convert` the types, `decoder` predicts the
 //! layout of the next record from the last one, `encoder` writes.
 
-mod convert;
+pub(super) mod convert;
 mod decoder;
 mod encoder;
 mod layout;
 mod quick;
-mod scan;
+pub(super) mod scan;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
 pub use decoder::JsonDecoder;
+pub(super) use decoder::{check_size, check_type};
 pub use encoder::JsonEncoder;
 
 use crate::error::{Error, Result, unknown_name};
@@ -35,6 +36,18 @@ pub struct JsonOptions {
     pub null_fields: NullFields,
     /// How maps are written.
     pub maps: Maps,
+    /// What becomes of a value that its column does not take.
+    pub faults: Faults,
+}
+
+/// What becomes of a value that its column does not take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Faults {
+    /// The record fails.
+    #[default]
+    Fail,
+    /// It is NULL: `ignore-parse-errors` of the formats of changes.
+    Null,
 }
 
 /// What a key that is not there means.
@@ -100,6 +113,7 @@ impl JsonOptions {
             decimals: Decimals::Plain,
             null_fields: NullFields::Write,
             maps: Maps::ObjectsOrEntries,
+            faults: Faults::Fail,
         }
     }
 
@@ -132,38 +146,48 @@ impl JsonOptions {
                 "option 'json.ignore-parse-errors': set 'error-handling.mode' to 'ignore' or 'log' instead",
             ));
         }
-        let timestamp_format = match options
-            .get("json.timestamp-format.standard")
-            .map_or("SQL", String::as_str)
-        {
-            "SQL" => TimestampFormat::Sql,
-            "ISO-8601" => TimestampFormat::Iso8601,
-            other => {
-                return Err(Error::option(format!(
-                    "option 'json.timestamp-format.standard': \"{other}\" is not one of SQL, ISO-8601"
-                )));
-            }
-        };
-        let flag = |key| crate::format::flag(options, key);
         Ok(Self {
-            timestamp_format,
-            missing_field: if flag("json.fail-on-missing-field")? {
+            missing_field: if crate::format::flag(options, "json.fail-on-missing-field")? {
                 MissingField::Fail
             } else {
                 MissingField::Null
             },
+            ..Self::shared(options, "json")?
+        })
+    }
+
+    /// Reads the options that all formats of Flink in JSON have, whatever `format` is.
+    ///
+    /// # Errors
+    /// `Invalid` for a value that does not exist.
+    pub fn shared(options: &BTreeMap<String, String>, format: &str) -> Result<Self> {
+        let key = format!("{format}.timestamp-format.standard");
+        let timestamp_format = match options.get(&key).map_or("SQL", String::as_str) {
+            "SQL" => TimestampFormat::Sql,
+            "ISO-8601" => TimestampFormat::Iso8601,
+            other => {
+                return Err(Error::option(format!(
+                    "option '{key}': \"{other}\" is not one of SQL, ISO-8601"
+                )));
+            }
+        };
+        let flag = |name: &str| crate::format::flag(options, &format!("{format}.{name}"));
+        Ok(Self {
+            timestamp_format,
+            missing_field: MissingField::Null,
             typing: Typing::Lenient,
-            decimals: if flag("json.encode.decimal-as-plain-number")? {
+            decimals: if flag("encode.decimal-as-plain-number")? {
                 Decimals::Plain
             } else {
                 Decimals::Scientific
             },
-            null_fields: if flag("json.encode.ignore-null-fields")? {
+            null_fields: if flag("encode.ignore-null-fields")? {
                 NullFields::Omit
             } else {
                 NullFields::Write
             },
             maps: Maps::Objects,
+            faults: Faults::Fail,
         })
     }
 }

@@ -11,15 +11,15 @@ pub(super) const DEPTH_MAX: usize = 127;
 
 /// Bytes that are not JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct SyntaxError {
+pub(in crate::format) struct SyntaxError {
     /// Where.
-    pub(super) at: usize,
+    pub(in crate::format) at: usize,
     /// What was expected or found.
-    pub(super) what: &'static str,
+    pub(in crate::format) what: &'static str,
 }
 
 /// The result of a scan: the place behind what was scanned.
-pub(super) type Scan = Result<usize, SyntaxError>;
+pub(in crate::format) type Scan = Result<usize, SyntaxError>;
 
 /// A failed scan.
 #[cold]
@@ -274,7 +274,7 @@ pub(super) fn walk_object(
 ///
 /// # Shape
 /// The visitor runs before the element is checked, so it may only note the place.
-pub(super) fn walk_array(
+pub(in crate::format) fn walk_array(
     bytes: &[u8],
     at: usize,
     depth: usize,

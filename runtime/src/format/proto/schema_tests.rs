@@ -33,7 +33,9 @@ fn rows(
     fields: &[FormatField],
     records: &[&[u8]],
 ) -> Vec<Value> {
-    let Decoded { columns, failures } = decoder.decode(records).unwrap();
+    let Decoded {
+        columns, failures, ..
+    } = decoder.decode(records).unwrap();
     assert_eq!(failures, []);
     json_of(fields, columns, records.len())
 }

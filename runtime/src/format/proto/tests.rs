@@ -48,7 +48,9 @@ pub(super) fn rows_of(fields: &[FormatField], rows: &[Value]) -> Vec<ArrayRef> {
     let texts: Vec<Vec<u8>> = rows.iter().map(|row| row.to_string().into()).collect();
     let slices: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
     let mut decoder = JsonDecoder::new(fields.to_vec(), json_options()).unwrap();
-    let Decoded { columns, failures } = decoder.decode(&slices).unwrap();
+    let Decoded {
+        columns, failures, ..
+    } = decoder.decode(&slices).unwrap();
     assert_eq!(failures, []);
     columns
 }
@@ -555,13 +557,13 @@ fn the_format_registers_its_schema_and_frames_its_records() {
         ("t-value", SchemaType::Protobuf)
     );
     assert_eq!(text, proto_schema_of(&fields).unwrap());
-    let mut decoder = spec.decoder(fields.clone()).unwrap();
+    let mut decoder = spec.decoder(fields.clone(), &[]).unwrap();
     assert_eq!(decoder.decode(&[&buffer]).unwrap().columns, sent);
     let bad = BTreeMap::from([("proto-registry.id-encoding".to_owned(), "header".to_owned())]);
     let spec = PartSpec {
         options: &bad,
         ..spec
     };
-    assert!(spec.decoder(fields.clone()).is_err());
+    assert!(spec.decoder(fields.clone(), &[]).is_err());
     assert!(spec.encoder(&fields).is_err());
 }

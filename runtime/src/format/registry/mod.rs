@@ -203,9 +203,14 @@ impl<D: Decoder> Decoder for RegistryDecoder<D> {
             ..failure
         }));
         failures.sort_by_key(|failure| failure.row);
+        if let Some(changes) = &mut decoded.changes {
+            for record in &mut changes.records {
+                *record = rows[*record];
+            }
+        }
         Ok(Decoded {
-            columns: decoded.columns,
             failures,
+            ..decoded
         })
     }
 }

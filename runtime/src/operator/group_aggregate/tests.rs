@@ -127,6 +127,30 @@ fn a_global_aggregate_stays_after_its_last_row() {
     assert_eq!(emitted[1].1[0], 0);
 }
 
+#[test]
+fn what_was_never_there_is_not_taken_back() {
+    use RowKind::{Delete, Insert, UpdateAfter, UpdateBefore};
+    let mut operator = operator(&[0]);
+    // A changelog that is read from its middle begins with updates of rows that are not known.
+    let rows = [
+        (1, 10, UpdateBefore),
+        (1, 12, UpdateAfter),
+        (2, 7, Delete),
+        (2, 5, Insert),
+    ];
+    assert_eq!(
+        feed(&mut operator, &rows),
+        [(Insert, vec![1, 1, 12]), (Insert, vec![2, 1, 5])]
+    );
+    assert_eq!(feed(&mut operator, &[(3, 1, Delete)]), []);
+    assert_eq!(snapshot::measure(&mut operator).keys, 2);
+    let rows = [(1, 12, Delete), (1, 12, Delete), (1, 4, Insert)];
+    assert_eq!(
+        feed(&mut operator, &rows),
+        [(UpdateBefore, vec![1, 1, 12]), (UpdateAfter, vec![1, 1, 4])]
+    );
+}
+
 proptest! {
     /// Folding the changelog gives the aggregate of what is left, across a snapshot and restore in the middle.
     #[test]

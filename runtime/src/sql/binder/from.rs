@@ -188,6 +188,7 @@ fn with_hint(
         options::check(&connector, key, value)?;
         table.options.insert(key.clone(), value.clone());
     }
+    super::table_format::check(&table)?;
     Ok(table)
 }
 

@@ -29,7 +29,16 @@ const CONNECTORS: [&str; 8] = [
 ];
 
 /// Formats whose records cannot stand in lines of a file.
-const BINARY_FORMATS: [&str; 4] = ["avro", "avro-registry", "avro-confluent", "proto-registry"];
+const BINARY_FORMATS: [&str; 8] = [
+    "avro",
+    "avro-registry",
+    "avro-confluent",
+    "proto-registry",
+    "debezium-avro-confluent",
+    "json-debezium-registry",
+    "avro-debezium-registry",
+    "proto-debezium-registry",
+];
 
 /// An option: its name, where `*` stands for any text, and its values.
 type Known = (&'static str, ValueKind);
@@ -71,7 +80,7 @@ const COMMON: [Known; 5] = [
 ///
 /// # Source
 /// Confluent: documentation of CREATE TABLE, WITH options; `properties.*` reach a cluster of one's own.
-const CONFLUENT: [Known; 47] = [
+const CONFLUENT: [Known; 21] = [
     (
         "kafka.cleanup-policy",
         ValueKind::OneOf(&["delete", "compact", "delete-compact"]),
@@ -102,50 +111,6 @@ const CONFLUENT: [Known; 47] = [
     ("key.format", ValueKind::Text),
     ("value.format", ValueKind::Text),
     ("value.fields-include", FIELDS_INCLUDE),
-    ("key.json-registry.schema-context", ValueKind::Text),
-    ("value.json-registry.schema-context", ValueKind::Text),
-    ("key.json-registry.subject-name", ValueKind::Text),
-    ("value.json-registry.subject-name", ValueKind::Text),
-    (
-        "key.json-registry.id-encoding",
-        ValueKind::OneOf(&["payload", "header"]),
-    ),
-    (
-        "value.json-registry.id-encoding",
-        ValueKind::OneOf(&["payload", "header"]),
-    ),
-    ("key.avro-registry.schema-context", ValueKind::Text),
-    ("value.avro-registry.schema-context", ValueKind::Text),
-    ("key.avro-registry.subject-name", ValueKind::Text),
-    ("value.avro-registry.subject-name", ValueKind::Text),
-    (
-        "key.avro-registry.id-encoding",
-        ValueKind::OneOf(&["payload", "header"]),
-    ),
-    (
-        "value.avro-registry.id-encoding",
-        ValueKind::OneOf(&["payload", "header"]),
-    ),
-    ("key.proto-registry.schema-context", ValueKind::Text),
-    ("value.proto-registry.schema-context", ValueKind::Text),
-    ("key.proto-registry.subject-name", ValueKind::Text),
-    ("value.proto-registry.subject-name", ValueKind::Text),
-    (
-        "key.proto-registry.id-encoding",
-        ValueKind::OneOf(&["payload", "header"]),
-    ),
-    (
-        "value.proto-registry.id-encoding",
-        ValueKind::OneOf(&["payload", "header"]),
-    ),
-    ("key.json.*", ValueKind::Text),
-    ("value.json.*", ValueKind::Text),
-    ("key.avro.*", ValueKind::Text),
-    ("value.avro.*", ValueKind::Text),
-    ("key.csv.*", ValueKind::Text),
-    ("value.csv.*", ValueKind::Text),
-    ("key.raw.*", ValueKind::Text),
-    ("value.raw.*", ValueKind::Text),
     ("late-handling.mode", ValueKind::OneOf(&["pass-through"])),
     ("scan.startup.mode", STARTUP),
     ("scan.startup.timestamp-millis", ValueKind::Integer),
@@ -160,7 +125,7 @@ const CONFLUENT: [Known; 47] = [
 ///
 /// # Source
 /// Flink: documentation of the Kafka and Upsert Kafka SQL connectors.
-const KAFKA: [Known; 41] = [
+const KAFKA: [Known; 17] = [
     ("topic", ValueKind::Text),
     ("properties.*", ValueKind::Text),
     ("format", ValueKind::Text),
@@ -172,30 +137,6 @@ const KAFKA: [Known; 41] = [
         "value.fields-include",
         ValueKind::OneOf(&["ALL", "EXCEPT_KEY"]),
     ),
-    ("json.*", ValueKind::Text),
-    ("csv.*", ValueKind::Text),
-    ("raw.*", ValueKind::Text),
-    ("key.json.*", ValueKind::Text),
-    ("key.csv.*", ValueKind::Text),
-    ("key.raw.*", ValueKind::Text),
-    ("key.json-registry.*", ValueKind::Text),
-    ("value.json.*", ValueKind::Text),
-    ("value.csv.*", ValueKind::Text),
-    ("value.raw.*", ValueKind::Text),
-    ("value.json-registry.*", ValueKind::Text),
-    ("json-registry.*", ValueKind::Text),
-    ("avro.*", ValueKind::Text),
-    ("avro-registry.*", ValueKind::Text),
-    ("avro-confluent.*", ValueKind::Text),
-    ("key.avro.*", ValueKind::Text),
-    ("key.avro-registry.*", ValueKind::Text),
-    ("key.avro-confluent.*", ValueKind::Text),
-    ("value.avro.*", ValueKind::Text),
-    ("value.avro-registry.*", ValueKind::Text),
-    ("value.avro-confluent.*", ValueKind::Text),
-    ("proto-registry.*", ValueKind::Text),
-    ("key.proto-registry.*", ValueKind::Text),
-    ("value.proto-registry.*", ValueKind::Text),
     ("scan.startup.mode", STARTUP),
     ("scan.startup.timestamp-millis", ValueKind::Integer),
     ("scan.startup.specific-offsets", ValueKind::Text),
@@ -217,13 +158,7 @@ const KAFKA: [Known; 41] = [
 ///
 /// # Source
 /// Flink: documentation of the `filesystem` connector.
-const FILESYSTEM: [Known; 5] = [
-    ("path", ValueKind::Text),
-    ("format", ValueKind::Text),
-    ("json.*", ValueKind::Text),
-    ("csv.*", ValueKind::Text),
-    ("raw.*", ValueKind::Text),
-];
+const FILESYSTEM: [Known; 2] = [("path", ValueKind::Text), ("format", ValueKind::Text)];
 
 /// Options of `datagen`.
 ///
@@ -292,6 +227,10 @@ pub(crate) fn check(connector: &str, key: &str, value: &str) -> Result<()> {
         error.message = format!("{}; there are {}", error.message, CONNECTORS.join(", "));
         return Err(error);
     }
+    // Options of formats are checked with the table, whose parts they must be for.
+    if format_option(connector, key).is_some() {
+        return Ok(());
+    }
     let names = || COMMON.iter().chain(known(connector));
     let Some((_, kind)) = names().find(|(pattern, _)| matches(pattern, key)) else {
         let fixed = names()
@@ -313,6 +252,25 @@ pub(crate) fn check(connector: &str, key: &str, value: &str) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The part of records and the format that an option is for: `key.`, `value.` or nothing, then the name of a format, then a point.
+/// Absent for other options, and for connectors without such parts.
+pub(super) fn format_option<'a>(connector: &str, key: &'a str) -> Option<(&'a str, &'a str)> {
+    let parts: &[&str] = match connector {
+        "confluent" => &["key.", "value."],
+        "kafka" | "upsert-kafka" => &["key.", "value.", ""],
+        "filesystem" => &[""],
+        _ => &[],
+    };
+    let part = parts.iter().find(|part| key.starts_with(**part))?;
+    let (part, rest) = key.split_at(part.len());
+    let is_of = |format: &&str| {
+        rest.strip_prefix(*format)
+            .is_some_and(|rest| rest.starts_with('.'))
+    };
+    let format = FORMATS.into_iter().find(is_of)?;
+    Some((part, &rest[..format.len()]))
 }
 
 /// Whether a name fits a pattern with at most one `*`.
@@ -393,7 +351,12 @@ mod tests {
         );
         assert!(format.message.contains("json, json-registry, avro"));
         let lines = check("filesystem", "format", "avro").unwrap_err();
-        assert!(lines.message.ends_with("json, json-registry, csv, raw"));
+        assert!(
+            lines.message.ends_with(
+                "json, json-registry, csv, raw, debezium-json, canal-json, maxwell-json, ogg-json"
+            ),
+            "{lines}"
+        );
         assert!(check("datagen", "fields..kind", "random").is_err());
     }
 }

@@ -7,6 +7,7 @@ use super::expression::ExprBinder;
 use super::options::{DEFAULT_CONNECTOR, connector};
 use super::over::exchange;
 use super::relation::{Draft, Field, PlanBuilder, Relation, Using};
+use super::table_format::carries_changes;
 use super::traits::Traits;
 use crate::error::{Error, Result};
 use crate::plan::{
@@ -63,6 +64,7 @@ pub(super) fn changelog_mode(table: &TableDef) -> Result<ChangelogMode> {
     let has_key = !table.primary_key.is_empty();
     let derived = match connector(&table.options) {
         "upsert-kafka" => ChangelogMode::Upsert,
+        _ if carries_changes(table) => ChangelogMode::Retract,
         "confluent" | "faker" if has_key => ChangelogMode::Upsert,
         _ => ChangelogMode::Append,
     };

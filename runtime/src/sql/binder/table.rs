@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::expression::ExprBinder;
 use super::like;
+use super::metadata::metadata_column;
 use super::names;
 use super::options::{self, connector};
 use super::relation::{Field, Relation, Using};
@@ -22,40 +23,6 @@ use crate::sql::expr::Expr;
 use crate::sql::parser::parse_expression;
 use crate::sql::session::Session;
 use crate::types::{FlinkType, TypeKind};
-
-/// Metadata of a record: key, type and whether a sink can write it.
-///
-/// # Source
-/// Confluent: metadata columns.
-fn metadata(key: &str) -> Option<(FlinkType, bool)> {
-    let bytes = || TypeKind::bytes().not_null();
-    Some(match key {
-        "headers" => (
-            TypeKind::Map(Box::new(bytes()), Box::new(bytes())).not_null(),
-            true,
-        ),
-        "leader-epoch" => (TypeKind::Int.nullable(), false),
-        "offset" => (TypeKind::BigInt.not_null(), false),
-        "partition" => (TypeKind::Int.not_null(), false),
-        "raw-key" | "raw-value" => (bytes(), false),
-        "timestamp" => (rowtime_type(), true),
-        "timestamp-type" | "topic" => (TypeKind::string().not_null(), false),
-        _ => return None,
-    })
-}
-
-/// Names of metadata, for suggestions.
-const METADATA_KEYS: [&str; 9] = [
-    "headers",
-    "leader-epoch",
-    "offset",
-    "partition",
-    "raw-key",
-    "raw-value",
-    "timestamp",
-    "timestamp-type",
-    "topic",
-];
 
 /// The definition of `CREATE TABLE`; for `AS SELECT` the query gives the columns.
 ///
@@ -329,44 +296,6 @@ fn add_columns(table: &mut TableDef, columns: &[ColumnDef]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// A metadata column.
-fn metadata_column(
-    table: &TableDef,
-    ty: &FlinkType,
-    (key, span): (&str, Span),
-    is_virtual: bool,
-) -> Result<ColumnKind> {
-    let connector = connector(&table.options);
-    if !has_timestamps(table) {
-        return Err(
-            Error::validation(format!("connector '{connector}' has no metadata")).with_span(span),
-        );
-    }
-    let Some((own, is_writable)) = metadata(key) else {
-        return Err(unknown_name("metadata key", key, METADATA_KEYS).with_span(span));
-    };
-    let same = match (&ty.kind, &own.kind) {
-        (TypeKind::Map(k, v), TypeKind::Map(l, w)) => k.kind == l.kind && v.kind == w.kind,
-        (a, b) => a == b,
-    };
-    if !same {
-        return Err(
-            Error::unsupported(format!("metadata '{key}' as {ty}: declare it as {own}"))
-                .with_span(span),
-        );
-    }
-    if !is_virtual && !is_writable {
-        return Err(Error::validation(format!(
-            "metadata '{key}' is read-only: declare the column VIRTUAL"
-        ))
-        .with_span(span));
-    }
-    Ok(ColumnKind::Metadata {
-        key: key.to_owned(),
-        is_virtual,
-    })
 }
 
 /// The columns of a table as fields of a scope.

@@ -6,7 +6,9 @@
 use super::options;
 use super::options::connector;
 use super::scan::changelog_mode;
+use super::table_format::{self, carries_changes, value_format};
 use crate::error::{Error, Result, unknown_name};
+use crate::format::changelog::Dialect;
 use crate::plan::ChangelogMode;
 use crate::sql::ast::Name;
 use crate::sql::catalog::TableDef;
@@ -36,6 +38,7 @@ pub(super) fn complete(table: &mut TableDef, name: &Name) -> Result<()> {
     if connector == options::DEFAULT_CONNECTOR {
         complete_topic(table, mode).map_err(|error| error.with_span(span))?;
     }
+    table_format::check(table).map_err(|error| error.with_span(span))?;
     require_options(table, &connector).map_err(|error| error.with_span(span))
 }
 
@@ -48,16 +51,25 @@ fn check_mode(table: &TableDef, connector: &str, mode: ChangelogMode) -> Result<
             ChangelogMode::Retract,
         ],
         "upsert-kafka" => &[ChangelogMode::Upsert],
+        _ if carries_changes(table) => &[ChangelogMode::Retract],
         _ => &[ChangelogMode::Append],
     };
+    if let Some((option, format)) = value_format(table).filter(|_| carries_changes(table))
+        && mode != ChangelogMode::Retract
+        && connector != "upsert-kafka"
+    {
+        return Err(Error::option(format!(
+            "'changelog.mode' of a table with '{option}' = '{format}' is retract: each record says what it does to its rows"
+        )));
+    }
     if !allowed.contains(&mode) {
         return Err(Error::option(format!(
             "connector '{connector}' does not have this 'changelog.mode'"
         )));
     }
-    if connector == "kafka" && !table.primary_key.is_empty() {
+    if connector == "kafka" && !table.primary_key.is_empty() && !carries_changes(table) {
         return Err(Error::validation(
-            "connector 'kafka' does not support a PRIMARY KEY: use 'upsert-kafka' or 'confluent'",
+            "connector 'kafka' does not support a PRIMARY KEY without a format of changes: use 'upsert-kafka' or 'confluent'",
         ));
     }
     let distributes = !table.distributed_by.is_empty() || table.buckets.is_some();
@@ -107,10 +119,8 @@ fn complete_topic(table: &mut TableDef, mode: ChangelogMode) -> Result<()> {
         ));
     }
     if !table.distributed_by.is_empty() {
-        let format = table
-            .option("value.format")
-            .unwrap_or(DEFAULT_FORMAT)
-            .to_owned();
+        let format = table.option("value.format").unwrap_or(DEFAULT_FORMAT);
+        let format = Dialect::plain(format).to_owned();
         table
             .options
             .entry("key.format".to_owned())

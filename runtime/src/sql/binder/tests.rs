@@ -1,5 +1,6 @@
 //! Tests of the binder: plans, types, places and suggestions.
 
+mod formats;
 mod information_schema;
 mod join;
 mod like;

@@ -22,7 +22,7 @@ mod encoding;
 pub(crate) mod json;
 mod logic;
 mod math;
-mod pattern;
+pub(crate) mod pattern;
 mod printf;
 mod random;
 mod rules;

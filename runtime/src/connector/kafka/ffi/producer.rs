@@ -3,7 +3,7 @@
 //! Place in the flow: [`super::super::channel`] owns a [`Producer`] and serves its events; every writer has an [`Outlet`] into one
 //! topic of it. Invariant: records of a call are taken in order, and none after the first refused one.
 
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{CStr, CString, c_int, c_void};
 use std::fmt;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -39,12 +39,14 @@ pub(crate) struct Outgoing<'a> {
 }
 
 /// What stands beside a record where the topic asks for it.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Extras {
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Extras<'a> {
     /// Epoch milliseconds, above 0; absent is the time of writing.
     pub(crate) timestamp_ms: Option<i64>,
     /// Value of the `op` header.
     pub(crate) op: Option<u8>,
+    /// Further headers.
+    pub(crate) headers: Vec<(CString, &'a [u8])>,
 }
 
 /// How far a produce call came.
@@ -247,12 +249,12 @@ impl Outlet {
         }
     }
 
-    /// Offers one record with a timestamp or a header.
+    /// Offers one record with a timestamp or headers.
     pub(crate) fn produce_with(
         &mut self,
         partition: i32,
         record: Outgoing<'_>,
-        extras: Extras,
+        extras: &Extras<'_>,
     ) -> Result<(), RDKafkaErrorCode> {
         let op = extras.op.unwrap_or_default();
         let mut arguments = vec![
@@ -287,16 +289,18 @@ impl Outlet {
                 Argument { i64_: timestamp_ms },
             ));
         }
-        if extras.op.is_some() {
+        let own = extras.headers.iter().map(|(name, value)| (&**name, *value));
+        let op = extras.op.map(|_| (OP_HEADER, std::slice::from_ref(&op)));
+        arguments.extend(own.chain(op).map(|(name, value)| {
             let header = sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_2 {
-                name: OP_HEADER.as_ptr(),
-                val: ptr::from_ref(&op).cast(),
-                size: 1,
+                name: name.as_ptr(),
+                val: value.as_ptr().cast(),
+                size: isize::try_from(value.len()).unwrap_or(isize::MAX),
             };
-            arguments.push(argument(Vtype::RD_KAFKA_VTYPE_HEADER, Argument { header }));
-        }
-        // SAFETY: client and topic are alive; every argument has the field set that its type names; keys, values and the
-        // header live through the call and are copied by it.
+            argument(Vtype::RD_KAFKA_VTYPE_HEADER, Argument { header })
+        }));
+        // SAFETY: client and topic are alive; every argument has the field set that its type names; keys, values and
+        // headers live through the call and are copied by it.
         let error = unsafe {
             sys::rd_kafka_produceva(
                 self.producer.client.client().native_ptr(),

@@ -562,7 +562,7 @@ impl Outlet for ModelOutlet {
         &mut self,
         route: Route,
         records: &EncodedBatch,
-        _extras: Extras,
+        _extras: &Extras<'_>,
     ) -> Result<(), Code> {
         let accepted = self.produce(route.0, records, &[route]);
         match accepted.map(|accepted| accepted.refused) {

@@ -27,7 +27,7 @@ const DOT: &str = r"[^\n\r\x{85}\x{2028}\x{2029}]";
 
 /// A compiled pattern.
 #[derive(Debug)]
-pub(super) struct JavaRegex {
+pub(crate) struct JavaRegex {
     /// For texts in which no line ends, where `$` is the end of the text.
     plain: Regex,
     /// For other texts; absent when it would be the same.
@@ -39,7 +39,7 @@ pub(super) type Place = (usize, usize);
 
 impl JavaRegex {
     /// Compiles a pattern; `None` when it is invalid.
-    pub(super) fn compile(pattern: &str) -> Option<Self> {
+    pub(crate) fn compile(pattern: &str) -> Option<Self> {
         let plain = translate(pattern, r"\z")?;
         let lines = translate(pattern, r"(?=(?:\r\n|[\n\r\x{85}\x{2028}\x{2029}])?\z)")?;
         let lines = if plain == lines {
@@ -71,7 +71,7 @@ impl JavaRegex {
     ///
     /// # Errors
     /// `Data` when the search takes too many steps.
-    pub(super) fn is_match(&self, text: &str) -> Result<bool> {
+    pub(crate) fn is_match(&self, text: &str) -> Result<bool> {
         self.of(text).is_match(text).map_err(|_| too_long())
     }
 

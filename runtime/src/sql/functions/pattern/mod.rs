@@ -9,6 +9,8 @@ mod java;
 mod like;
 mod regexp;
 
+pub(crate) use java::JavaRegex;
+
 /// Two character strings.
 const TEXT_2: &[&[Param]] = &[&[Param::Text, Param::Text]];
 
