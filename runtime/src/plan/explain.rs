@@ -84,6 +84,22 @@ fn details(node: &Node, text: &mut String) {
     if let Some(size) = state_size(&node.operator) {
         line(text, format_args!("State size: {size}"));
     }
+    if !node.state_ttls_ms.is_empty() {
+        line(text, format_args!("State TTL: {}", ttls(node)));
+    }
+}
+
+/// The times to live that hints have set, one for each input.
+fn ttls(node: &Node) -> String {
+    let text = |ttl: &Option<u64>| match ttl {
+        None => "that of the statement".to_owned(),
+        Some(0) => "never".to_owned(),
+        Some(ttl_ms) => format!("{ttl_ms} ms"),
+    };
+    match node.state_ttls_ms.as_slice() {
+        [left, right] => format!("left {}, right {}", text(left), text(right)),
+        ttls => ttls.iter().map(text).collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// Prints the name and key of a table.

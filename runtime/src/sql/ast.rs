@@ -127,18 +127,39 @@ pub struct Query {
     /// The tree.
     pub body: Box<sqlparser::ast::Query>,
     /// Hints of the whole statement.
-    pub hints: Vec<TableHint>,
+    pub hints: Vec<Hint>,
 }
 
-/// `/*+ OPTIONS('key' = 'value') */` behind a table's name.
+/// `/*+ NAME('key' = 'value') */`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TableHint {
-    /// Where the table's name ends: the last place of the token before the hint.
+pub struct Hint {
+    /// What it is about.
+    pub kind: HintKind,
+    /// The last place of the token before the hint: a table's name, or SELECT.
     pub after: (u32, u32),
-    /// The options.
+    /// Its keys and values.
     pub options: BTreeMap<String, String>,
     /// Where the hint stands.
     pub span: Span,
+}
+
+/// What a hint is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HintKind {
+    /// `OPTIONS`, behind a table's name.
+    Options,
+    /// `STATE_TTL`, behind SELECT.
+    StateTtl,
+}
+
+impl HintKind {
+    /// Where such a hint stands, in words.
+    pub fn place(self) -> &'static str {
+        match self {
+            Self::Options => "a hint OPTIONS follows the name of a table",
+            Self::StateTtl => "a hint STATE_TTL follows SELECT",
+        }
+    }
 }
 
 /// A WITH option.

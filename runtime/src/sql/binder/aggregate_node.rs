@@ -106,6 +106,7 @@ impl PlanBuilder {
             self.apply_window(&mut relation);
         }
         let windowed = self.window_keys(&relation, &grouping.keys);
+        let ttls = self.state_ttls.of_inputs(&[&relation]);
         let mut arguments = Arguments::default();
         let properties = windowed.as_ref().map_or_else(
             || vec![None; grouping.keys.len()],
@@ -139,7 +140,11 @@ impl PlanBuilder {
                 let aggregation = Aggregation { input, keys, calls };
                 self.window_aggregate(window_keys, aggregation)
             }
-            None => self.group_aggregate(input, keys, calls),
+            None => {
+                let grouped = self.group_aggregate(input, keys, calls);
+                self.set_state_ttls(grouped.base, ttls);
+                grouped
+            }
         };
         Ok(Grouped { relation, grouping })
     }

@@ -38,6 +38,7 @@ mod scan;
 mod select_items;
 mod set_ops;
 mod show;
+mod state_ttl;
 mod subquery;
 mod subquery_join;
 mod table;

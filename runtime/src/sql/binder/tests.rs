@@ -4,6 +4,7 @@ mod information_schema;
 mod join;
 mod like;
 mod shapes;
+mod state_ttl;
 
 use super::*;
 use crate::error::{Code, Kind};

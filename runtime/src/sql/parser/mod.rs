@@ -5,6 +5,7 @@
 
 pub(crate) mod conditional;
 mod ddl;
+mod hints;
 pub(crate) mod json;
 pub(crate) mod json_aggregate;
 mod like;
@@ -26,7 +27,7 @@ use self::words::{
 };
 use crate::error::{Code, Error, Kind, Result, Span};
 use crate::plan::ConflictStrategy;
-use crate::sql::ast::{Insert, Query, Show, Statement, StatementKind, TableHint};
+use crate::sql::ast::{Hint, Insert, Query, Show, Statement, StatementKind};
 use crate::sql::dialect::FlinkDialect;
 
 /// How deeply parentheses and sub-queries may nest.
@@ -129,7 +130,7 @@ struct StatementParser<'a> {
     /// The text.
     source: Source<'a>,
     /// Hints that no statement has taken yet.
-    hints: Vec<TableHint>,
+    hints: Vec<Hint>,
     /// The tokens.
     inner: Parser<'a>,
 }
@@ -155,13 +156,11 @@ impl StatementParser<'_> {
         self.inner.peek_token_ref().token == Token::EOF
     }
 
-    /// Refuses hints that no table took.
+    /// Refuses hints that no query took.
     fn check_hints(&self) -> Result<()> {
         match self.hints.first() {
             None => Ok(()),
-            Some(hint) => {
-                Err(Error::syntax("a hint follows the name of a table").with_span(hint.span))
-            }
+            Some(hint) => Err(Error::syntax(hint.kind.place()).with_span(hint.span)),
         }
     }
 
