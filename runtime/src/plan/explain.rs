@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use super::advice::Advice;
 use super::{ChangelogMode, Column, Node, NodeId, Operator, SinkTarget, StateClass, StreamPlan};
 use crate::sql::catalog::TableDef;
 
@@ -30,6 +31,22 @@ pub fn explain(plan: &StreamPlan) -> String {
     text.push_str("== Physical Details ==\n");
     for node in &plan.nodes {
         details(node, &mut text);
+    }
+    text
+}
+
+/// Advice as EXPLAIN prints it behind the plan; empty without any.
+pub fn warnings(advice: &[Advice]) -> String {
+    let mut text = String::new();
+    if !advice.is_empty() {
+        text.push_str("\n== Warnings ==\n");
+    }
+    for (index, advice) in advice.iter().enumerate() {
+        let severity = advice.severity.as_str();
+        line(
+            &mut text,
+            format_args!("\n{}. {severity}: {}", index + 1, advice.message),
+        );
     }
     text
 }

@@ -3,6 +3,7 @@
 //! Enters: bound queries of the binder. Leaves: a [`StreamPlan`] that `graph` turns into a job and that is stored with the
 //! statement and restored, never re-planned. Its shape does not depend on parallelism. No logic lives here but look-ups.
 
+pub mod advice;
 mod check;
 pub mod explain;
 mod join;

@@ -172,6 +172,14 @@ impl Session {
         self.get("sql.current-database").unwrap_or("cluster_0")
     }
 
+    /// How long state is kept after its last change; absent for ever.
+    pub fn state_ttl(&self) -> Option<Duration> {
+        self.get("sql.state-ttl")
+            .or_else(|| self.get("table.exec.state.ttl"))
+            .and_then(parse_duration)
+            .filter(|ttl| !ttl.is_zero())
+    }
+
     /// The session time zone: a TZDB name or an offset such as `GMT+03:00`.
     pub fn local_time_zone(&self) -> &str {
         self.get("sql.local-time-zone")

@@ -46,7 +46,7 @@ use crate::task::sink::{SinkTask, Writer};
 use crate::task::slot::SlotBudget;
 use crate::task::source::{SourceParts, SourceTask};
 use crate::task::subtask::{Output, Route, StateMemory, Subtask, Transform, TransformParts};
-use crate::task::supported;
+use crate::task::supported::check_executable;
 use crate::task::values::ValuesReader;
 use crate::task::{Environment, JobSpec, Waker};
 use crate::types::FlinkType;
@@ -177,7 +177,7 @@ impl<'a> Deployer<'a> {
         wakers: &'a [Waker],
         generation: &Generation,
     ) -> Result<Self> {
-        supported::check(&spec.plan)?;
+        check_executable(&spec.plan)?;
         let graph = JobGraph::from_plan(&spec.plan)?;
         let types = graph
             .vertices

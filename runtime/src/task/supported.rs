@@ -14,7 +14,7 @@ use crate::plan::{
 ///
 /// # Errors
 /// `Unsupported`, naming the operator.
-pub(super) fn check(plan: &StreamPlan) -> Result<()> {
+pub fn check_executable(plan: &StreamPlan) -> Result<()> {
     for node in &plan.nodes {
         if let Operator::TableSourceScan(scan) = &node.operator
             && node.changelog != ChangelogMode::Append
@@ -89,6 +89,7 @@ fn missing(operator: &Operator) -> Option<String> {
             on_conflict: Some(_),
             ..
         }) => Some("ON CONFLICT".to_owned()),
+        Operator::Correlate(correlate) => Some(format!("the function {}", correlate.function)),
         Operator::Expand { .. }
         | Operator::ChangelogNormalize { .. }
         | Operator::GroupWindowAggregate { .. }
@@ -96,7 +97,6 @@ fn missing(operator: &Operator) -> Option<String> {
         | Operator::TemporalJoin(_)
         | Operator::LookupJoin(_)
         | Operator::WindowJoin(_)
-        | Operator::Correlate(_)
         | Operator::OverAggregate(_)
         | Operator::Rank(_)
         | Operator::Deduplicate(_)

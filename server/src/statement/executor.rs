@@ -345,6 +345,8 @@ impl Core {
             return Ok(());
         };
         let run = entry.record.run;
+        let creates = entry.record.creates_table.clone();
+        let catalog = Arc::clone(&self.catalog);
         let environment = self.environment.clone();
         self.runtime.spawn_blocking(move || {
             let events = this.clone();
@@ -353,7 +355,10 @@ impl Core {
                     core.job_ended(seq, run, event);
                 }
             });
-            let started = Running::start(&spec, &environment, on_event);
+            let created = creates.map_or(Ok(()), |table| {
+                immediate::create(table, &spec.plan, run > 1, &catalog)
+            });
+            let started = created.and_then(|()| Running::start(&spec, &environment, on_event));
             let Some(core) = this.upgrade() else {
                 return;
             };
@@ -418,6 +423,7 @@ impl Core {
             return;
         };
         let ended = ended.take();
+        let has_created = job.is_some() && entry.record.creates_table.is_some();
         if let Some(job) = job {
             if is_ending {
                 job.cancel();
@@ -430,10 +436,28 @@ impl Core {
             entry.times.active_since = now;
             entry.times.consumed_at = now;
         }
+        if has_created {
+            self.forget_created(&mut state, seq);
+        }
         if let Some(event) = ended {
             self.note_end(&mut state, seq, event);
         }
         self.reconcile(&mut state, seq);
+    }
+
+    /// The table of a statement is there: from now on it is its user's, who may alter or drop it.
+    fn forget_created(&self, state: &mut State, seq: i64) {
+        let record = state.entries.get(&seq).map(|entry| Record {
+            creates_table: None,
+            ..entry.record.clone()
+        });
+        let Some(record) = record else {
+            return;
+        };
+        // Not stored, the table is looked for again with the next start.
+        if let Err(error) = self.change(state, seq, record, "its table is there") {
+            tracing::error!(%error, seq, "a change of a statement could not be stored");
+        }
     }
 
     /// A job has ended.

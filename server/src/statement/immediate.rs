@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use weir_runtime::error::Error;
+use weir_runtime::plan::StreamPlan;
+use weir_runtime::sql::catalog::TableDef;
 use weir_runtime::sql::session::Session;
 use weir_runtime::sql::{Bound, analyze, parse};
+use weir_runtime::task::check_executable;
 
 use super::engine::Ended;
 use crate::catalog::CatalogService;
@@ -25,9 +28,31 @@ pub(super) fn run(
     };
     match bound.and_then(|bound| carry_out(bound, catalog)) {
         Ok(()) => Ended::Finished,
-        Err(ServerError::Runtime(error)) => Ended::Failed(error),
-        Err(other) => Ended::Failed(Error::storage(other.to_string())),
+        Err(error) => Ended::Failed(as_failure(error)),
     }
+}
+
+/// An error of the server as one that ends a job.
+fn as_failure(error: ServerError) -> Error {
+    match error {
+        ServerError::Runtime(error) => error,
+        other => Error::storage(other.to_string()),
+    }
+}
+
+/// Creates the table that a statement fills, unless its plan cannot be executed. Waits for brokers and disks.
+///
+/// # Errors
+/// `Unsupported` for such a plan; `Invalid` when the name is taken meanwhile; whatever keeps the topic from being made.
+pub(super) fn create(
+    table: TableDef,
+    plan: &StreamPlan,
+    is_again: bool,
+    catalog: &CatalogService,
+) -> Result<(), Error> {
+    check_executable(plan)?;
+    let created = catalog.create_filled_table(table, is_again);
+    created.map_err(as_failure)
 }
 
 /// Binds the text of one statement.
@@ -52,7 +77,15 @@ fn carry_out(bound: Bound, catalog: &CatalogService) -> Result<()> {
             if_not_exists,
         } => catalog.create_view(view, if_not_exists),
         Bound::DropView { name, if_exists } => catalog.drop_view(&name, if_exists),
-        Bound::Rows { .. } | Bound::Set { .. } | Bound::Reset { .. } => Ok(()),
+        Bound::AlterView { name, view } => catalog.alter_view(&name, view),
+        Bound::ChangeResource { before, after, .. } => {
+            catalog.change_resource(before.as_ref(), after)
+        }
+        Bound::Rows { .. }
+        | Bound::Set { .. }
+        | Bound::Reset { .. }
+        | Bound::Nothing { .. }
+        | Bound::ShowJobs => Ok(()),
         Bound::Query(..) | Bound::Insert(..) | Bound::CreateTableAs { .. } => {
             Err(Error::internal("a statement with a plan was taken for an immediate one").into())
         }

@@ -26,9 +26,6 @@ const IDLE_TIMEOUT: [&str; 2] = [
     "table.exec.source.idle-timeout",
 ];
 
-/// Properties with the time-to-live of state, the first one that is set counts.
-const STATE_TTL: [&str; 2] = ["sql.state-ttl", "table.exec.state.ttl"];
-
 /// The shortest time between two checkpoints (guess: below it a job would do little else).
 const CHECKPOINT_INTERVAL_MIN: Duration = Duration::from_millis(100);
 
@@ -183,8 +180,8 @@ pub(super) fn job_config(session: &Session, server: &JobConfig) -> JobConfig {
             DeliveryGuarantee::ExactlyOnce
         };
     }
-    if let Some((_, ttl)) = first(session, &STATE_TTL) {
-        config.state_ttl = parse_duration(ttl).filter(|ttl| !ttl.is_zero());
+    if let Some(ttl) = session.state_ttl() {
+        config.state_ttl = Some(ttl);
     }
     if let Some(timeout) = first(session, &IDLE_TIMEOUT).and_then(|(_, text)| parse_duration(text))
     {

@@ -264,7 +264,7 @@ fn places_are_lines_and_columns() {
     );
     assert_eq!(
         message("SELEC 1"),
-        "line 1, column 1: expected a statement, found SELEC"
+        "line 1, column 1: unknown statement \"SELEC\", did you mean \"SELECT\"?"
     );
     assert_eq!(
         message("SELECT 'abc"),

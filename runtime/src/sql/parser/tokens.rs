@@ -330,7 +330,7 @@ fn is_operator(token: &Token) -> bool {
 
 /// A text that can be cut at places.
 #[derive(Debug)]
-pub(super) struct Source<'a> {
+pub(crate) struct Source<'a> {
     /// The text.
     text: &'a str,
     /// Byte offset of each line.
@@ -339,7 +339,7 @@ pub(super) struct Source<'a> {
 
 impl<'a> Source<'a> {
     /// Indexes the lines of a text.
-    pub(super) fn new(text: &'a str) -> Self {
+    pub(crate) fn new(text: &'a str) -> Self {
         let newlines = text.match_indices('\n').map(|(offset, _)| offset + 1);
         Self {
             text,
@@ -348,10 +348,15 @@ impl<'a> Source<'a> {
     }
 
     /// The text from a place to another, the latter excluded.
-    pub(super) fn slice(&self, start: Location, end: Location) -> &'a str {
+    pub(crate) fn slice(&self, start: Location, end: Location) -> &'a str {
         self.text
             .get(self.offset(start)..self.offset(end))
             .unwrap_or("")
+    }
+
+    /// The text from a place on.
+    pub(crate) fn rest(&self, start: Location) -> &'a str {
+        self.text.get(self.offset(start)..).unwrap_or("")
     }
 
     /// Byte offset of a place.
