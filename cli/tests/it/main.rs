@@ -9,3 +9,4 @@ mod harness;
 mod kafka;
 mod orders;
 mod prometheus;
+mod statements;

@@ -123,9 +123,10 @@ fn missing_window_column(plan: &StreamPlan, node: &Node) -> Option<Advice> {
 
 /// Sessions of the whole table, which only one subtask can find.
 fn session_of_all(node: &Node) -> Option<Advice> {
-    let window = match &node.operator {
-        Operator::WindowTableFunction(window) | Operator::WindowAggregate { window, .. } => window,
-        _ => return None,
+    let (Operator::WindowTableFunction(window) | Operator::WindowAggregate { window, .. }) =
+        &node.operator
+    else {
+        return None;
     };
     let is_session = matches!(window.kind, WindowKind::Session { .. });
     if !is_session || !window.partition.is_empty() || window.attached.is_some() {

@@ -21,7 +21,7 @@ use super::entry::{Entry, JobState, Surroundings};
 use super::limits::StateLimits;
 use super::record::{Kind, Record, Scaling, Wanted};
 use super::state::{self, Decision};
-use super::{immediate, properties};
+use super::{creation, immediate, properties};
 use crate::catalog::CatalogService;
 use crate::error::Result;
 use crate::ledger::{Charge, Totals};
@@ -345,7 +345,7 @@ impl Core {
             return Ok(());
         };
         let run = entry.record.run;
-        let creates = entry.record.creates_table.clone();
+        let wanted = entry.record.creates_table.clone();
         let catalog = Arc::clone(&self.catalog);
         let environment = self.environment.clone();
         self.runtime.spawn_blocking(move || {
@@ -355,10 +355,8 @@ impl Core {
                     core.job_ended(seq, run, event);
                 }
             });
-            let created = creates.map_or(Ok(()), |table| {
-                immediate::create(table, &spec.plan, run > 1, &catalog)
-            });
-            let started = created.and_then(|()| Running::start(&spec, &environment, on_event));
+            let started = creation::create(wanted, &spec.plan, run > 1, &catalog)
+                .and_then(|()| Running::start(&spec, &environment, on_event));
             let Some(core) = this.upgrade() else {
                 return;
             };
@@ -443,21 +441,6 @@ impl Core {
             self.note_end(&mut state, seq, event);
         }
         self.reconcile(&mut state, seq);
-    }
-
-    /// The table of a statement is there: from now on it is its user's, who may alter or drop it.
-    fn forget_created(&self, state: &mut State, seq: i64) {
-        let record = state.entries.get(&seq).map(|entry| Record {
-            creates_table: None,
-            ..entry.record.clone()
-        });
-        let Some(record) = record else {
-            return;
-        };
-        // Not stored, the table is looked for again with the next start.
-        if let Err(error) = self.change(state, seq, record, "its table is there") {
-            tracing::error!(%error, seq, "a change of a statement could not be stored");
-        }
     }
 
     /// A job has ended.

@@ -3,11 +3,8 @@
 use std::sync::Arc;
 
 use weir_runtime::error::Error;
-use weir_runtime::plan::StreamPlan;
-use weir_runtime::sql::catalog::TableDef;
 use weir_runtime::sql::session::Session;
 use weir_runtime::sql::{Bound, analyze, parse};
-use weir_runtime::task::check_executable;
 
 use super::engine::Ended;
 use crate::catalog::CatalogService;
@@ -33,26 +30,11 @@ pub(super) fn run(
 }
 
 /// An error of the server as one that ends a job.
-fn as_failure(error: ServerError) -> Error {
+pub(super) fn as_failure(error: ServerError) -> Error {
     match error {
         ServerError::Runtime(error) => error,
         other => Error::storage(other.to_string()),
     }
-}
-
-/// Creates the table that a statement fills, unless its plan cannot be executed. Waits for brokers and disks.
-///
-/// # Errors
-/// `Unsupported` for such a plan; `Invalid` when the name is taken meanwhile; whatever keeps the topic from being made.
-pub(super) fn create(
-    table: TableDef,
-    plan: &StreamPlan,
-    is_again: bool,
-    catalog: &CatalogService,
-) -> Result<(), Error> {
-    check_executable(plan)?;
-    let created = catalog.create_filled_table(table, is_again);
-    created.map_err(as_failure)
 }
 
 /// Binds the text of one statement.

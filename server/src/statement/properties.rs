@@ -61,6 +61,25 @@ const SCAN: [(&str, &str, &str); 5] = [
     ),
 ];
 
+/// Values of properties that mean nothing without another property: property, value, and the other one.
+const NEEDS: [(&str, &str, &str); 3] = [
+    (
+        "sql.tables.scan.startup.mode",
+        "timestamp",
+        "sql.tables.scan.startup.timestamp-millis",
+    ),
+    (
+        "sql.tables.scan.startup.mode",
+        "specific-offsets",
+        "sql.tables.scan.startup.specific-offsets",
+    ),
+    (
+        "sql.tables.scan.bounded.mode",
+        "timestamp",
+        "sql.tables.scan.bounded.timestamp-millis",
+    ),
+];
+
 /// Checks keys and values.
 ///
 /// # Errors
@@ -73,6 +92,16 @@ pub(super) fn check(session: &Session) -> Result<()> {
         }
     }
     RestartPolicy::of(session)?;
+    for (property, value, other) in NEEDS {
+        let is_so = session
+            .get(property)
+            .is_some_and(|set| set.eq_ignore_ascii_case(value));
+        if is_so && session.get(other).is_none() {
+            return Err(Error::option(format!(
+                "property '{property}' is '{value}' and needs the property '{other}'"
+            )));
+        }
+    }
     if session
         .get("table.exec.sink.not-null-enforcer")
         .is_some_and(|mode| mode.eq_ignore_ascii_case("drop"))
@@ -254,6 +283,8 @@ mod tests {
             ("restart-strategy.exponential-delay.max-backoff", "soon"),
             ("table.exec.sink.not-null-enforcer", "drop"),
             ("sql.state-tll", "0"),
+            ("sql.tables.scan.startup.mode", "timestamp"),
+            ("sql.tables.scan.bounded.mode", "TIMESTAMP"),
         ] {
             assert!(check(&session(&[(key, value)])).is_err(), "{key}");
         }

@@ -8,3 +8,4 @@ mod drill;
 mod kill;
 mod late;
 mod registry;
+mod statements;

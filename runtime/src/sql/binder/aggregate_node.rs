@@ -135,16 +135,13 @@ impl PlanBuilder {
             node,
             exchange: exchange(&keys),
         };
-        let relation = match windowed {
-            Some(window_keys) => {
-                let aggregation = Aggregation { input, keys, calls };
-                self.window_aggregate(window_keys, aggregation)
-            }
-            None => {
-                let grouped = self.group_aggregate(input, keys, calls);
-                self.set_state_ttls(grouped.base, ttls);
-                grouped
-            }
+        let relation = if let Some(window_keys) = windowed {
+            let aggregation = Aggregation { input, keys, calls };
+            self.window_aggregate(window_keys, aggregation)
+        } else {
+            let grouped = self.group_aggregate(input, keys, calls);
+            self.set_state_ttls(grouped.base, ttls);
+            grouped
         };
         Ok(Grouped { relation, grouping })
     }

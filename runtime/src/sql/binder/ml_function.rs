@@ -7,9 +7,10 @@ use sqlparser::ast::{Expr as Ast, Value};
 
 use super::expression::{ExprBinder, place};
 use super::literal::word;
+use super::models::model_version;
 use super::query::QueryBinder;
 use super::relation::Field;
-use super::resources::model_version;
+
 use crate::error::{Error, Result};
 use crate::plan::Column;
 use crate::sql::ast::{Ident, Name};

@@ -9,6 +9,7 @@ mod aggregate_call;
 mod aggregate_node;
 mod call;
 mod column;
+mod connections;
 mod correlate;
 mod ddl_text;
 mod expression;
@@ -24,6 +25,7 @@ mod like;
 mod literal;
 mod match_recognize;
 mod ml_function;
+mod models;
 mod names;
 mod options;
 mod order;
@@ -53,7 +55,6 @@ mod window_tvf;
 #[cfg(test)]
 mod tests;
 
-use self::names::Object;
 use self::query::QueryBinder;
 use crate::error::{Error, Result, unknown_name};
 use crate::plan::advice::advise;
@@ -188,38 +189,12 @@ pub fn analyze(statement: &Statement, catalog: &dyn Catalog, session: &Session) 
 fn analyze_kind(statement: &Statement, catalog: &dyn Catalog, session: &Session) -> Result<Bound> {
     let binder = || QueryBinder::new(catalog, session);
     Ok(match &statement.kind {
-        StatementKind::CreateTable(create) => return create_table(create, catalog, session),
-        StatementKind::CreateView {
-            name,
-            if_not_exists,
-            columns,
-            query,
-            query_text,
-        } => {
-            let columns: Vec<String> = columns.iter().map(|ident| ident.value.clone()).collect();
-            check_view(query, &columns, binder()).map_err(|error| error.with_span(name.span()))?;
-            let view = ViewDef {
-                name: names::full_name(name, session),
-                columns,
-                query: query_text.clone(),
-            };
-            Bound::CreateView {
-                view,
-                if_not_exists: *if_not_exists,
-            }
-        }
-        StatementKind::DropTable { name, if_exists } => Bound::DropTable {
-            name: names::full_name(name, session),
-            if_exists: *if_exists,
-        },
-        StatementKind::DropView { name, if_exists } => Bound::DropView {
-            name: names::full_name(name, session),
-            if_exists: *if_exists,
-        },
-        StatementKind::AlterTable { name, change } => Bound::AlterTable {
-            table: table::alter(name, change, catalog, session)?,
-        },
-        StatementKind::AlterView { name, change } => alter_view(name, change, catalog, session)?,
+        StatementKind::CreateTable(_)
+        | StatementKind::CreateView { .. }
+        | StatementKind::DropTable { .. }
+        | StatementKind::DropView { .. }
+        | StatementKind::AlterTable { .. }
+        | StatementKind::AlterView { .. } => return analyze_ddl(statement, catalog, session),
         StatementKind::CreateModel(_)
         | StatementKind::CreateConnection { .. }
         | StatementKind::AlterResource { .. }
@@ -260,6 +235,56 @@ fn analyze_kind(statement: &Statement, catalog: &dyn Catalog, session: &Session)
         | StatementKind::UseDatabase(_) => {
             return analyze_session(statement, catalog, session);
         }
+    })
+}
+
+/// Binds the statements that create, alter and drop tables and views.
+fn analyze_ddl(statement: &Statement, catalog: &dyn Catalog, session: &Session) -> Result<Bound> {
+    Ok(match &statement.kind {
+        StatementKind::CreateTable(create) => return create_table(create, catalog, session),
+        StatementKind::CreateView {
+            name,
+            if_not_exists,
+            columns,
+            query,
+            query_text,
+        } => {
+            let columns: Vec<String> = columns.iter().map(|ident| ident.value.clone()).collect();
+            check_view(query, &columns, QueryBinder::new(catalog, session))
+                .map_err(|error| error.with_span(name.span()))?;
+            let view = ViewDef {
+                name: names::full_name(name, session),
+                columns,
+                query: query_text.clone(),
+            };
+            Bound::CreateView {
+                view,
+                if_not_exists: *if_not_exists,
+            }
+        }
+        StatementKind::DropTable { name, if_exists } => {
+            if !if_exists {
+                names::table(name, catalog, session)?;
+            }
+            Bound::DropTable {
+                name: names::full_name(name, session),
+                if_exists: *if_exists,
+            }
+        }
+        StatementKind::DropView { name, if_exists } => {
+            if !if_exists {
+                names::view(name, catalog, session)?;
+            }
+            Bound::DropView {
+                name: names::full_name(name, session),
+                if_exists: *if_exists,
+            }
+        }
+        StatementKind::AlterTable { name, change } => Bound::AlterTable {
+            table: table::alter(name, change, catalog, session)?,
+        },
+        StatementKind::AlterView { name, change } => alter_view(name, change, catalog, session)?,
+        _ => return Err(Error::internal("not a statement about a table or view")),
     })
 }
 
@@ -387,13 +412,7 @@ fn alter_view(
     catalog: &dyn Catalog,
     session: &Session,
 ) -> Result<Bound> {
-    let view = match names::object(name, catalog, session)? {
-        Object::View(view) => view,
-        Object::Table(table) => {
-            let message = format!("{} is a table, not a view: use ALTER TABLE", table.name);
-            return Err(Error::validation(message).with_span(name.span()));
-        }
-    };
+    let view = names::view(name, catalog, session)?;
     let changed = match change {
         AlterView::Rename(to) => {
             let to_name = names::full_name(to, session);

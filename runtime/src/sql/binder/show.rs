@@ -5,9 +5,9 @@
 
 use super::Bound;
 use super::ddl_text::{create_model, create_table, create_view, watermark_text};
+use super::models;
 use super::names::{self, Object};
 use super::query::QueryBinder;
-use super::resources;
 use super::scan::{has_timestamps, rowtime_type, watermark_of};
 use super::show_functions;
 use crate::error::{Error, Result};
@@ -69,27 +69,17 @@ pub(super) fn show(show: &Show, catalog: &dyn Catalog, session: &Session) -> Res
             )
         }
         Show::CreateModel(name) => {
-            let versions = resources::shown_versions(name, catalog, session)?;
+            let versions = models::shown_versions(name, catalog, session)?;
             let text = |(name, version): &(ObjectName, ModelVersion)| {
-                single(create_model(
-                    name,
-                    version,
-                    &resources::shown_options(version),
-                ))
+                single(create_model(name, version, &models::shown_options(version)))
             };
             let found = versions.iter().map(text).collect();
             rows("SHOW_CREATE_MODEL", &["SHOW CREATE MODEL"], found)
         }
-        Show::CreateView(name) => match names::object(name, catalog, session)? {
-            Object::View(view) => one("SHOW_CREATE_VIEW", "SHOW CREATE VIEW", &create_view(&view)),
-            Object::Table(table) => {
-                let message = format!(
-                    "{} is a table, not a view: use SHOW CREATE TABLE",
-                    table.name
-                );
-                return Err(Error::validation(message).with_span(name.span()));
-            }
-        },
+        Show::CreateView(name) => {
+            let view = names::view(name, catalog, session)?;
+            one("SHOW_CREATE_VIEW", "SHOW CREATE VIEW", &create_view(&view))
+        }
     })
 }
 
@@ -167,7 +157,7 @@ fn place_of(
     let parts: Vec<&str> = from.parts.iter().map(|part| part.value.as_str()).collect();
     let checked = match (what, parts.as_slice()) {
         (Listed::Databases, [of_catalog]) => {
-            place.0 = (*of_catalog).to_owned();
+            (*of_catalog).clone_into(&mut place.0);
             super::known("catalog", of_catalog, &catalog.catalog_names())
         }
         (Listed::Catalogs | Listed::Databases, _) => {
@@ -178,18 +168,20 @@ fn place_of(
             super::known("catalog", of_catalog, &catalog.catalog_names())
         }
         (_, [database]) => {
-            place.1 = (*database).to_owned();
+            (*database).clone_into(&mut place.1);
             Ok(())
         }
         _ => Err(Error::validation("names are shown FROM catalog.database")),
     };
     let has_database = !matches!(what, Listed::Catalogs | Listed::Databases);
-    checked
-        .and_then(|()| match has_database {
-            true => super::known("database", &place.1, &catalog.database_names(&place.0)),
-            false => Ok(()),
-        })
-        .map_err(|error| error.with_span(from.span()))?;
+    let checked = checked.and_then(|()| {
+        if has_database {
+            super::known("database", &place.1, &catalog.database_names(&place.0))
+        } else {
+            Ok(())
+        }
+    });
+    checked.map_err(|error| error.with_span(from.span()))?;
     Ok(place)
 }
 

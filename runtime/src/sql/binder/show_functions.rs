@@ -3,6 +3,7 @@
 //! Place in the flow: answers from the function tables. Invariant: what is listed can be called by that name.
 
 use super::Bound;
+use super::call::CURRENT_DATABASE;
 use super::show::rows;
 use crate::error::{Result, unknown_name};
 use crate::sql::ast::Name;
@@ -19,6 +20,7 @@ pub(super) fn names() -> Vec<String> {
         .into_iter()
         .filter(is_name)
         .chain(AGGREGATES)
+        .chain([CURRENT_DATABASE])
         .collect();
     found.sort_unstable();
     found.dedup();
@@ -27,7 +29,7 @@ pub(super) fn names() -> Vec<String> {
 
 /// Whether the system has a function of that name, which is in upper case.
 pub(super) fn is_builtin(name: &str) -> bool {
-    functions::is_function(name) || AGGREGATES.contains(&name)
+    functions::is_function(name) || AGGREGATES.contains(&name) || name == CURRENT_DATABASE
 }
 
 /// Answers `DESCRIBE FUNCTION [EXTENDED]`.

@@ -552,7 +552,7 @@ fn drop_columns(table: &mut TableDef, columns: &[Ident]) -> Result<()> {
             .map_err(|error| error.with_span(ident.span))?;
         if column.kind == ColumnKind::Physical {
             return Err(
-                Error::validation("ALTER TABLE drops only computed and metadata columns")
+                Error::validation("ALTER TABLE drops only computed and metadata columns: physical columns come from the schema")
                     .with_span(ident.span),
             );
         }

@@ -3,7 +3,7 @@
 //! Place in the flow: called by the statement parser behind the first words. Invariant: every clause of Flink's and
 //! Confluent's grammar is either kept in the tree or refused with its place.
 
-use sqlparser::parser::ParserError;
+use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 
 use super::like::like;
@@ -106,7 +106,7 @@ impl StatementParser<'_> {
             }
             expect(parser, &["PRIMARY", "KEY"])?;
             let columns = list(parser, ident)?;
-            expect(parser, &["NOT", "ENFORCED"])?;
+            not_enforced(parser)?;
             return set_key(schema, columns, span);
         }
         if peek(parser, 0, "UNIQUE") {
@@ -175,11 +175,11 @@ impl StatementParser<'_> {
         }
         let mut is_key = eat_all(parser, &["PRIMARY", "KEY"]);
         if is_key {
-            expect(parser, &["NOT", "ENFORCED"])?;
+            not_enforced(parser)?;
         }
         let comment = self.comment()?;
         if !is_key && eat_all(&mut self.inner, &["PRIMARY", "KEY"]) {
-            expect(&mut self.inner, &["NOT", "ENFORCED"])?;
+            not_enforced(&mut self.inner)?;
             is_key = true;
         }
         let kind = ColumnDefKind::Physical(ty);
@@ -382,6 +382,18 @@ impl StatementParser<'_> {
             watermark: schema.watermark,
         })
     }
+}
+
+/// Parses the `NOT ENFORCED` of a primary key.
+fn not_enforced(parser: &mut Parser) -> Result<(), ParserError> {
+    if eat_all(parser, &["NOT", "ENFORCED"]) {
+        return Ok(());
+    }
+    fail(
+        Code::Syntax,
+        "keys are not enforced: write PRIMARY KEY NOT ENFORCED",
+        parser.peek_token().span,
+    )
 }
 
 /// Sets the primary key once.

@@ -65,7 +65,11 @@ fn read(text: &str, before: Option<&TokenWithSpan>, span: Span) -> Result<Vec<Hi
         rest = match behind {
             [] => return Ok(hints),
             [Token::Comma, more @ ..] => more,
-            more => more,
+            _ => {
+                return Err(Error::syntax(
+                    "hints of one comment are separated by commas",
+                ));
+            }
         };
     }
 }

@@ -113,6 +113,7 @@ fn translate(error: ParserError, end: Span) -> Error {
     }
     let message = message
         .replacen("Expected: ", "expected ", 1)
+        .replacen("expected ;,", "expected ; or the end of the text,", 1)
         .replacen("found: EOF", "found the end of the text", 1)
         .replacen("found: ", "found ", 1);
     Error::syntax(lower_first(&message)).with_span(span)

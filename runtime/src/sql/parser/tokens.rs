@@ -132,7 +132,7 @@ fn two_greater(span: TokenSpan) -> [TokenWithSpan; 2] {
 /// Lets only tokens of Flink SQL through.
 fn allowed(token: TokenWithSpan) -> Result<TokenWithSpan> {
     let refused = match &token.token {
-        Token::Word(word) if word.value.is_empty() => "an empty identifier",
+        Token::Word(word) if word.value.is_empty() => "empty identifiers",
         Token::Word(_)
         | Token::Number(_, false)
         | Token::SingleQuotedString(_)
@@ -163,7 +163,7 @@ fn allowed(token: TokenWithSpan) -> Result<TokenWithSpan> {
         | Token::Pipe
         | Token::Question => return Ok(token),
         Token::DoubleQuotedString(_) => {
-            "a double-quoted string: strings take single quotes, identifiers back-ticks"
+            "double-quoted strings: strings take single quotes, identifiers back-ticks"
         }
         Token::DoubleEq => "\"==\": equality is written \"=\"",
         Token::DoubleColon => "\"::\": a cast is written CAST(value AS type)",

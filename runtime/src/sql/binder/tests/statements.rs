@@ -32,14 +32,31 @@ fn a_view_is_renamed_and_given_another_query() {
     assert_eq!(view.query, "SELECT price FROM orders");
     for (sql, expected) in [
         ("ALTER VIEW big RENAME TO orders", "exists already"),
-        ("ALTER VIEW orders AS SELECT 1", "use ALTER TABLE"),
+        ("ALTER VIEW orders AS SELECT 1", "is a table, not a view"),
         ("ALTER VIEW bgi AS SELECT 1", "did you mean \"big\"?"),
         (
             "ALTER VIEW big AS SELECT nothing FROM orders",
             "unknown column",
         ),
         ("ALTER VIEW big SET ('a' = 'b')", "expected RENAME TO or AS"),
-        ("SHOW CREATE VIEW orders", "use SHOW CREATE TABLE"),
+        ("SHOW CREATE VIEW orders", "is a table, not a view"),
+        (
+            "DROP VIEW orders",
+            "line 1, column 11: `default`.`cluster_0`.`orders` is a table",
+        ),
+        ("DROP TABLE big", "is a view, not a table"),
+        (
+            "DROP TABLE oders",
+            "line 1, column 12: unknown table \"oders\", did you mean \"orders\"?",
+        ),
+        (
+            "SELECT price FORM orders",
+            "expected ; or the end of the text, found orders",
+        ),
+        (
+            "CREATE TABLE t (a INT PRIMARY KEY)",
+            "write PRIMARY KEY NOT ENFORCED",
+        ),
     ] {
         let message = message(sql);
         assert!(message.contains(expected), "{sql}: {message}");
@@ -240,6 +257,61 @@ fn a_table_is_created_from_a_query() {
             "CREATE TABLE t AS SELECT customer_id, COUNT(*) AS n FROM orders GROUP BY customer_id",
             "update and delete changes",
         ),
+    ] {
+        let message = message(sql);
+        assert!(message.contains(expected), "{sql}: {message}");
+    }
+}
+
+#[test]
+fn the_current_database_is_a_constant() {
+    assert_eq!(types("SELECT CURRENT_DATABASE() AS d"), ["STRING NOT NULL"]);
+    let filtered = plan("SELECT price FROM orders WHERE order_id = CURRENT_DATABASE()");
+    assert!(format!("{filtered:?}").contains("String(\"cluster_0\")"));
+    for (sql, expected) in [
+        ("SELECT CURRENT_DATABASE(1)", "takes no arguments"),
+        (
+            "CREATE TABLE t (a INT, d AS CURRENT_DATABASE())",
+            "write the name as a string",
+        ),
+        (
+            "SELECT price FROM orders WHERE ts AT TIME ZONE 'UTC' = 1",
+            "CONVERT_TZ(text, from, to)",
+        ),
+    ] {
+        let message = message(sql);
+        assert!(message.contains(expected), "{sql}: {message}");
+    }
+}
+
+#[test]
+fn properties_are_checked_when_they_are_set() {
+    for (sql, expected) in [
+        (
+            "SET 'sql.tables.scan.source-operator-parallelism' = '0'",
+            "line 1, column 55: property 'sql.tables.scan.source-operator-parallelism': \"0\" is not a whole number from 1 on",
+        ),
+        (
+            "SET 'sql.state-tll' = '1 h'",
+            "line 1, column 5: unknown property \"sql.state-tll\", did you mean \"sql.state-ttl\"?",
+        ),
+        ("SET 'sql.dry-run' = 'maybe'", "is not true or false"),
+        ("SET 'sql.snapshot.mode' = 'then'", "is not one of now, off"),
+        ("SET 'sql.local-time-zone' = 'Berlin'", "is not a time zone"),
+        (
+            "SET 'client.results-timeout' = 'soon'",
+            "is not a whole number",
+        ),
+        (
+            "SET 'sql.tables.scan.startup.timestamp-millis' = 'x'",
+            "is not a whole number",
+        ),
+        (
+            "RESET 'sql.local-time-zon'",
+            "did you mean \"sql.local-time-zone\"?",
+        ),
+        ("USE nowhere", "unknown database \"nowhere\""),
+        ("USE CATALOG defalt", "did you mean \"default\"?"),
     ] {
         let message = message(sql);
         assert!(message.contains(expected), "{sql}: {message}");
