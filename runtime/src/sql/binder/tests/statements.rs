@@ -289,7 +289,7 @@ fn properties_are_checked_when_they_are_set() {
     for (sql, expected) in [
         (
             "SET 'sql.tables.scan.source-operator-parallelism' = '0'",
-            "line 1, column 55: property 'sql.tables.scan.source-operator-parallelism': \"0\" is not a whole number from 1 on",
+            "line 1, column 53: property 'sql.tables.scan.source-operator-parallelism': \"0\" is not a whole number from 1 on",
         ),
         (
             "SET 'sql.state-tll' = '1 h'",
