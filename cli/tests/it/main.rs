@@ -10,3 +10,4 @@ mod harness;
 mod kafka;
 mod orders;
 mod prometheus;
+mod statements;

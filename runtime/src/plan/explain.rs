@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use super::advice::Advice;
 use super::{ChangelogMode, Column, Node, NodeId, Operator, SinkTarget, StateClass, StreamPlan};
 use crate::sql::catalog::TableDef;
 
@@ -30,6 +31,22 @@ pub fn explain(plan: &StreamPlan) -> String {
     text.push_str("== Physical Details ==\n");
     for node in &plan.nodes {
         details(node, &mut text);
+    }
+    text
+}
+
+/// Advice as EXPLAIN prints it behind the plan; empty without any.
+pub fn warnings(advice: &[Advice]) -> String {
+    let mut text = String::new();
+    if !advice.is_empty() {
+        text.push_str("\n== Warnings ==\n");
+    }
+    for (index, advice) in advice.iter().enumerate() {
+        let severity = advice.severity.as_str();
+        line(
+            &mut text,
+            format_args!("\n{}. {severity}: {}", index + 1, advice.message),
+        );
     }
     text
 }
@@ -83,6 +100,22 @@ fn details(node: &Node, text: &mut String) {
     }
     if let Some(size) = state_size(&node.operator) {
         line(text, format_args!("State size: {size}"));
+    }
+    if !node.state_ttls_ms.is_empty() {
+        line(text, format_args!("State TTL: {}", ttls(node)));
+    }
+}
+
+/// The times to live that hints have set, one for each input.
+fn ttls(node: &Node) -> String {
+    let text = |ttl: &Option<u64>| match ttl {
+        None => "that of the statement".to_owned(),
+        Some(0) => "never".to_owned(),
+        Some(ttl_ms) => format!("{ttl_ms} ms"),
+    };
+    match node.state_ttls_ms.as_slice() {
+        [left, right] => format!("left {}, right {}", text(left), text(right)),
+        ttls => ttls.iter().map(text).collect::<Vec<_>>().join(", "),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Enters: bound queries of the binder. Leaves: a [`StreamPlan`] that `graph` turns into a job and that is stored with the
 //! statement and restored, never re-planned. Its shape does not depend on parallelism. No logic lives here but look-ups.
 
+pub mod advice;
 mod check;
 pub mod explain;
 mod join;
@@ -10,6 +11,8 @@ mod pattern;
 mod rank;
 mod references;
 mod window;
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +67,10 @@ pub struct Node {
     pub upsert_key: Option<Vec<usize>>,
     /// The event-time attribute among its columns.
     pub rowtime: Option<usize>,
+    /// For each input how long its state is kept after its last change, milliseconds, 0 for ever; absent means the statement's time.
+    /// Empty when all are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub state_ttls_ms: Vec<Option<u64>>,
 }
 
 /// A column of a node.
@@ -488,6 +495,18 @@ impl Operator {
             | Self::Sort(_)
             | Self::SortLimit(_)
             | Self::Match(_) => StateClass::High,
+        }
+    }
+}
+
+impl Node {
+    /// How long the state of an input is kept after its last change, milliseconds: what a hint says, else the statement's time;
+    /// absent for ever.
+    pub fn state_ttl_ms(&self, input: usize, of_statement: Option<Duration>) -> Option<i64> {
+        match self.state_ttls_ms.get(input).copied().flatten() {
+            Some(0) => None,
+            Some(ttl_ms) => i64::try_from(ttl_ms).ok(),
+            None => of_statement.and_then(|ttl| i64::try_from(ttl.as_millis()).ok()),
         }
     }
 }

@@ -53,6 +53,55 @@ pub enum StatementKind {
         /// `IF EXISTS`.
         if_exists: bool,
     },
+    /// `ALTER VIEW`.
+    AlterView {
+        /// Which.
+        name: Name,
+        /// What changes.
+        change: AlterView,
+    },
+    /// `CREATE MODEL`.
+    CreateModel(CreateModel),
+    /// `CREATE CONNECTION`.
+    CreateConnection {
+        /// Its name.
+        name: Name,
+        /// `IF NOT EXISTS`.
+        if_not_exists: bool,
+        /// `COMMENT`.
+        comment: Option<String>,
+        /// `WITH`.
+        options: Vec<TableOption>,
+    },
+    /// `ALTER MODEL`, `ALTER CONNECTION`.
+    AlterResource {
+        /// A model or a connection.
+        kind: ResourceKind,
+        /// Which.
+        name: Name,
+        /// `IF EXISTS`.
+        if_exists: bool,
+        /// What changes.
+        change: AlterResource,
+    },
+    /// `DROP MODEL`, `DROP CONNECTION`, `DROP FUNCTION`.
+    DropResource {
+        /// What.
+        kind: ResourceKind,
+        /// Which.
+        name: Name,
+        /// `IF EXISTS`.
+        if_exists: bool,
+    },
+    /// `DESCRIBE MODEL`, `DESCRIBE CONNECTION`, `DESCRIBE FUNCTION [EXTENDED]`.
+    DescribeResource {
+        /// What.
+        kind: ResourceKind,
+        /// Which.
+        name: Name,
+        /// `EXTENDED`.
+        extended: bool,
+    },
     /// `ALTER TABLE`.
     AlterTable {
         /// Which.
@@ -127,18 +176,39 @@ pub struct Query {
     /// The tree.
     pub body: Box<sqlparser::ast::Query>,
     /// Hints of the whole statement.
-    pub hints: Vec<TableHint>,
+    pub hints: Vec<Hint>,
 }
 
-/// `/*+ OPTIONS('key' = 'value') */` behind a table's name.
+/// `/*+ NAME('key' = 'value') */`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TableHint {
-    /// Where the table's name ends: the last place of the token before the hint.
+pub struct Hint {
+    /// What it is about.
+    pub kind: HintKind,
+    /// The last place of the token before the hint: a table's name, or SELECT.
     pub after: (u32, u32),
-    /// The options.
+    /// Its keys and values.
     pub options: BTreeMap<String, String>,
     /// Where the hint stands.
     pub span: Span,
+}
+
+/// What a hint is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HintKind {
+    /// `OPTIONS`, behind a table's name.
+    Options,
+    /// `STATE_TTL`, behind SELECT.
+    StateTtl,
+}
+
+impl HintKind {
+    /// Where such a hint stands, in words.
+    pub fn place(self) -> &'static str {
+        match self {
+            Self::Options => "a hint OPTIONS follows the name of a table",
+            Self::StateTtl => "a hint STATE_TTL follows SELECT",
+        }
+    }
 }
 
 /// A WITH option.
@@ -297,6 +367,15 @@ pub enum AlterTable {
         /// New watermark.
         watermark: Option<WatermarkDef>,
     },
+    /// `ADD [CONSTRAINT name] PRIMARY KEY (columns) NOT ENFORCED`.
+    AddPrimaryKey(Vec<Ident>),
+    /// `DROP PRIMARY KEY` and `DROP CONSTRAINT name`.
+    DropPrimaryKey {
+        /// The name of the constraint, when it was said.
+        constraint: Option<Ident>,
+        /// Where it stands.
+        span: Span,
+    },
     /// `MODIFY WATERMARK`.
     ModifyWatermark(WatermarkDef),
     /// `DROP WATERMARK`.
@@ -320,19 +399,77 @@ pub struct Insert {
     pub span: Span,
 }
 
+/// What is neither a table nor a view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResourceKind {
+    /// A model.
+    Model,
+    /// A connection.
+    Connection,
+    /// A function.
+    Function,
+}
+
+impl ResourceKind {
+    /// Its name in messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Connection => "connection",
+            Self::Function => "function",
+        }
+    }
+}
+
+/// `CREATE MODEL`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateModel {
+    /// Its name.
+    pub name: Name,
+    /// `IF NOT EXISTS`.
+    pub if_not_exists: bool,
+    /// Columns of `INPUT`.
+    pub inputs: Vec<(Ident, FlinkType)>,
+    /// Columns of `OUTPUT`.
+    pub outputs: Vec<(Ident, FlinkType)>,
+    /// `COMMENT`.
+    pub comment: Option<String>,
+    /// `WITH`.
+    pub options: Vec<TableOption>,
+}
+
+/// What `ALTER MODEL` and `ALTER CONNECTION` change.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AlterResource {
+    /// `RENAME TO name`.
+    Rename(Name),
+    /// `SET ('key' = 'value')`.
+    Set(Vec<TableOption>),
+    /// `RESET ('key')`.
+    Reset(Vec<Literal>),
+}
+
+/// What `ALTER VIEW` changes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AlterView {
+    /// `RENAME TO name`.
+    Rename(Name),
+    /// `AS query`.
+    As {
+        /// The query.
+        query: Query,
+        /// Its text.
+        text: String,
+    },
+}
+
 /// What `SHOW` shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Show {
-    /// `CATALOGS`.
-    Catalogs,
-    /// `DATABASES`.
-    Databases,
-    /// `TABLES [LIKE pattern]`.
-    Tables(Option<String>),
-    /// `VIEWS [LIKE pattern]`.
-    Views(Option<String>),
-    /// `FUNCTIONS`.
-    Functions,
+    /// Names of a kind.
+    List(Listed, Listing),
+    /// `JOBS`.
+    Jobs,
     /// `CURRENT CATALOG`.
     CurrentCatalog,
     /// `CURRENT DATABASE`.
@@ -341,4 +478,47 @@ pub enum Show {
     CreateTable(Name),
     /// `CREATE VIEW name`.
     CreateView(Name),
+    /// `CREATE MODEL name`.
+    CreateModel(Name),
+}
+
+/// What `SHOW` lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listed {
+    /// `CATALOGS`.
+    Catalogs,
+    /// `DATABASES`.
+    Databases,
+    /// `TABLES`.
+    Tables,
+    /// `VIEWS`.
+    Views,
+    /// `[ALL] FUNCTIONS`.
+    Functions,
+    /// `USER FUNCTIONS`.
+    UserFunctions,
+    /// `MODELS`.
+    Models,
+    /// `CONNECTIONS`.
+    Connections,
+}
+
+/// Which of them: `[FROM name] [[NOT] LIKE pattern]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Listing {
+    /// The catalog, or the database in its catalog.
+    pub from: Option<Name>,
+    /// What names look like.
+    pub pattern: Option<Pattern>,
+}
+
+/// `[NOT] { LIKE | ILIKE } pattern`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern {
+    /// The pattern, with `%` and `_`.
+    pub text: String,
+    /// `NOT`.
+    pub is_negated: bool,
+    /// `ILIKE`.
+    pub ignores_case: bool,
 }

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::ast::ResourceKind;
+use super::resource::Resource;
 use crate::error::{Result, unknown_name};
 use crate::types::FlinkType;
 
@@ -161,6 +163,12 @@ pub trait Catalog: Send + Sync {
 
     /// Catalogs.
     fn catalog_names(&self) -> Vec<String>;
+
+    /// The model or connection of that name.
+    fn resource(&self, kind: ResourceKind, name: &ObjectName) -> Option<Arc<Resource>>;
+
+    /// Models or connections of a database, for SHOW and for suggestions.
+    fn resource_names(&self, kind: ResourceKind, catalog: &str, database: &str) -> Vec<String>;
 }
 
 /// Tables and views in memory.
@@ -172,6 +180,8 @@ pub struct MemoryCatalog {
     views: BTreeMap<ObjectName, Arc<ViewDef>>,
     /// Databases by catalog, also those without tables.
     databases: BTreeSet<(String, String)>,
+    /// Models and connections.
+    resources: Vec<Arc<Resource>>,
 }
 
 impl MemoryCatalog {
@@ -195,6 +205,13 @@ impl MemoryCatalog {
     pub fn put_view(&mut self, view: ViewDef) {
         self.add_database(view.name.catalog.clone(), view.name.database.clone());
         self.views.insert(view.name.clone(), Arc::new(view));
+    }
+
+    /// Puts a model or connection in the place of another one, as a statement wants it.
+    pub fn change_resource(&mut self, before: Option<&Resource>, after: Option<Resource>) {
+        self.resources
+            .retain(|resource| Some(resource.as_ref()) != before);
+        self.resources.extend(after.map(Arc::new));
     }
 
     /// Removes a table and says whether it was there.
@@ -238,6 +255,21 @@ impl Catalog for MemoryCatalog {
 
     fn catalog_names(&self) -> Vec<String> {
         let names: BTreeSet<&String> = self.databases.iter().map(|(catalog, _)| catalog).collect();
+        names.into_iter().cloned().collect()
+    }
+
+    fn resource(&self, kind: ResourceKind, name: &ObjectName) -> Option<Arc<Resource>> {
+        let is_it = |resource: &&Arc<Resource>| resource.kind() == kind && resource.name() == name;
+        self.resources.iter().find(is_it).cloned()
+    }
+
+    fn resource_names(&self, kind: ResourceKind, catalog: &str, database: &str) -> Vec<String> {
+        let is_there = |resource: &&Arc<Resource>| {
+            let name = resource.name();
+            resource.kind() == kind && name.catalog == catalog && name.database == database
+        };
+        let found = self.resources.iter().filter(is_there);
+        let names: BTreeSet<&String> = found.map(|resource| &resource.name().name).collect();
         names.into_iter().cloned().collect()
     }
 }

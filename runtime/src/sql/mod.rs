@@ -11,9 +11,12 @@ pub mod eval;
 pub mod expr;
 pub mod functions;
 pub mod parser;
+mod redact;
+pub mod resource;
 pub mod session;
 pub mod text;
 pub mod typing;
 
 pub use binder::{Bound, QueryInfo, analyze};
 pub use parser::parse;
+pub use redact::{Redacted, redacted};

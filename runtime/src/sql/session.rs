@@ -24,6 +24,8 @@ pub(crate) enum ValueKind {
     Boolean,
     /// A whole number from 0 on.
     Count,
+    /// A whole number from 1 on.
+    Positive,
     /// A whole number.
     Integer,
     /// A number from 0 on.
@@ -86,7 +88,7 @@ const KEYS: [(&str, ValueKind); 43] = [
     ),
     (
         "sql.tables.scan.source-operator-parallelism",
-        ValueKind::Count,
+        ValueKind::Positive,
     ),
     (
         "client.output-format",
@@ -172,6 +174,14 @@ impl Session {
         self.get("sql.current-database").unwrap_or("cluster_0")
     }
 
+    /// How long state is kept after its last change; absent for ever.
+    pub fn state_ttl(&self) -> Option<Duration> {
+        self.get("sql.state-ttl")
+            .or_else(|| self.get("table.exec.state.ttl"))
+            .and_then(parse_duration)
+            .filter(|ttl| !ttl.is_zero())
+    }
+
     /// The session time zone: a TZDB name or an offset such as `GMT+03:00`.
     pub fn local_time_zone(&self) -> &str {
         self.get("sql.local-time-zone")
@@ -224,6 +234,10 @@ pub(crate) fn check_value(what: &str, key: &str, value: &str, kind: ValueKind) -
         ValueKind::Count => (
             value.trim().parse::<u64>().is_ok(),
             "a whole number".to_owned(),
+        ),
+        ValueKind::Positive => (
+            value.trim().parse::<u64>().is_ok_and(|number| number > 0),
+            "a whole number from 1 on".to_owned(),
         ),
         ValueKind::Integer => (
             value.trim().parse::<i64>().is_ok(),

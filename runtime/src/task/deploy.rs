@@ -47,7 +47,7 @@ use crate::task::sink::{SinkTask, Writer};
 use crate::task::slot::SlotBudget;
 use crate::task::source::{SourceParts, SourceTask};
 use crate::task::subtask::{Output, Route, StateMemory, Subtask, Transform, TransformParts};
-use crate::task::supported;
+use crate::task::supported::check_executable;
 use crate::task::values::ValuesReader;
 use crate::task::{Environment, JobSpec, Waker};
 use crate::types::FlinkType;
@@ -178,7 +178,7 @@ impl<'a> Deployer<'a> {
         wakers: &'a [Waker],
         generation: &Generation,
     ) -> Result<Self> {
-        supported::check(&spec.plan)?;
+        check_executable(&spec.plan)?;
         let graph = JobGraph::from_plan(&spec.plan)?;
         let types = graph
             .vertices
@@ -446,6 +446,10 @@ impl<'a> Deployer<'a> {
             _ => {
                 let operator =
                     transform.ok_or_else(|| Error::internal("an operator was not made"))?;
+                let node = &self.graph.vertices[place.vertex].node;
+                let ttl = self.spec.config.state_ttl;
+                let expires =
+                    (0..node.inputs.len()).any(|input| node.state_ttl_ms(input, ttl).is_some());
                 let watermark_ms = self.node(place).and_then(|node| node.watermark_ms);
                 let parts = TransformParts {
                     gate: self.gate(place, vertex),
@@ -453,7 +457,7 @@ impl<'a> Deployer<'a> {
                     output: self.output(place, vertex, &metrics)?,
                     memory: StateMemory {
                         part_bytes: self.memories[place.subtask].snapshot_part_bytes(),
-                        expires: self.spec.config.state_ttl.is_some(),
+                        expires,
                     },
                     clock: self.environment.clock.clone(),
                     metrics,
@@ -599,7 +603,7 @@ impl<'a> Deployer<'a> {
             .ok_or_else(|| Error::internal("an operator without input"))?;
         let types = &self.types[input];
         let retracts = self.graph.vertices[input].node.changelog != ChangelogMode::Append;
-        let state = self.state_config(place);
+        let state = self.state_config(place, 0);
         let assigner = |window: &crate::plan::Window| Assigner::new(window, &types[window.time]);
         Ok(match operator {
             Operator::Calc {
@@ -652,7 +656,8 @@ impl<'a> Deployer<'a> {
                     types: [&self.types[*left], &self.types[*right]],
                     residual: residual.as_ref(),
                 };
-                Box::new(RegularJoin::new(&spec, &self.spec.plan.time_zone, &state)?)
+                let states = [state, self.state_config(place, 1)];
+                Box::new(RegularJoin::new(&spec, &self.spec.plan.time_zone, states)?)
             }
             other => {
                 return Err(Error::internal(format!(
@@ -663,16 +668,14 @@ impl<'a> Deployer<'a> {
         })
     }
 
-    /// What the tables of an operator's subtask are opened with.
-    fn state_config(&self, place: Place) -> StateConfig {
-        let config = &self.spec.config;
+    /// What the tables of an operator's subtask for one of its inputs are opened with.
+    fn state_config(&self, place: Place, input: usize) -> StateConfig {
+        let node = &self.graph.vertices[place.vertex].node;
         let spill = self.spill_spaces.get(place.subtask).cloned();
         StateConfig {
-            name: format!("node-{}", self.graph.vertices[place.vertex].node.id.0),
+            name: format!("node-{}", node.id.0),
             key_groups: KEY_GROUPS_DEFAULT,
-            ttl_ms: config
-                .state_ttl
-                .and_then(|ttl| i64::try_from(ttl.as_millis()).ok()),
+            ttl_ms: node.state_ttl_ms(input, self.spec.config.state_ttl),
             spill: spill.map(|space| space as _),
         }
     }

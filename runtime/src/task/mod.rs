@@ -38,5 +38,6 @@ pub use job::{
 };
 pub use memory::{HostFacts, MemoryAccountant, host_memory_bytes};
 pub use schemas::{TableSchema, table_schemas};
+pub use supported::check_executable;
 pub use waker::{Waker, WakerSet};
 pub use watermark::IdleTimeout;

@@ -14,7 +14,7 @@ use crate::plan::{
 ///
 /// # Errors
 /// `Unsupported`, naming the operator.
-pub(super) fn check(plan: &StreamPlan) -> Result<()> {
+pub fn check_executable(plan: &StreamPlan) -> Result<()> {
     for node in &plan.nodes {
         let is_updating = |input: &Input| {
             let below = plan.node(input.node);
@@ -82,13 +82,13 @@ fn missing(operator: &Operator) -> Option<String> {
             on_conflict: Some(_),
             ..
         }) => Some("ON CONFLICT".to_owned()),
+        Operator::Correlate(correlate) => Some(format!("the function {}", correlate.function)),
         Operator::Expand { .. }
         | Operator::GroupWindowAggregate { .. }
         | Operator::IntervalJoin(_)
         | Operator::TemporalJoin(_)
         | Operator::LookupJoin(_)
         | Operator::WindowJoin(_)
-        | Operator::Correlate(_)
         | Operator::OverAggregate(_)
         | Operator::Rank(_)
         | Operator::Deduplicate(_)

@@ -105,6 +105,7 @@ fn node(
         changelog,
         upsert_key: None,
         rowtime: None,
+        state_ttls_ms: Vec::new(),
     }
 }
 

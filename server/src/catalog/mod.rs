@@ -1,4 +1,4 @@
-//! Tables and views, and the topics behind them.
+//! Tables and views, the topics behind them, models and connections.
 //!
 //! Enters: definitions the binder has checked. Leaves: the same definitions to the binder, topics in the embedded log or in Kafka.
 //! Invariant: a table is in the catalog only when its topic is there, a topic is deleted only by the table that made it, and a topic that no
@@ -7,6 +7,7 @@
 mod error_table;
 mod inferred;
 mod options;
+mod resources;
 mod service;
 mod topics;
 

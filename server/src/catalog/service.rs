@@ -9,11 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use weir_runtime::connector::kafka::topic_of;
 use weir_runtime::error::unknown_name;
 use weir_runtime::format::registry::{RegisteredSchema, SchemaRegistry};
+use weir_runtime::sql::ast::ResourceKind;
 use weir_runtime::sql::catalog::{Catalog, ObjectName, TableDef, ViewDef};
+use weir_runtime::sql::resource::Resource;
 use weir_runtime::task::{TableSchema, table_schemas};
 
 use super::inferred::{self, PartSchema, TopicFacts};
 use super::options::topic_settings;
+use super::resources::Resources;
 use super::{Topics, error_table};
 use crate::error::Result;
 use crate::names::{CLUSTER_NAME, ENVIRONMENT_NAME, catalog_name, database_name};
@@ -39,6 +42,8 @@ pub struct CatalogService {
     registry: Arc<dyn SchemaRegistry>,
     /// Definitions by name.
     objects: RwLock<BTreeMap<ObjectName, Object>>,
+    /// Models and connections.
+    resources: Resources,
     /// Held while a definition and its topic change.
     changing: Mutex<()>,
 }
@@ -67,6 +72,7 @@ impl CatalogService {
             objects.insert(stored.name, object);
         }
         Ok(Self {
+            resources: Resources::open(&store)?,
             store,
             topics,
             registry,
@@ -92,6 +98,20 @@ impl CatalogService {
         }
         self.make_error_table(&table)?;
         self.add_table(table)
+    }
+
+    /// Adds the table of `CREATE TABLE ... AS SELECT`. An earlier attempt of the same statement may have added it already.
+    ///
+    /// # Errors
+    /// As [`Self::create_table`].
+    pub(crate) fn create_filled_table(&self, table: TableDef, is_again: bool) -> Result<()> {
+        let is_there = self
+            .declared(&table.name)
+            .is_some_and(|found| *found == canonical_table(table.clone()));
+        if is_again && is_there {
+            return Ok(());
+        }
+        self.create_table(table, false)
     }
 
     /// Changes a table to a new definition; a table that nobody declared is declared by it.
@@ -161,6 +181,47 @@ impl CatalogService {
         self.write()
             .insert(view.name.clone(), Object::View(Arc::new(view)));
         Ok(())
+    }
+
+    /// Changes a view to a new definition, which may have another name.
+    ///
+    /// # Errors
+    /// `Invalid` when there is none of that name; `AlreadyExists` when the new name is taken; `Storage` when the database refuses.
+    pub(crate) fn alter_view(&self, name: &ObjectName, mut view: ViewDef) -> Result<()> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = canonical(name);
+        view.name = canonical(&view.name);
+        let found = self.read().get(&name).cloned();
+        if !matches!(found, Some(Object::View(_))) {
+            return Err(self.unknown("view", &name));
+        }
+        if view.name != name && self.read().contains_key(&view.name) {
+            return exists(&view.name, false);
+        }
+        let stored = StoredObject {
+            name: view.name.clone(),
+            kind: ObjectKind::View,
+            definition: serde_json::to_string(&view)?,
+            owns_topic: false,
+        };
+        self.store.rename_object(&name, &stored)?;
+        let mut objects = self.write();
+        objects.remove(&name);
+        objects.insert(view.name.clone(), Object::View(Arc::new(view)));
+        Ok(())
+    }
+
+    /// Puts a model or connection in the place of another one.
+    ///
+    /// # Errors
+    /// `Invalid` when the other one has changed since, or the name is taken; `Storage` when the database refuses.
+    pub(crate) fn change_resource(
+        &self,
+        before: Option<&Resource>,
+        after: Option<Resource>,
+    ) -> Result<()> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.resources.change(&self.store, before, after)
     }
 
     /// Removes a view.
@@ -381,6 +442,15 @@ impl Catalog for CatalogService {
     fn catalog_names(&self) -> Vec<String> {
         vec![ENVIRONMENT_NAME.to_owned()]
     }
+
+    fn resource(&self, kind: ResourceKind, name: &ObjectName) -> Option<Arc<Resource>> {
+        self.resources.get(kind, name)
+    }
+
+    fn resource_names(&self, kind: ResourceKind, catalog: &str, database: &str) -> Vec<String> {
+        let (catalog, database) = (catalog_name(catalog), database_name(database));
+        self.resources.names(kind, catalog, database)
+    }
 }
 
 /// The schemas of a table whose topic is ours; none of other connectors.
@@ -418,7 +488,7 @@ fn is_topic_name(name: &str) -> bool {
 }
 
 /// A name with display names in place of ids.
-fn canonical(name: &ObjectName) -> ObjectName {
+pub(super) fn canonical(name: &ObjectName) -> ObjectName {
     ObjectName {
         catalog: catalog_name(&name.catalog).to_owned(),
         database: database_name(&name.database).to_owned(),

@@ -108,7 +108,15 @@ fn warnings_json(record: &Record) -> Value {
             "message": slow.message,
         })
     });
-    limit.into_iter().chain(slow).collect()
+    let advice = record.advice.iter().map(|warning| {
+        json!({
+            "severity": warning.severity,
+            "created_at": rfc3339(record.created_at_ms),
+            "reason": warning.reason,
+            "message": warning.message,
+        })
+    });
+    limit.into_iter().chain(slow).chain(advice).collect()
 }
 
 /// The shape of a statement.

@@ -172,6 +172,7 @@ mod tests {
                 changelog: ChangelogMode::Append,
                 upsert_key: None,
                 rowtime: None,
+                state_ttls_ms: Vec::new(),
             }],
             time_zone: "UTC".to_owned(),
         }

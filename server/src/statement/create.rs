@@ -7,16 +7,19 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 use weir_model::statement::Phase;
+use weir_runtime::plan::advice::Advice;
+use weir_runtime::sql::redacted;
 
 use super::carry_over;
 use super::entry::Entry;
 use super::executor::session_of;
 use super::limits::StateLimitStatus;
 use super::prepare::{Prepared, prepare};
-use super::record::{CarryOver, Kind, Origin, Record, Scaling, Wanted};
+use super::record::{CarryOver, Kind, Origin, Record, Scaling, Wanted, Warning};
 use super::service::{CreateStatement, Statements};
 use crate::error::{Error, Result};
 use crate::names::{DEFAULT_POOL_ID, PRINCIPAL, is_statement_name};
+use crate::time::rfc3339;
 
 /// Most bytes of a statement's text.
 ///
@@ -24,8 +27,20 @@ use crate::names::{DEFAULT_POOL_ID, PRINCIPAL, is_statement_name};
 /// Confluent: "exceeds 4194304 bytes".
 const SQL_BYTES_MAX: usize = 4 << 20;
 
+/// Most statements that SHOW JOBS shows (guess: its answer is stored with it).
+const JOBS_MAX: usize = 1000;
+
+/// Advice as it is stored.
+fn warning(advice: Advice) -> Warning {
+    Warning {
+        severity: advice.severity.as_str().to_owned(),
+        reason: advice.reason.to_owned(),
+        message: advice.message,
+    }
+}
+
 impl Statements {
-    /// The record of a new statement, before it is planned.
+    /// The record of a new statement, before it is planned. Its text is the one that is shown.
     pub(super) fn new_record(&self, request: CreateStatement) -> Result<Record> {
         let uid = Uuid::new_v4().to_string();
         let name = request.name.unwrap_or_else(|| format!("statement-{uid}"));
@@ -82,17 +97,21 @@ impl Statements {
             state_limit: StateLimitStatus::default(),
             is_soft_limit_waived: false,
             slow_checkpoints: None,
+            advice: Vec::new(),
+            creates_table: None,
         })
     }
 
-    /// Plans a new statement; one that cannot be planned is FAILED.
+    /// Plans a new statement; one that cannot be planned is FAILED. Secrets of its text stay in what is bound.
     pub(super) fn prepared(&self, mut record: Record) -> Result<Entry> {
         let now = self.core.clock.monotonic();
         let cap = self.pool(&record.pool_id)?.max_cfu;
+        let redacted = redacted(&record.sql);
         let prepared = prepare(
             &record.sql,
             &session_of(&record),
             self.core.catalog.as_ref(),
+            &|| self.jobs(&record.environment),
         )
         .and_then(|prepared| {
             if prepared.parallelism <= cap {
@@ -103,6 +122,9 @@ impl Statements {
                 prepared.parallelism
             )))
         });
+        if let Some(redacted) = &redacted {
+            record.sql.clone_from(&redacted.text);
+        }
         let prepared = prepared.and_then(|prepared| {
             self.set_carry_over(&mut record, &prepared)?;
             Ok(prepared)
@@ -111,13 +133,16 @@ impl Statements {
             Ok(prepared) => prepared,
             Err(error) => {
                 record.phase = Phase::Failed;
-                record.detail = format!("{}: {error}", error.code);
+                let detail = format!("{}: {error}", error.code);
+                record.detail = redacted.map_or_else(|| detail.clone(), |text| text.mask(&detail));
                 return Ok(Entry::new(0, record, now));
             }
         };
         record.kind = prepared.kind;
         record.parallelism = prepared.parallelism;
         record.traits = Some(prepared.traits);
+        record.creates_table = prepared.creates_table;
+        record.advice = prepared.advice.into_iter().map(warning).collect();
         let is_done = record.is_dry_run() || prepared.rows.is_some();
         if is_done {
             record.phase = Phase::Completed;
@@ -130,6 +155,28 @@ impl Statements {
         }
         Ok(entry)
     }
+
+    /// The rows of SHOW JOBS: statements of an environment, the newest first.
+    fn jobs(&self, environment: &str) -> Vec<Vec<Option<String>>> {
+        let state = self.core.lock();
+        let is_shown =
+            |record: &&Record| record.environment == environment && record.phase != Phase::Deleting;
+        let row = |record: &Record| {
+            [
+                &record.name,
+                record.phase.as_str(),
+                &record.sql,
+                &record.pool_id,
+                &rfc3339(record.created_at_ms),
+                &record.detail,
+            ]
+            .map(|text| Some(text.to_owned()))
+            .to_vec()
+        };
+        let records = state.entries.values().rev().map(|entry| &entry.record);
+        records.filter(is_shown).take(JOBS_MAX).map(row).collect()
+    }
+
     /// Notes the statement that a new one is to go on after.
     fn set_carry_over(
         &self,

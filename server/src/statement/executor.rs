@@ -21,7 +21,7 @@ use super::entry::{Entry, JobState, Surroundings};
 use super::limits::StateLimits;
 use super::record::{Kind, Record, Scaling, Wanted};
 use super::state::{self, Decision};
-use super::{immediate, properties};
+use super::{creation, immediate, properties};
 use crate::catalog::CatalogService;
 use crate::error::Result;
 use crate::ledger::{Charge, Totals};
@@ -345,6 +345,8 @@ impl Core {
             return Ok(());
         };
         let run = entry.record.run;
+        let wanted = entry.record.creates_table.clone();
+        let catalog = Arc::clone(&self.catalog);
         let environment = self.environment.clone();
         self.runtime.spawn_blocking(move || {
             let events = this.clone();
@@ -353,7 +355,8 @@ impl Core {
                     core.job_ended(seq, run, event);
                 }
             });
-            let started = Running::start(&spec, &environment, on_event);
+            let started = creation::create(wanted, &spec.plan, run > 1, &catalog)
+                .and_then(|()| Running::start(&spec, &environment, on_event));
             let Some(core) = this.upgrade() else {
                 return;
             };
@@ -418,6 +421,7 @@ impl Core {
             return;
         };
         let ended = ended.take();
+        let has_created = job.is_some() && entry.record.creates_table.is_some();
         if let Some(job) = job {
             if is_ending {
                 job.cancel();
@@ -429,6 +433,9 @@ impl Core {
             entry.job = JobState::Active(Arc::new(job));
             entry.times.active_since = now;
             entry.times.consumed_at = now;
+        }
+        if has_created {
+            self.forget_created(&mut state, seq);
         }
         if let Some(event) = ended {
             self.note_end(&mut state, seq, event);

@@ -25,8 +25,15 @@ pub(super) fn run(
     };
     match bound.and_then(|bound| carry_out(bound, catalog)) {
         Ok(()) => Ended::Finished,
-        Err(ServerError::Runtime(error)) => Ended::Failed(error),
-        Err(other) => Ended::Failed(Error::storage(other.to_string())),
+        Err(error) => Ended::Failed(as_failure(error)),
+    }
+}
+
+/// An error of the server as one that ends a job.
+pub(super) fn as_failure(error: ServerError) -> Error {
+    match error {
+        ServerError::Runtime(error) => error,
+        other => Error::storage(other.to_string()),
     }
 }
 
@@ -52,7 +59,15 @@ fn carry_out(bound: Bound, catalog: &CatalogService) -> Result<()> {
             if_not_exists,
         } => catalog.create_view(view, if_not_exists),
         Bound::DropView { name, if_exists } => catalog.drop_view(&name, if_exists),
-        Bound::Rows { .. } | Bound::Set { .. } | Bound::Reset { .. } => Ok(()),
+        Bound::AlterView { name, view } => catalog.alter_view(&name, view),
+        Bound::ChangeResource { before, after, .. } => {
+            catalog.change_resource(before.as_ref(), after)
+        }
+        Bound::Rows { .. }
+        | Bound::Set { .. }
+        | Bound::Reset { .. }
+        | Bound::Nothing { .. }
+        | Bound::ShowJobs => Ok(()),
         Bound::Query(..) | Bound::Insert(..) | Bound::CreateTableAs { .. } => {
             Err(Error::internal("a statement with a plan was taken for an immediate one").into())
         }

@@ -5,6 +5,7 @@
 
 mod carry_over;
 mod create;
+mod creation;
 mod engine;
 mod entry;
 mod exceptions;

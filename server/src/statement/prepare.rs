@@ -3,8 +3,9 @@
 //! Place in the flow: called once, when a statement is made; a stored plan is never planned again. Changes nothing.
 
 use weir_runtime::error::{Error, Result};
+use weir_runtime::plan::advice::{Advice, advise};
 use weir_runtime::plan::{Column, StreamPlan};
-use weir_runtime::sql::catalog::Catalog;
+use weir_runtime::sql::catalog::{Catalog, TableDef};
 use weir_runtime::sql::session::Session;
 use weir_runtime::sql::{Bound, QueryInfo, analyze, parse};
 use weir_runtime::types::TypeKind;
@@ -27,13 +28,35 @@ pub(super) struct Prepared {
     pub(super) bound: Option<Bound>,
     /// Slots.
     pub(super) parallelism: u32,
+    /// The table that is created before it runs.
+    pub(super) creates_table: Option<TableDef>,
+    /// What its user may not have meant.
+    pub(super) advice: Vec<Advice>,
 }
 
-/// Parses and binds one statement.
+/// Columns of SHOW JOBS.
+///
+/// # Source
+/// Confluent: SHOW JOBS.
+const JOBS: [&str; 6] = [
+    "Name",
+    "Phase",
+    "Statement",
+    "Compute Pool",
+    "Creation Time",
+    "Detail",
+];
+
+/// Parses and binds one statement; `jobs` are the rows of SHOW JOBS.
 ///
 /// # Errors
 /// `Invalid` or `Unsupported` with the place in the SQL text.
-pub(super) fn prepare(sql: &str, session: &Session, catalog: &dyn Catalog) -> Result<Prepared> {
+pub(super) fn prepare(
+    sql: &str,
+    session: &Session,
+    catalog: &dyn Catalog,
+    jobs: &dyn Fn() -> Vec<Vec<Option<String>>>,
+) -> Result<Prepared> {
     let mut statements = parse(sql)?;
     let statement = match (statements.pop(), statements.len()) {
         (Some(statement), 0) => statement,
@@ -67,17 +90,28 @@ pub(super) fn prepare(sql: &str, session: &Session, catalog: &dyn Catalog) -> Re
             key.map(|key| vec![Some(key), None]).into_iter().collect(),
         ),
         bound @ Bound::CreateTable { .. } => to_do("CREATE_TABLE", bound),
-        Bound::CreateTableAs { .. } => {
-            return Err(Error::unsupported(
-                "CREATE TABLE ... AS SELECT: create the table, then INSERT INTO it",
-            ));
-        }
+        Bound::CreateTableAs {
+            table, plan, info, ..
+        } => Prepared {
+            traits: query_traits(&info, None),
+            creates_table: catalog.table(&table.name)?.is_none().then_some(table),
+            ..running(Kind::Background, plan, parallelism)
+        },
         bound @ Bound::AlterTable { .. } => to_do("ALTER_TABLE", bound),
         bound @ Bound::DropTable { .. } => to_do("DROP_TABLE", bound),
         bound @ Bound::CreateView { .. } => to_do("CREATE_VIEW", bound),
         bound @ Bound::DropView { .. } => to_do("DROP_VIEW", bound),
+        bound @ Bound::AlterView { .. } => to_do("ALTER_VIEW", bound),
+        bound @ (Bound::ChangeResource { sql_kind, .. } | Bound::Nothing { sql_kind }) => {
+            to_do(sql_kind, bound)
+        }
+        Bound::ShowJobs => {
+            let columns = JOBS.iter().map(|name| text_column(name)).collect();
+            answered("SHOW_JOBS", columns, jobs())
+        }
     };
     if let Some(plan) = &mut prepared.plan {
+        prepared.advice = advise(plan, session.state_ttl());
         properties::apply(session, prepared.kind, plan, &mut prepared.traits)?;
     }
     Ok(prepared)
@@ -92,6 +126,8 @@ fn running(kind: Kind, plan: StreamPlan, parallelism: u32) -> Prepared {
         rows: None,
         bound: None,
         parallelism,
+        creates_table: None,
+        advice: Vec::new(),
     }
 }
 
@@ -104,6 +140,8 @@ fn answered(sql_kind: &str, columns: Vec<Column>, rows: Vec<Vec<Option<String>>>
         rows: Some(Rows(rows)),
         bound: None,
         parallelism: 0,
+        creates_table: None,
+        advice: Vec::new(),
     }
 }
 
@@ -119,11 +157,19 @@ fn to_do(sql_kind: &str, bound: Bound) -> Prepared {
 
 /// A change of the client's session, answered with what the client is to remember.
 fn settings(sql_kind: &str, rows: Vec<Vec<Option<String>>>) -> Prepared {
-    let column = |name: &str| Column {
+    answered(
+        sql_kind,
+        vec![text_column("Key"), text_column("Value")],
+        rows,
+    )
+}
+
+/// A column of text.
+fn text_column(name: &str) -> Column {
+    Column {
         name: name.to_owned(),
         ty: TypeKind::string().nullable(),
-    };
-    answered(sql_kind, vec![column("Key"), column("Value")], rows)
+    }
 }
 
 impl Prepared {

@@ -26,9 +26,6 @@ const IDLE_TIMEOUT: [&str; 2] = [
     "table.exec.source.idle-timeout",
 ];
 
-/// Properties with the time-to-live of state, the first one that is set counts.
-const STATE_TTL: [&str; 2] = ["sql.state-ttl", "table.exec.state.ttl"];
-
 /// The shortest time between two checkpoints (guess: below it a job would do little else).
 const CHECKPOINT_INTERVAL_MIN: Duration = Duration::from_millis(100);
 
@@ -64,6 +61,25 @@ const SCAN: [(&str, &str, &str); 5] = [
     ),
 ];
 
+/// Values of properties that mean nothing without another property: property, value, and the other one.
+const NEEDS: [(&str, &str, &str); 3] = [
+    (
+        "sql.tables.scan.startup.mode",
+        "timestamp",
+        "sql.tables.scan.startup.timestamp-millis",
+    ),
+    (
+        "sql.tables.scan.startup.mode",
+        "specific-offsets",
+        "sql.tables.scan.startup.specific-offsets",
+    ),
+    (
+        "sql.tables.scan.bounded.mode",
+        "timestamp",
+        "sql.tables.scan.bounded.timestamp-millis",
+    ),
+];
+
 /// Checks keys and values.
 ///
 /// # Errors
@@ -76,6 +92,16 @@ pub(super) fn check(session: &Session) -> Result<()> {
         }
     }
     RestartPolicy::of(session)?;
+    for (property, value, other) in NEEDS {
+        let is_so = session
+            .get(property)
+            .is_some_and(|set| set.eq_ignore_ascii_case(value));
+        if is_so && session.get(other).is_none() {
+            return Err(Error::option(format!(
+                "property '{property}' is '{value}' and needs the property '{other}'"
+            )));
+        }
+    }
     if session
         .get("table.exec.sink.not-null-enforcer")
         .is_some_and(|mode| mode.eq_ignore_ascii_case("drop"))
@@ -183,8 +209,8 @@ pub(super) fn job_config(session: &Session, server: &JobConfig) -> JobConfig {
             DeliveryGuarantee::ExactlyOnce
         };
     }
-    if let Some((_, ttl)) = first(session, &STATE_TTL) {
-        config.state_ttl = parse_duration(ttl).filter(|ttl| !ttl.is_zero());
+    if let Some(ttl) = session.state_ttl() {
+        config.state_ttl = Some(ttl);
     }
     if let Some(timeout) = first(session, &IDLE_TIMEOUT).and_then(|(_, text)| parse_duration(text))
     {
@@ -257,6 +283,8 @@ mod tests {
             ("restart-strategy.exponential-delay.max-backoff", "soon"),
             ("table.exec.sink.not-null-enforcer", "drop"),
             ("sql.state-tll", "0"),
+            ("sql.tables.scan.startup.mode", "timestamp"),
+            ("sql.tables.scan.bounded.mode", "TIMESTAMP"),
         ] {
             assert!(check(&session(&[(key, value)])).is_err(), "{key}");
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use weir_model::statement::Phase;
 use weir_runtime::plan::Column;
+use weir_runtime::sql::catalog::TableDef;
 
 use super::limits::StateLimitStatus;
 use super::slow_checkpoints::SlowCheckpoints;
@@ -199,6 +200,23 @@ pub struct Record {
     /// The warning that its checkpoints are slow.
     #[serde(default)]
     pub slow_checkpoints: Option<SlowCheckpoints>,
+    /// What its user was advised when it was made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub advice: Vec<Warning>,
+    /// The table of `CREATE TABLE ... AS SELECT`, until it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub creates_table: Option<TableDef>,
+}
+
+/// A warning of a statement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// `LOW`, `MODERATE` or `CRITICAL`.
+    pub severity: String,
+    /// What it is about, in upper case.
+    pub reason: String,
+    /// For people.
+    pub message: String,
 }
 
 impl Record {

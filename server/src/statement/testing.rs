@@ -39,5 +39,7 @@ pub(crate) fn record(name: &str) -> Record {
         state_limit: super::StateLimitStatus::default(),
         is_soft_limit_waived: false,
         slow_checkpoints: None,
+        advice: Vec::new(),
+        creates_table: None,
     }
 }

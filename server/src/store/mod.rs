@@ -5,6 +5,7 @@
 
 mod ledger;
 mod objects;
+mod resources;
 mod savepoints;
 mod schema;
 mod statements;

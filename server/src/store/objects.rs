@@ -61,6 +61,32 @@ impl Store {
         Ok(())
     }
 
+    /// Puts an object in the place of one of another name, in one transaction.
+    ///
+    /// # Errors
+    /// `Storage` when the database refuses.
+    pub(crate) fn rename_object(&self, name: &ObjectName, object: &StoredObject) -> Result<()> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction()?;
+        transaction.execute(
+            "DELETE FROM objects WHERE catalog = ?1 AND database = ?2 AND name = ?3",
+            params![name.catalog, name.database, name.name],
+        )?;
+        transaction.execute(
+            "INSERT INTO objects (catalog, database, name, kind, definition, owns_topic) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![
+                object.name.catalog,
+                object.name.database,
+                object.name.name,
+                object.kind.as_str(),
+                object.definition,
+                object.owns_topic
+            ],
+        )?;
+        transaction.commit()?;
+        Ok(())
+    }
+
     /// Forgets a table or view.
     ///
     /// # Errors

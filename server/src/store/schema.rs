@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use crate::error::{Error, Result};
 
 /// Steps from an empty database on; the number of steps done is the version. Steps are never changed, only added.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     "
 CREATE TABLE statements (
   seq    INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -59,6 +59,16 @@ CREATE TABLE savepoints (
   created_at_ms INTEGER NOT NULL,
   record        TEXT NOT NULL,
   PRIMARY KEY (uid, name)
+) STRICT;
+",
+    "
+CREATE TABLE resources (
+  kind       TEXT NOT NULL,
+  catalog    TEXT NOT NULL,
+  database   TEXT NOT NULL,
+  name       TEXT NOT NULL,
+  definition TEXT NOT NULL,
+  PRIMARY KEY (kind, catalog, database, name)
 ) STRICT;
 ",
 ];

@@ -12,4 +12,5 @@ mod life;
 mod recovery;
 mod sql;
 mod start;
+mod statements;
 mod support;

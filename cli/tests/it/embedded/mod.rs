@@ -9,3 +9,4 @@ mod drill;
 mod kill;
 mod late;
 mod registry;
+mod statements;

@@ -6,6 +6,7 @@
 mod edges;
 mod kill;
 mod outage;
+mod statements;
 
 use anyhow::Result;
 

@@ -150,17 +150,16 @@ impl RegularJoin {
     ///
     /// # Errors
     /// `Unsupported` for keys that cannot be one; `Invalid` for a condition that does not compile.
-    pub fn new(spec: &Spec<'_>, time_zone: &str, state: &StateConfig) -> Result<Self> {
+    pub fn new(spec: &Spec<'_>, time_zone: &str, states: [StateConfig; 2]) -> Result<Self> {
         let residual = spec
             .residual
             .map(|residual| Evaluator::compile(residual, time_zone));
+        let [left, right] = states;
+        let key_groups = left.key_groups;
         Ok(Self {
-            sides: [
-                Side::new(spec, 0, state.clone())?,
-                Side::new(spec, 1, state.clone())?,
-            ],
+            sides: [Side::new(spec, 0, left)?, Side::new(spec, 1, right)?],
             residual: residual.transpose()?,
-            key_groups: state.key_groups,
+            key_groups,
             backlog: None,
             found: Found::default(),
         })

@@ -106,6 +106,7 @@ impl PlanBuilder {
             self.apply_window(&mut relation);
         }
         let windowed = self.window_keys(&relation, &grouping.keys);
+        let ttls = self.state_ttls.of_inputs(&[&relation]);
         let mut arguments = Arguments::default();
         let properties = windowed.as_ref().map_or_else(
             || vec![None; grouping.keys.len()],
@@ -134,12 +135,13 @@ impl PlanBuilder {
             node,
             exchange: exchange(&keys),
         };
-        let relation = match windowed {
-            Some(window_keys) => {
-                let aggregation = Aggregation { input, keys, calls };
-                self.window_aggregate(window_keys, aggregation)
-            }
-            None => self.group_aggregate(input, keys, calls),
+        let relation = if let Some(window_keys) = windowed {
+            let aggregation = Aggregation { input, keys, calls };
+            self.window_aggregate(window_keys, aggregation)
+        } else {
+            let grouped = self.group_aggregate(input, keys, calls);
+            self.set_state_ttls(grouped.base, ttls);
+            grouped
         };
         Ok(Grouped { relation, grouping })
     }

@@ -13,8 +13,15 @@ use super::literal;
 use super::subquery::{Subquery, in_query};
 use crate::error::{Error, Result, Span};
 use crate::sql::dialect::TABLE_ARGUMENT;
-use crate::sql::expr::Expr;
+use crate::sql::expr::{Expr, Literal};
 use crate::sql::functions::resolve;
+use crate::types::TypeKind;
+
+/// Name of the function of the session.
+///
+/// # Source
+/// Flink SQL: auxiliary functions.
+pub(super) const CURRENT_DATABASE: &str = "CURRENT_DATABASE";
 
 impl ExprBinder<'_> {
     /// Binds the functions that have a grammar of their own.
@@ -80,10 +87,31 @@ impl ExprBinder<'_> {
             | Ast::InSubquery { .. }
             | Ast::AnyOp { .. }
             | Ast::AllOp { .. } => self.query_test(ast),
-            Ast::AtTimeZone { .. } => Err(Error::unsupported("AT TIME ZONE")),
+            Ast::AtTimeZone { .. } => Err(Error::unsupported(
+                "AT TIME ZONE: CONVERT_TZ(text, from, to) converts between zones, and 'sql.local-time-zone' is the zone of TIMESTAMP_LTZ",
+            )),
             Ast::IsJson { .. } => self.is_json(ast, span),
             _ => Err(Error::unsupported(format!("the expression {ast}"))),
         }
+    }
+
+    /// Binds `CURRENT_DATABASE()`, which is a constant of the statement.
+    fn current_database(&self, args: &[&Ast], span: Span) -> Result<Expr> {
+        if !args.is_empty() {
+            return Err(Error::type_mismatch(format!(
+                "{CURRENT_DATABASE} takes no arguments"
+            )));
+        }
+        let Some(context) = &self.context else {
+            return Err(Error::unsupported(format!(
+                "{CURRENT_DATABASE} besides in a query: write the name as a string"
+            )));
+        };
+        let database = Literal::String(context.current_database().to_owned());
+        Ok(Expr {
+            span,
+            ..Expr::literal(database, TypeKind::string().not_null())
+        })
     }
 
     /// Binds `IS JSON`.
@@ -182,6 +210,9 @@ impl ExprBinder<'_> {
             )));
         }
         let args = positional(function)?;
+        if name == CURRENT_DATABASE {
+            return self.current_database(&args, span);
+        }
         let is_unit = name == "TIMESTAMPADD" || name == "TIMESTAMPDIFF";
         let mut bound = Vec::with_capacity(args.len());
         for (index, arg) in args.into_iter().enumerate() {

@@ -12,6 +12,7 @@ use super::call::function_name;
 use super::expression::ExprBinder;
 use super::from::alias_relation;
 use super::join::{FromScope, JoinPlace, Part};
+use super::ml_function::is_ml_function;
 use super::query::{QueryBinder, query_place};
 use super::relation::{Draft, Field, Relation, Using, forward};
 use super::traits::Traits;
@@ -96,7 +97,7 @@ fn table_call(factor: &TableFactor) -> Result<Option<TableCall<'_>>> {
         call.name = function_name(&inner.name)?;
         call.args = positional(&list.args).unwrap_or_default();
     }
-    Ok((call.name == UNNEST).then_some(call))
+    Ok((call.name == UNNEST || is_ml_function(&call.name)).then_some(call))
 }
 
 /// The arguments of a call; absent when some have names.
@@ -120,19 +121,18 @@ impl QueryBinder<'_> {
             return Ok(false);
         };
         let span = span_of(factor.span());
-        let mut args = Vec::with_capacity(call.args.len());
-        for ast in &call.args {
-            args.push(ExprBinder::within(&scope.fields, self).bind(ast)?);
-        }
-        if args.iter().any(Expr::is_correlated) {
-            return Err(Error::unsupported(
-                "UNNEST of a column of the query around a sub-query",
-            ));
-        }
-        let [collection] = args.as_slice() else {
-            return Err(Error::unsupported("UNNEST of several collections").with_span(span));
+        let (args, columns) = if is_ml_function(&call.name) {
+            let fields = scope.fields.clone();
+            self.ml_call(&call.name, &call.args, &fields)?
+        } else {
+            self.unnest_call(&call, scope, span)?
         };
-        let columns = unnested(collection, call.with_ordinality)?;
+        if args.iter().any(Expr::is_correlated) {
+            return Err(Error::unsupported(format!(
+                "{} of a column of the query around a sub-query",
+                call.name
+            )));
+        }
         let part = self.part_of(&args, scope)?;
         let (part, added) = self.correlated_part(part, (kind, &call), (args, columns))?;
         let named = Relation {
@@ -147,6 +147,24 @@ impl QueryBinder<'_> {
             part.relation.fields.extend(named.fields);
         }
         Ok(true)
+    }
+
+    /// Binds the argument of UNNEST; the columns it makes.
+    fn unnest_call(
+        &mut self,
+        call: &TableCall<'_>,
+        scope: &FromScope,
+        span: Span,
+    ) -> Result<(Vec<Expr>, Vec<Column>)> {
+        let mut args = Vec::with_capacity(call.args.len());
+        for ast in &call.args {
+            args.push(ExprBinder::within(&scope.fields, self).bind(ast)?);
+        }
+        let [collection] = args.as_slice() else {
+            return Err(Error::unsupported("UNNEST of several collections").with_span(span));
+        };
+        let columns = unnested(collection, call.with_ordinality)?;
+        Ok((args, columns))
     }
 
     /// Binds `LEFT JOIN UNNEST(...) ON TRUE`; says whether the item is such a function.

@@ -5,9 +5,11 @@
 
 use super::options::is_secret;
 use super::scan::is_source_watermark;
+use crate::plan::Column;
 use crate::sql::catalog::{
-    ColumnKind, SOURCE_WATERMARK, TableColumn, TableDef, ViewDef, WatermarkDef,
+    ColumnKind, ObjectName, SOURCE_WATERMARK, TableColumn, TableDef, ViewDef, WatermarkDef,
 };
+use crate::sql::resource::ModelVersion;
 
 /// The statement that creates a table, with its options.
 pub(super) fn create_table(table: &TableDef) -> String {
@@ -65,6 +67,29 @@ pub(super) fn create_view(view: &ViewDef) -> String {
         format!(" ({})", list(&view.columns))
     };
     format!("CREATE VIEW {}{columns}\nAS {}", view.name, view.query)
+}
+
+/// The statement that creates a version of a model, with options as they may be shown.
+pub(super) fn create_model(
+    name: &ObjectName,
+    version: &ModelVersion,
+    options: &[(String, String)],
+) -> String {
+    let mut clauses = vec![format!("CREATE MODEL {name}")];
+    for (word, columns) in [("INPUT", &version.inputs), ("OUTPUT", &version.outputs)] {
+        let column =
+            |column: &Column| format!("{} {}", quoted(&column.name), column.ty.long_text());
+        let columns: Vec<String> = columns.iter().map(column).collect();
+        if !columns.is_empty() {
+            clauses.push(format!("{word} ({})", columns.join(", ")));
+        }
+    }
+    let comment = version.comment.iter();
+    clauses.extend(comment.map(|comment| format!("COMMENT {}", text(comment))));
+    let option = |(key, value): &(String, String)| format!("  {} = {}", text(key), text(value));
+    let options: Vec<String> = options.iter().map(option).collect();
+    clauses.push(format!("WITH (\n{}\n)", options.join(",\n")));
+    clauses.join("\n")
 }
 
 /// Identifiers in back-ticks.

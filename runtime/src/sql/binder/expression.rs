@@ -53,6 +53,9 @@ pub(super) trait Context {
     /// A column that stands for an aggregate over rows until the clause is bound.
     fn over(&mut self, call: OverCall) -> Expr;
 
+    /// The database that names without one are looked up in.
+    fn current_database(&self) -> &str;
+
     /// The window of a name in the clause WINDOW.
     fn named_window(&self, name: &Ident) -> Result<sqlparser::ast::WindowSpec>;
 }

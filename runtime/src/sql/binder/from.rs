@@ -13,7 +13,7 @@ use super::options;
 use super::query::QueryBinder;
 use super::relation::Relation;
 use crate::error::{Error, Result, Span};
-use crate::sql::ast::{Ident as NameIdent, Name};
+use crate::sql::ast::{HintKind, Ident as NameIdent, Name};
 use crate::sql::catalog::{TableDef, ViewDef};
 use crate::sql::parser::tokens::span_of;
 
@@ -108,7 +108,7 @@ impl QueryBinder<'_> {
         if let Some(relation) = self.information_schema(&name)? {
             return Ok(relation);
         }
-        let hint = self.take_hint(name.span());
+        let hint = self.take_hint(HintKind::Options, name.span());
         match names::object(&name, self.catalog, self.session)? {
             Object::Table(table) => {
                 let table = match hint {

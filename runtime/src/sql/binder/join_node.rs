@@ -63,9 +63,10 @@ impl PlanBuilder {
         (left, right): (Relation, Relation),
         conditions: Vec<Expr>,
     ) -> Result<Relation> {
+        let ttls = self.state_ttls.of_inputs(&[&left, &right]);
         let (joined, left, right) = self.keyed_join(kind, (left, right), conditions)?;
         let width = self.node(joined.left).schema.len();
-        let base = self.join_node(joined)?;
+        let base = self.join_node(joined, ttls)?;
         let fields = self.joined_fields((&left, &right), (kind, width), base);
         let mut correlated = left.correlated;
         if !right.correlated.is_empty() {
@@ -200,8 +201,8 @@ impl PlanBuilder {
         fields.into_iter().map(column).collect()
     }
 
-    /// Adds a join: of windows or intervals when it is one, else a regular one.
-    fn join_node(&mut self, joined: KeyedJoin) -> Result<NodeId> {
+    /// Adds a join: of windows or intervals when it is one, else a regular one, which alone keeps state for as long as hints say.
+    fn join_node(&mut self, joined: KeyedJoin, ttls_ms: Vec<Option<u64>>) -> Result<NodeId> {
         if let Some(draft) = self.window_join(&joined)? {
             return Ok(self.add(draft));
         }
@@ -209,7 +210,9 @@ impl PlanBuilder {
             return Ok(self.add(draft));
         }
         let draft = self.regular_join(joined)?;
-        Ok(self.add(draft))
+        let node = self.add(draft);
+        self.set_state_ttls(node, ttls_ms);
+        Ok(node)
     }
 
     /// A join for ever.

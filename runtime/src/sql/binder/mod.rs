@@ -9,6 +9,7 @@ mod aggregate_call;
 mod aggregate_node;
 mod call;
 mod column;
+mod connections;
 mod correlate;
 mod ddl_text;
 mod expression;
@@ -24,6 +25,8 @@ mod like;
 mod literal;
 mod match_recognize;
 mod metadata;
+mod ml_function;
+mod models;
 mod names;
 mod options;
 mod order;
@@ -35,10 +38,13 @@ mod prune;
 mod query;
 mod rank;
 mod relation;
+mod resources;
 mod scan;
 mod select_items;
 mod set_ops;
 mod show;
+mod show_functions;
+mod state_ttl;
 mod subquery;
 mod subquery_join;
 mod table;
@@ -53,9 +59,12 @@ mod tests;
 
 use self::query::QueryBinder;
 use crate::error::{Error, Result, unknown_name};
-use crate::plan::{Column, StreamPlan, explain::explain};
-use crate::sql::ast::{CreateTable, Query, Statement, StatementKind};
+use crate::plan::advice::advise;
+use crate::plan::explain::{explain, warnings};
+use crate::plan::{Column, StreamPlan};
+use crate::sql::ast::{AlterView, CreateTable, Ident, Name, Query, Statement, StatementKind};
 use crate::sql::catalog::{Catalog, ObjectName, TableDef, ViewDef};
+use crate::sql::resource::Resource;
 use crate::sql::session::{Session, check_key, check_property};
 
 /// What a statement asks for.
@@ -105,6 +114,29 @@ pub enum Bound {
         /// `IF EXISTS`.
         if_exists: bool,
     },
+    /// `ALTER VIEW`: the definition as it is to be.
+    AlterView {
+        /// The name it has now.
+        name: ObjectName,
+        /// New definition, with its name.
+        view: ViewDef,
+    },
+    /// CREATE, ALTER or DROP of a model or connection.
+    ChangeResource {
+        /// Kind for `traits.sql_kind`.
+        sql_kind: &'static str,
+        /// The definition that goes, as it was when this was bound.
+        before: Option<Resource>,
+        /// The definition that comes.
+        after: Option<Resource>,
+    },
+    /// A statement that has nothing to do: `DROP FUNCTION IF EXISTS`.
+    Nothing {
+        /// Kind for `traits.sql_kind`.
+        sql_kind: &'static str,
+    },
+    /// `SHOW JOBS`: only the server knows its statements.
+    ShowJobs,
     /// A foreground query; the plan ends in a results sink.
     Query(StreamPlan, QueryInfo),
     /// `INSERT INTO` or `EXECUTE STATEMENT SET`.
@@ -159,37 +191,19 @@ pub fn analyze(statement: &Statement, catalog: &dyn Catalog, session: &Session) 
 fn analyze_kind(statement: &Statement, catalog: &dyn Catalog, session: &Session) -> Result<Bound> {
     let binder = || QueryBinder::new(catalog, session);
     Ok(match &statement.kind {
-        StatementKind::CreateTable(create) => return create_table(create, catalog, session),
-        StatementKind::CreateView {
-            name,
-            if_not_exists,
-            columns,
-            query,
-            query_text,
-        } => {
-            let columns: Vec<String> = columns.iter().map(|ident| ident.value.clone()).collect();
-            check_view(query, &columns, binder()).map_err(|error| error.with_span(name.span()))?;
-            let view = ViewDef {
-                name: names::full_name(name, session),
-                columns,
-                query: query_text.clone(),
-            };
-            Bound::CreateView {
-                view,
-                if_not_exists: *if_not_exists,
-            }
+        StatementKind::CreateTable(_)
+        | StatementKind::CreateView { .. }
+        | StatementKind::DropTable { .. }
+        | StatementKind::DropView { .. }
+        | StatementKind::AlterTable { .. }
+        | StatementKind::AlterView { .. } => return analyze_ddl(statement, catalog, session),
+        StatementKind::CreateModel(_)
+        | StatementKind::CreateConnection { .. }
+        | StatementKind::AlterResource { .. }
+        | StatementKind::DropResource { .. }
+        | StatementKind::DescribeResource { .. } => {
+            return resources::bind(&statement.kind, catalog, session);
         }
-        StatementKind::DropTable { name, if_exists } => Bound::DropTable {
-            name: names::full_name(name, session),
-            if_exists: *if_exists,
-        },
-        StatementKind::DropView { name, if_exists } => Bound::DropView {
-            name: names::full_name(name, session),
-            if_exists: *if_exists,
-        },
-        StatementKind::AlterTable { name, change } => Bound::AlterTable {
-            table: table::alter(name, change, catalog, session)?,
-        },
         StatementKind::Insert(insert) => {
             let mut binder = binder();
             binder.insert(insert)?;
@@ -223,6 +237,56 @@ fn analyze_kind(statement: &Statement, catalog: &dyn Catalog, session: &Session)
         | StatementKind::UseDatabase(_) => {
             return analyze_session(statement, catalog, session);
         }
+    })
+}
+
+/// Binds the statements that create, alter and drop tables and views.
+fn analyze_ddl(statement: &Statement, catalog: &dyn Catalog, session: &Session) -> Result<Bound> {
+    Ok(match &statement.kind {
+        StatementKind::CreateTable(create) => return create_table(create, catalog, session),
+        StatementKind::CreateView {
+            name,
+            if_not_exists,
+            columns,
+            query,
+            query_text,
+        } => {
+            let columns: Vec<String> = columns.iter().map(|ident| ident.value.clone()).collect();
+            check_view(query, &columns, QueryBinder::new(catalog, session))
+                .map_err(|error| error.with_span(name.span()))?;
+            let view = ViewDef {
+                name: names::full_name(name, session),
+                columns,
+                query: query_text.clone(),
+            };
+            Bound::CreateView {
+                view,
+                if_not_exists: *if_not_exists,
+            }
+        }
+        StatementKind::DropTable { name, if_exists } => {
+            if !if_exists {
+                names::table(name, catalog, session)?;
+            }
+            Bound::DropTable {
+                name: names::full_name(name, session),
+                if_exists: *if_exists,
+            }
+        }
+        StatementKind::DropView { name, if_exists } => {
+            if !if_exists {
+                names::view(name, catalog, session)?;
+            }
+            Bound::DropView {
+                name: names::full_name(name, session),
+                if_exists: *if_exists,
+            }
+        }
+        StatementKind::AlterTable { name, change } => Bound::AlterTable {
+            table: table::alter(name, change, catalog, session)?,
+        },
+        StatementKind::AlterView { name, change } => alter_view(name, change, catalog, session)?,
+        _ => return Err(Error::internal("not a statement about a table or view")),
     })
 }
 
@@ -309,16 +373,72 @@ fn create_table(create: &CreateTable, catalog: &dyn Catalog, session: &Session) 
     };
     let mut binder = QueryBinder::new(catalog, session);
     let relation = binder.bind(query)?;
-    let table = table::create(create, Some(&relation), catalog, session)?;
+    let span = create.name.span();
+    let mut table = table::create(create, Some(&relation), catalog, session)?;
+    let columns: Vec<Ident> = relation
+        .fields
+        .iter()
+        .filter(|field| !field.hidden)
+        .map(|field| Ident {
+            value: field.name.clone(),
+            span,
+        })
+        .collect();
+    // A table that may be there already is filled as it is.
+    if let Some(existing) = catalog.table(&table.name)? {
+        if !if_not_exists {
+            return Err(Error::exists(format!(
+                "{} exists already: drop it first, INSERT INTO it or say IF NOT EXISTS",
+                table.name
+            ))
+            .with_span(span));
+        }
+        table = TableDef::clone(&existing);
+    }
     binder
-        .insert_into(&table, (&[], None), relation)
-        .map_err(|error| error.with_span(create.name.span()))?;
+        .insert_into(&table, (&columns, None), relation)
+        .map_err(|error| error.with_span(span))?;
     let (plan, info) = binder.written("CREATE_TABLE_AS")?;
     Ok(Bound::CreateTableAs {
         table,
         if_not_exists,
         plan,
         info,
+    })
+}
+
+/// Binds `ALTER VIEW`.
+fn alter_view(
+    name: &Name,
+    change: &AlterView,
+    catalog: &dyn Catalog,
+    session: &Session,
+) -> Result<Bound> {
+    let view = names::view(name, catalog, session)?;
+    let changed = match change {
+        AlterView::Rename(to) => {
+            let to_name = names::full_name(to, session);
+            if catalog.table(&to_name)?.is_some() || catalog.view(&to_name).is_some() {
+                let message = format!("{to_name} exists already: choose another name");
+                return Err(Error::exists(message).with_span(to.span()));
+            }
+            ViewDef {
+                name: to_name,
+                ..ViewDef::clone(&view)
+            }
+        }
+        AlterView::As { query, text } => {
+            check_view(query, &[], QueryBinder::new(catalog, session))?;
+            ViewDef {
+                name: view.name.clone(),
+                columns: Vec::new(),
+                query: text.clone(),
+            }
+        }
+    };
+    Ok(Bound::AlterView {
+        name: view.name.clone(),
+        view: changed,
     })
 }
 
@@ -336,7 +456,8 @@ fn check_view(query: &Query, columns: &[String], mut binder: QueryBinder<'_>) ->
 fn explain_statement(inner: &Statement, catalog: &dyn Catalog, session: &Session) -> Result<Bound> {
     let text = match analyze(inner, catalog, session)? {
         Bound::Query(plan, _) | Bound::Insert(plan, _) | Bound::CreateTableAs { plan, .. } => {
-            explain(&plan)
+            let advice = advise(&plan, session.state_ttl());
+            explain(&plan) + &warnings(&advice)
         }
         _ => return Err(Error::unsupported("EXPLAIN of a statement without a query")),
     };

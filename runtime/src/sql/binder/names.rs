@@ -67,6 +67,21 @@ pub(super) fn table(
     }
 }
 
+/// The view of a name.
+///
+/// # Errors
+/// `Invalid` for an unknown name and for tables.
+pub(super) fn view(name: &Name, catalog: &dyn Catalog, session: &Session) -> Result<Arc<ViewDef>> {
+    match object(name, catalog, session)? {
+        Object::View(view) => Ok(view),
+        Object::Table(table) => Err(Error::validation(format!(
+            "{} is a table, not a view",
+            table.name
+        ))
+        .with_span(name.span())),
+    }
+}
+
 /// The error for a name that nothing has, naming the first part that is unknown.
 fn unknown_object(what: &str, name: &Name, catalog: &dyn Catalog, full: &ObjectName) -> Error {
     let catalogs = catalog.catalog_names();

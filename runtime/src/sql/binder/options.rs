@@ -287,7 +287,7 @@ fn matches(pattern: &str, key: &str) -> bool {
 
 /// Whether the value of an option must not be shown.
 pub(crate) fn is_secret(key: &str) -> bool {
-    let key = key.to_lowercase();
+    let key = key.to_lowercase().replace('_', "-");
     [
         "password",
         "secret",

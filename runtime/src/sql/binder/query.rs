@@ -21,9 +21,10 @@ use super::literal;
 use super::order::Ordering;
 use super::relation::{Field, PlanBuilder, Relation};
 use super::select_items::{Items, uniquify};
+use super::state_ttl::StateTtls;
 use super::subquery::{AS_BOUND, Pending, Places, equal_sides, own_side, replace_side};
 use crate::error::{Error, Result, Span};
-use crate::sql::ast::{Query, StatementKind, TableHint};
+use crate::sql::ast::{Hint, HintKind, Query, StatementKind};
 use crate::sql::catalog::Catalog;
 use crate::sql::expr::{Expr, Literal};
 use crate::sql::parser::{parse, tokens::span_of};
@@ -51,8 +52,8 @@ pub(super) struct QueryBinder<'a> {
     pub(super) builder: PlanBuilder,
     /// Views above the present query.
     pub(super) view_depth: usize,
-    /// Hints that no table has taken yet.
-    hints: Vec<TableHint>,
+    /// Hints that nothing has taken yet.
+    hints: Vec<Hint>,
     /// Common table expressions in scope, the innermost last.
     common_tables: Vec<CommonTable>,
     /// Columns of the queries around the present one, the innermost last.
@@ -88,16 +89,15 @@ impl<'a> QueryBinder<'a> {
         let relation = self.query(&query.body)?;
         match self.hints.first() {
             None => Ok(relation),
-            Some(hint) => {
-                Err(Error::syntax("a hint follows the name of a table").with_span(hint.span))
-            }
+            Some(hint) => Err(Error::syntax(hint.kind.place()).with_span(hint.span)),
         }
     }
 
-    /// The hint behind a table's name.
-    pub(super) fn take_hint(&mut self, name: Span) -> Option<TableHint> {
-        let end = (name.end_line, name.end_column);
-        let index = self.hints.iter().position(|hint| hint.after == end)?;
+    /// The hint of a kind behind a table's name or SELECT.
+    pub(super) fn take_hint(&mut self, kind: HintKind, before: Span) -> Option<Hint> {
+        let end = (before.end_line, before.end_column);
+        let is_here = |hint: &Hint| hint.kind == kind && hint.after == end;
+        let index = self.hints.iter().position(is_here)?;
         Some(self.hints.remove(index))
     }
 
@@ -219,6 +219,8 @@ impl<'a> QueryBinder<'a> {
         refuse_foreign_clauses(select).map_err(|error| error.with_span(span))?;
         let windows = named_windows(select)?;
         let windows = std::mem::replace(&mut self.windows, windows);
+        let ttls = self.take_hint(HintKind::StateTtl, span);
+        let ttls = std::mem::replace(&mut self.builder.state_ttls, StateTtls::of(ttls));
         let pending = std::mem::take(&mut self.pending);
         // Behind DISTINCT there are only the columns that are shown.
         let (inner, outer) = match select.distinct {
@@ -227,6 +229,7 @@ impl<'a> QueryBinder<'a> {
         };
         let bound = self.select_clauses(select, inner, span);
         self.windows = windows;
+        self.builder.state_ttls = ttls;
         self.pending = pending;
         let mut result = bound?;
         uniquify(&mut result.fields);
@@ -254,6 +257,7 @@ impl<'a> QueryBinder<'a> {
         } else {
             self.from(&select.from)?
         };
+        self.builder.state_ttls.check(&scope.fields)?;
         let mut plain = Vec::new();
         let mut with_queries = Vec::new();
         for ast in select.selection.iter().flat_map(conjuncts) {

@@ -4,6 +4,7 @@
 //! one. Invariant: the expressions of a relation are over the columns of its base node, followed by the three window columns
 //! when a window function is pending, so that nested projections melt into one Calc.
 
+use super::state_ttl::StateTtls;
 use super::traits::Traits;
 use crate::error::{Error, Result, Span};
 use crate::plan::{
@@ -101,6 +102,8 @@ pub(super) struct PlanBuilder {
     pub(super) nodes: Vec<Node>,
     /// Scans that later queries of the same statement share.
     pub(super) scans: Vec<(TableDef, Relation)>,
+    /// `STATE_TTL` of the present query block.
+    pub(super) state_ttls: StateTtls,
 }
 
 /// What a new node is, besides its identity.
@@ -138,9 +141,15 @@ impl PlanBuilder {
             changelog: draft.changelog,
             upsert_key: draft.traits.keys.first().cloned(),
             rowtime: draft.traits.rowtimes.first().copied(),
+            state_ttls_ms: Vec::new(),
         });
         self.traits.push(draft.traits);
         id
+    }
+
+    /// Sets how long a node keeps the state of each of its inputs, when a hint says so.
+    pub(super) fn set_state_ttls(&mut self, node: NodeId, ttls_ms: Vec<Option<u64>>) {
+        self.nodes[node.0 as usize - 1].state_ttls_ms = ttls_ms;
     }
 
     /// The node of an id that this builder gave out.

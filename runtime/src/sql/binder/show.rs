@@ -4,17 +4,19 @@
 //! and no secret of an option is shown.
 
 use super::Bound;
-use super::ddl_text::{create_table, create_view, watermark_text};
+use super::ddl_text::{create_model, create_table, create_view, watermark_text};
+use super::models;
 use super::names::{self, Object};
 use super::query::QueryBinder;
 use super::scan::{has_timestamps, rowtime_type, watermark_of};
+use super::show_functions;
 use crate::error::{Error, Result};
 use crate::plan::Column;
-use crate::sql::ast::{Name, Show};
+use crate::sql::ast::{Listed, Listing, Name, Pattern, ResourceKind, Show};
 use crate::sql::catalog::{
     Catalog, ColumnKind, ObjectName, ROWTIME_COLUMN, TableColumn, TableDef, WatermarkDef,
 };
-use crate::sql::functions;
+use crate::sql::resource::ModelVersion;
 use crate::sql::session::Session;
 use crate::types::{FlinkType, TypeKind};
 
@@ -44,43 +46,19 @@ fn single(value: impl Into<String>) -> Row {
 /// # Errors
 /// `Invalid` for a name that does not exist.
 pub(super) fn show(show: &Show, catalog: &dyn Catalog, session: &Session) -> Result<Bound> {
-    let (in_catalog, in_database) = (session.current_catalog(), session.current_database());
-    let listed = |sql_kind, name: &str, found: Vec<String>| {
-        rows(sql_kind, &[name], found.into_iter().map(single).collect())
-    };
-    let one = |sql_kind, name: &str, value: &str| listed(sql_kind, name, vec![value.to_owned()]);
-    // Names are identities too: environments and clusters are named by their ids.
-    let with_ids = |found: Vec<String>| {
-        let twice = |name: String| vec![Some(name.clone()), Some(name)];
-        found.into_iter().map(twice).collect()
-    };
+    let one = |sql_kind, name: &str, value: &str| rows(sql_kind, &[name], vec![single(value)]);
     Ok(match show {
-        Show::Catalogs => {
-            let found = with_ids(catalog.catalog_names());
-            rows("SHOW_CATALOGS", &["catalog name", "catalog id"], found)
-        }
-        Show::Databases => {
-            let found = with_ids(catalog.database_names(in_catalog));
-            rows("SHOW_DATABASES", &["database name", "database id"], found)
-        }
-        Show::Tables(pattern) => {
-            let all = catalog.table_names(in_catalog, in_database)?;
-            listed(
-                "SHOW_TABLES",
-                "table name",
-                matching(all, pattern.as_deref()),
-            )
-        }
-        Show::Views(pattern) => {
-            let all = view_names(catalog, session)?;
-            listed("SHOW_VIEWS", "view name", matching(all, pattern.as_deref()))
-        }
-        Show::Functions => listed("SHOW_FUNCTIONS", "function name", function_names()),
-        Show::CurrentCatalog => one("SHOW_CURRENT_CATALOG", "current catalog name", in_catalog),
+        Show::List(what, listing) => return list(*what, listing, catalog, session),
+        Show::Jobs => Bound::ShowJobs,
+        Show::CurrentCatalog => one(
+            "SHOW_CURRENT_CATALOG",
+            "current catalog name",
+            session.current_catalog(),
+        ),
         Show::CurrentDatabase => one(
             "SHOW_CURRENT_DATABASE",
             "current database name",
-            in_database,
+            session.current_database(),
         ),
         Show::CreateTable(name) => {
             let table = names::table(name, catalog, session)?;
@@ -90,56 +68,146 @@ pub(super) fn show(show: &Show, catalog: &dyn Catalog, session: &Session) -> Res
                 &create_table(&table),
             )
         }
-        Show::CreateView(name) => match names::object(name, catalog, session)? {
-            Object::View(view) => one("SHOW_CREATE_VIEW", "SHOW CREATE VIEW", &create_view(&view)),
-            Object::Table(table) => {
-                let message = format!("{} is a table, not a view", table.name);
-                return Err(Error::validation(message).with_span(name.span()));
-            }
-        },
+        Show::CreateModel(name) => {
+            let versions = models::shown_versions(name, catalog, session)?;
+            let text = |(name, version): &(ObjectName, ModelVersion)| {
+                single(create_model(name, version, &models::shown_options(version)))
+            };
+            let found = versions.iter().map(text).collect();
+            rows("SHOW_CREATE_MODEL", &["SHOW CREATE MODEL"], found)
+        }
+        Show::CreateView(name) => {
+            let view = names::view(name, catalog, session)?;
+            one("SHOW_CREATE_VIEW", "SHOW CREATE VIEW", &create_view(&view))
+        }
     })
 }
 
-/// Views of the current database.
-fn view_names(catalog: &dyn Catalog, session: &Session) -> Result<Vec<String>> {
-    let (in_catalog, in_database) = (session.current_catalog(), session.current_database());
+/// Answers the kinds of SHOW that list names.
+fn list(
+    what: Listed,
+    listing: &Listing,
+    catalog: &dyn Catalog,
+    session: &Session,
+) -> Result<Bound> {
+    let (of_catalog, of_database) = place_of(what, listing, catalog, session)?;
+    let (sql_kind, header, found): (_, &[&str], _) = match what {
+        Listed::Catalogs => (
+            "SHOW_CATALOGS",
+            &["catalog name", "catalog id"],
+            catalog.catalog_names(),
+        ),
+        Listed::Databases => (
+            "SHOW_DATABASES",
+            &["database name", "database id"],
+            catalog.database_names(&of_catalog),
+        ),
+        Listed::Tables => (
+            "SHOW_TABLES",
+            &["table name"],
+            catalog.table_names(&of_catalog, &of_database)?,
+        ),
+        Listed::Views => (
+            "SHOW_VIEWS",
+            &["view name"],
+            view_names(catalog, &of_catalog, &of_database)?,
+        ),
+        Listed::Functions => (
+            "SHOW_FUNCTIONS",
+            &["function name"],
+            show_functions::names(),
+        ),
+        Listed::UserFunctions => ("SHOW_FUNCTIONS", &["function name"], Vec::new()),
+        Listed::Models => (
+            "SHOW_MODELS",
+            &["Model Name"],
+            catalog.resource_names(ResourceKind::Model, &of_catalog, &of_database),
+        ),
+        Listed::Connections => (
+            "SHOW_CONNECTIONS",
+            &["Name"],
+            catalog.resource_names(ResourceKind::Connection, &of_catalog, &of_database),
+        ),
+    };
+    let found = found.into_iter().filter(|name| {
+        listing
+            .pattern
+            .as_ref()
+            .is_none_or(|pattern| fits(name, pattern))
+    });
+    // Names are identities too: environments and clusters are named by their ids.
+    let row = |name: String| vec![Some(name); header.len()];
+    Ok(rows(sql_kind, header, found.map(row).collect()))
+}
+
+/// The catalog and database of FROM, else the current ones.
+fn place_of(
+    what: Listed,
+    listing: &Listing,
+    catalog: &dyn Catalog,
+    session: &Session,
+) -> Result<(String, String)> {
+    let mut place = (
+        session.current_catalog().to_owned(),
+        session.current_database().to_owned(),
+    );
+    let Some(from) = &listing.from else {
+        return Ok(place);
+    };
+    let parts: Vec<&str> = from.parts.iter().map(|part| part.value.as_str()).collect();
+    let checked = match (what, parts.as_slice()) {
+        (Listed::Databases, [of_catalog]) => {
+            (*of_catalog).clone_into(&mut place.0);
+            super::known("catalog", of_catalog, &catalog.catalog_names())
+        }
+        (Listed::Catalogs | Listed::Databases, _) => {
+            Err(Error::validation("databases are shown FROM a catalog"))
+        }
+        (_, [of_catalog, database]) => {
+            place = ((*of_catalog).to_owned(), (*database).to_owned());
+            super::known("catalog", of_catalog, &catalog.catalog_names())
+        }
+        (_, [database]) => {
+            (*database).clone_into(&mut place.1);
+            Ok(())
+        }
+        _ => Err(Error::validation("names are shown FROM catalog.database")),
+    };
+    let has_database = !matches!(what, Listed::Catalogs | Listed::Databases);
+    let checked = checked.and_then(|()| {
+        if has_database {
+            super::known("database", &place.1, &catalog.database_names(&place.0))
+        } else {
+            Ok(())
+        }
+    });
+    checked.map_err(|error| error.with_span(from.span()))?;
+    Ok(place)
+}
+
+/// Views of a database.
+fn view_names(catalog: &dyn Catalog, of_catalog: &str, database: &str) -> Result<Vec<String>> {
     let is_view = |name: &String| {
         let name = ObjectName {
-            catalog: in_catalog.to_owned(),
-            database: in_database.to_owned(),
+            catalog: of_catalog.to_owned(),
+            database: database.to_owned(),
             name: name.clone(),
         };
         catalog.view(&name).is_some()
     };
-    let mut names = catalog.table_names(in_catalog, in_database)?;
+    let mut names = catalog.table_names(of_catalog, database)?;
     names.retain(is_view);
     Ok(names)
 }
 
-/// Functions that have a name, and aggregates.
-fn function_names() -> Vec<String> {
-    let is_name =
-        |name: &&str| name.starts_with(|c: char| c.is_ascii_alphabetic()) && !name.contains(' ');
-    let aggregates = ["AVG", "COUNT", "MAX", "MIN", "SUM"];
-    let mut found: Vec<&str> = functions::names()
-        .into_iter()
-        .filter(is_name)
-        .chain(aggregates)
-        .collect();
-    found.sort_unstable();
-    found.dedup();
-    found.into_iter().map(str::to_owned).collect()
-}
-
-/// Names that fit a LIKE pattern.
-fn matching(names: Vec<String>, pattern: Option<&str>) -> Vec<String> {
-    match pattern {
-        None => names,
-        Some(pattern) => names
-            .into_iter()
-            .filter(|name| is_like(name, pattern))
-            .collect(),
-    }
+/// Whether a name is as a pattern says.
+fn fits(name: &str, pattern: &Pattern) -> bool {
+    let is_like = if pattern.ignores_case {
+        is_like(&name.to_lowercase(), &pattern.text.to_lowercase())
+    } else {
+        is_like(name, &pattern.text)
+    };
+    is_like != pattern.is_negated
 }
 
 /// LIKE with `%` and `_`.

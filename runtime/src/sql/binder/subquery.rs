@@ -110,6 +110,10 @@ pub(super) fn pending_column(number: usize, ty: FlinkType) -> Expr {
 }
 
 impl Context for QueryBinder<'_> {
+    fn current_database(&self) -> &str {
+        self.session.current_database()
+    }
+
     fn outer(&self, table: Option<&Ident>, column: &Ident) -> Result<Option<Expr>> {
         for (depth, fields) in (1..).zip(self.outer.iter().rev()) {
             if let Some(index) = find_field(fields, table, column)? {

@@ -11,9 +11,10 @@ use super::metadata::metadata_column;
 use super::names;
 use super::options::{self, connector};
 use super::relation::{Field, Relation, Using};
-use super::scan::{has_timestamps, rowtime_type, watermark_spec};
+use super::scan::{changelog_mode, has_timestamps, rowtime_type, watermark_spec};
 use super::table_checks::complete;
 use crate::error::{Error, Result, Span, unknown_name};
+use crate::plan::ChangelogMode;
 use crate::sql::ast::{
     AlterTable, ColumnDef, ColumnDefKind, CreateTable, Ident, Literal, Name, TableOption,
     WatermarkDef,
@@ -23,6 +24,12 @@ use crate::sql::expr::Expr;
 use crate::sql::parser::parse_expression;
 use crate::sql::session::Session;
 use crate::types::{FlinkType, TypeKind};
+
+/// The name of every primary key.
+///
+/// # Source
+/// Confluent: SHOW CREATE TABLE.
+const KEY_CONSTRAINT: &str = "PRIMARY";
 
 /// The definition of `CREATE TABLE`; for `AS SELECT` the query gives the columns.
 ///
@@ -49,20 +56,15 @@ pub(super) fn create(
         options,
         comment: create.comment.clone(),
     };
-    match query {
-        Some(query) if create.columns.is_empty() => table.columns = query_columns(query)?,
-        Some(_) => {
-            return Err(Error::unsupported("columns in CREATE TABLE ... AS SELECT")
-                .with_span(create.columns[0].name.span));
-        }
-        None => {
-            add_columns(&mut table, &create.columns)?;
-            let place = |column: &TableColumn| {
-                let place = base.order.iter().position(|name| *name == column.name);
-                place.unwrap_or(usize::MAX)
-            };
-            table.columns.sort_by_key(place);
-        }
+    if let Some(query) = query {
+        add_query_columns(&mut table, &create.columns, query)?;
+    } else {
+        add_columns(&mut table, &create.columns)?;
+        let place = |column: &TableColumn| {
+            let place = base.order.iter().position(|name| *name == column.name);
+            place.unwrap_or(usize::MAX)
+        };
+        table.columns.sort_by_key(place);
     }
     if !table
         .columns
@@ -136,6 +138,10 @@ pub(super) fn alter(
                 set_watermark(&mut table, watermark)?;
             }
         }
+        AlterTable::AddPrimaryKey(key) => add_key(&mut table, key)?,
+        AlterTable::DropPrimaryKey { constraint, span } => {
+            drop_key(&mut table, constraint.as_ref()).map_err(|error| error.with_span(*span))?;
+        }
         AlterTable::ModifyWatermark(watermark) => set_watermark(&mut table, watermark)?,
         AlterTable::DropWatermark(span) => {
             if table.watermark.take().is_none() {
@@ -187,6 +193,49 @@ fn reset(table: &mut TableDef, keys: &[Literal]) -> Result<()> {
             return Err(unknown_name("option", &key.value, names).with_span(key.span));
         }
     }
+    Ok(())
+}
+
+/// The columns of `CREATE TABLE ... AS SELECT`: those that were declared, then those of the query that were not.
+///
+/// # Source
+/// Flink: CTAS; a declared column of a query's name gives it its type, and other physical ones are NULL.
+fn add_query_columns(table: &mut TableDef, declared: &[ColumnDef], query: &Relation) -> Result<()> {
+    let of_query = query_columns(query)?;
+    for column in declared {
+        let is_same = |other: &TableColumn| other.name == column.name.value;
+        let is_physical = matches!(column.kind, ColumnDefKind::Physical(_));
+        if !is_physical && of_query.iter().any(is_same) {
+            return Err(Error::validation(format!(
+                "column `{}` is computed or metadata and a column of the query: give the latter another name",
+                column.name.value
+            ))
+            .with_span(column.name.span));
+        }
+    }
+    let physical: Vec<ColumnDef> = declared
+        .iter()
+        .filter(|column| matches!(column.kind, ColumnDefKind::Physical(_)))
+        .cloned()
+        .collect();
+    add_columns(table, &physical)?;
+    for column in of_query {
+        if !table.columns.iter().any(|known| known.name == column.name) {
+            table.columns.push(column);
+        }
+    }
+    let others: Vec<ColumnDef> = declared
+        .iter()
+        .filter(|column| !matches!(column.kind, ColumnDefKind::Physical(_)))
+        .cloned()
+        .collect();
+    add_columns(table, &others)?;
+    let place = |column: &TableColumn| {
+        let mut places = declared.iter();
+        let place = places.position(|known| known.name.value == column.name);
+        place.unwrap_or(usize::MAX)
+    };
+    table.columns.sort_by_key(place);
     Ok(())
 }
 
@@ -358,6 +407,53 @@ fn set_key(table: &mut TableDef, key: &[Ident]) -> Result<()> {
     Ok(())
 }
 
+/// Adds a primary key. The columns are NOT NULL already, since rows that are there may hold NULL.
+fn add_key(table: &mut TableDef, key: &[Ident]) -> Result<()> {
+    let span = key.first().map_or_else(Span::default, |ident| ident.span);
+    if !table.primary_key.is_empty() {
+        return Err(Error::validation(format!(
+            "table {} has a primary key: drop it first",
+            table.name
+        ))
+        .with_span(span));
+    }
+    for ident in key {
+        if physical(table, ident)?.ty.nullable {
+            return Err(Error::validation(format!(
+                "column \"{}\" may be NULL, columns of a primary key are NOT NULL",
+                ident.value
+            ))
+            .with_span(ident.span));
+        }
+    }
+    set_key(table, key)?;
+    table.primary_key = key.iter().map(|ident| ident.value.clone()).collect();
+    Ok(())
+}
+
+/// Drops the primary key.
+fn drop_key(table: &mut TableDef, constraint: Option<&Ident>) -> Result<()> {
+    if let Some(ident) = constraint.filter(|ident| ident.value != KEY_CONSTRAINT) {
+        return Err(
+            unknown_name("constraint", &ident.value, [KEY_CONSTRAINT]).with_span(ident.span)
+        );
+    }
+    if table.primary_key.is_empty() {
+        return Err(Error::validation(format!(
+            "table {} has no primary key",
+            table.name
+        )));
+    }
+    if changelog_mode(table)? == ChangelogMode::Upsert {
+        return Err(Error::validation(format!(
+            "table {} has changelog mode upsert and needs its primary key: set 'changelog.mode' to 'append' or 'retract' first",
+            table.name
+        )));
+    }
+    table.primary_key.clear();
+    Ok(())
+}
+
 /// Sets the watermark.
 fn set_watermark(table: &mut TableDef, watermark: &WatermarkDef) -> Result<()> {
     let declared = catalog::WatermarkDef {
@@ -385,7 +481,7 @@ fn drop_columns(table: &mut TableDef, columns: &[Ident]) -> Result<()> {
             .map_err(|error| error.with_span(ident.span))?;
         if column.kind == ColumnKind::Physical {
             return Err(
-                Error::validation("ALTER TABLE drops only computed and metadata columns")
+                Error::validation("ALTER TABLE drops only computed and metadata columns: physical columns come from the schema")
                     .with_span(ident.span),
             );
         }

@@ -1,10 +1,14 @@
 //! Tests of the binder: plans, types, places and suggestions.
 
+mod advice;
 mod formats;
 mod information_schema;
 mod join;
 mod like;
+mod resources;
 mod shapes;
+mod state_ttl;
+mod statements;
 
 use super::*;
 use crate::error::{Code, Kind};
@@ -767,7 +771,7 @@ fn what_comes_later_is_refused_with_its_name() {
             "CREATE TABLE t (a INT) WITH ('value.format' = 'proto-registry')",
             "json, json-registry, avro",
         ),
-        ("SHOW JOBS", "JOBS"),
+        ("SHOW PARTITIONS orders", "PARTITIONS"),
     ] {
         let error = bind(sql).unwrap_err();
         assert_eq!(error.kind, Kind::Unsupported, "{sql}: {error}");

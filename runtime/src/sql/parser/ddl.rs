@@ -3,7 +3,7 @@
 //! Place in the flow: called by the statement parser behind the first words. Invariant: every clause of Flink's and
 //! Confluent's grammar is either kept in the tree or refused with its place.
 
-use sqlparser::parser::ParserError;
+use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 
 use super::like::like;
@@ -13,7 +13,7 @@ use super::words::{
     eat, eat_all, expect, ident, if_exists, if_not_exists, list, name, number, peek, string,
 };
 use super::{StatementParser, fail};
-use crate::error::Code;
+use crate::error::{Code, Span};
 use crate::sql::ast::{
     AlterTable, ColumnDef, ColumnDefKind, CreateTable, Distribution, Ident, StatementKind,
     TableOption, WatermarkDef,
@@ -106,7 +106,7 @@ impl StatementParser<'_> {
             }
             expect(parser, &["PRIMARY", "KEY"])?;
             let columns = list(parser, ident)?;
-            expect(parser, &["NOT", "ENFORCED"])?;
+            not_enforced(parser)?;
             return set_key(schema, columns, span);
         }
         if peek(parser, 0, "UNIQUE") {
@@ -175,11 +175,11 @@ impl StatementParser<'_> {
         }
         let mut is_key = eat_all(parser, &["PRIMARY", "KEY"]);
         if is_key {
-            expect(parser, &["NOT", "ENFORCED"])?;
+            not_enforced(parser)?;
         }
         let comment = self.comment()?;
         if !is_key && eat_all(&mut self.inner, &["PRIMARY", "KEY"]) {
-            expect(&mut self.inner, &["NOT", "ENFORCED"])?;
+            not_enforced(&mut self.inner)?;
             is_key = true;
         }
         let kind = ColumnDefKind::Physical(ty);
@@ -261,7 +261,7 @@ impl StatementParser<'_> {
     }
 
     /// Parses `('key' = 'value', ...)`.
-    fn options(&mut self) -> Result<Vec<TableOption>, ParserError> {
+    pub(super) fn options(&mut self) -> Result<Vec<TableOption>, ParserError> {
         list(&mut self.inner, |parser| {
             let key = string(parser)?;
             parser.expect_token(&Token::Eq)?;
@@ -270,19 +270,9 @@ impl StatementParser<'_> {
         })
     }
 
-    /// Parses `ALTER TABLE`.
-    pub(super) fn alter(&mut self) -> Result<StatementKind, ParserError> {
-        expect(&mut self.inner, &["ALTER"])?;
-        if peek(&self.inner, 0, "VIEW") {
-            return fail(
-                Code::Unsupported,
-                "ALTER VIEW",
-                self.inner.peek_token().span,
-            );
-        }
-        self.only_tables("ALTER")?;
+    /// Parses what follows `ALTER TABLE`.
+    pub(super) fn alter_table(&mut self) -> Result<StatementKind, ParserError> {
         let parser = &mut self.inner;
-        expect(parser, &["TABLE"])?;
         if_exists(parser);
         let name = name(parser)?;
         let change = self.alter_change()?;
@@ -303,37 +293,64 @@ impl StatementParser<'_> {
             return self.alter_add();
         }
         if eat(parser, "MODIFY") {
+            let in_parentheses = parser.consume_token(&Token::LParen);
             if !peek(parser, 0, "WATERMARK") {
                 return fail(
                     Code::Unsupported,
-                    "ALTER TABLE MODIFY of columns",
+                    "ALTER TABLE MODIFY of columns and keys: only the watermark can be modified; columns and keys can be dropped and added",
                     token.span,
                 );
             }
-            return Ok(AlterTable::ModifyWatermark(self.watermark()?));
+            let watermark = self.watermark()?;
+            if in_parentheses {
+                self.inner.expect_token(&Token::RParen)?;
+            }
+            return Ok(AlterTable::ModifyWatermark(watermark));
         }
         if eat(parser, "DROP") {
-            if eat(parser, "WATERMARK") {
-                return Ok(AlterTable::DropWatermark(span_of(token.span)));
-            }
-            if peek(parser, 0, "PRIMARY") || peek(parser, 0, "CONSTRAINT") {
-                return fail(
-                    Code::Unsupported,
-                    "ALTER TABLE DROP PRIMARY KEY",
-                    token.span,
-                );
-            }
-            let columns = if parser.peek_token_ref().token == Token::LParen {
-                list(parser, ident)?
-            } else {
-                vec![ident(parser)?]
-            };
-            return Ok(AlterTable::DropColumns(columns));
+            return self.alter_drop(span_of(token.span));
         }
         if peek(parser, 0, "RENAME") {
-            return fail(Code::Unsupported, "ALTER TABLE RENAME", token.span);
+            return fail(
+                Code::Unsupported,
+                "ALTER TABLE RENAME: a table is called as its topic; create another one and INSERT INTO it",
+                token.span,
+            );
         }
         parser.expected("SET, RESET, ADD, MODIFY or DROP", token)
+    }
+
+    /// Parses what follows `ALTER TABLE name DROP`.
+    fn alter_drop(&mut self, span: Span) -> Result<AlterTable, ParserError> {
+        let parser = &mut self.inner;
+        if eat(parser, "WATERMARK") {
+            return Ok(AlterTable::DropWatermark(span));
+        }
+        if eat_all(parser, &["PRIMARY", "KEY"]) {
+            return Ok(AlterTable::DropPrimaryKey {
+                constraint: None,
+                span,
+            });
+        }
+        if eat(parser, "CONSTRAINT") {
+            return Ok(AlterTable::DropPrimaryKey {
+                constraint: Some(ident(parser)?),
+                span,
+            });
+        }
+        if peek(parser, 0, "PARTITION") {
+            return fail(
+                Code::Unsupported,
+                "ALTER TABLE DROP PARTITION: tables have buckets",
+                parser.peek_token().span,
+            );
+        }
+        let columns = if parser.peek_token_ref().token == Token::LParen {
+            list(parser, ident)?
+        } else {
+            vec![ident(parser)?]
+        };
+        Ok(AlterTable::DropColumns(columns))
     }
 
     /// Parses what follows `ALTER TABLE name ADD`.
@@ -346,12 +363,17 @@ impl StatementParser<'_> {
             self.schema_item(&mut schema)?;
         }
         if !schema.primary_key.is_empty() {
-            return fail(Code::Unsupported, "ALTER TABLE ADD PRIMARY KEY", span);
+            if !schema.columns.is_empty() || schema.watermark.is_some() {
+                let message =
+                    "ALTER TABLE ADD PRIMARY KEY with other items: add them one after the other";
+                return fail(Code::Unsupported, message, span);
+            }
+            return Ok(AlterTable::AddPrimaryKey(schema.primary_key));
         }
         if peek(&self.inner, 0, "FIRST") || peek(&self.inner, 0, "AFTER") {
             return fail(
                 Code::Unsupported,
-                "FIRST and AFTER",
+                "FIRST and AFTER: new columns stand behind the others",
                 self.inner.peek_token().span,
             );
         }
@@ -360,6 +382,18 @@ impl StatementParser<'_> {
             watermark: schema.watermark,
         })
     }
+}
+
+/// Parses the `NOT ENFORCED` of a primary key.
+fn not_enforced(parser: &mut Parser) -> Result<(), ParserError> {
+    if eat_all(parser, &["NOT", "ENFORCED"]) {
+        return Ok(());
+    }
+    fail(
+        Code::Syntax,
+        "keys are not enforced: write PRIMARY KEY NOT ENFORCED",
+        parser.peek_token().span,
+    )
 }
 
 /// Sets the primary key once.

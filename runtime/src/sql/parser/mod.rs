@@ -5,9 +5,13 @@
 
 pub(crate) mod conditional;
 mod ddl;
+mod hints;
 pub(crate) mod json;
 pub(crate) mod json_aggregate;
 mod like;
+mod refused;
+mod resources;
+mod show;
 pub(crate) mod tokens;
 pub(crate) mod types;
 mod unicode;
@@ -21,12 +25,10 @@ use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Span as TokenSpan, Token};
 
 use self::tokens::{Source, lower_first, span_of, tokenize};
-use self::words::{
-    eat, eat_all, expect, ident, if_exists, if_not_exists, list, name, peek, string,
-};
+use self::words::{eat, eat_all, expect, ident, if_not_exists, list, name, peek, string};
 use crate::error::{Code, Error, Kind, Result, Span};
 use crate::plan::ConflictStrategy;
-use crate::sql::ast::{Insert, Query, Show, Statement, StatementKind, TableHint};
+use crate::sql::ast::{Hint, Insert, Query, Statement, StatementKind};
 use crate::sql::dialect::FlinkDialect;
 
 /// How deeply parentheses and sub-queries may nest.
@@ -111,6 +113,7 @@ fn translate(error: ParserError, end: Span) -> Error {
     }
     let message = message
         .replacen("Expected: ", "expected ", 1)
+        .replacen("expected ;,", "expected ; or the end of the text,", 1)
         .replacen("found: EOF", "found the end of the text", 1)
         .replacen("found: ", "found ", 1);
     Error::syntax(lower_first(&message)).with_span(span)
@@ -129,7 +132,7 @@ struct StatementParser<'a> {
     /// The text.
     source: Source<'a>,
     /// Hints that no statement has taken yet.
-    hints: Vec<TableHint>,
+    hints: Vec<Hint>,
     /// The tokens.
     inner: Parser<'a>,
 }
@@ -155,13 +158,11 @@ impl StatementParser<'_> {
         self.inner.peek_token_ref().token == Token::EOF
     }
 
-    /// Refuses hints that no table took.
+    /// Refuses hints that no query took.
     fn check_hints(&self) -> Result<()> {
         match self.hints.first() {
             None => Ok(()),
-            Some(hint) => {
-                Err(Error::syntax("a hint follows the name of a table").with_span(hint.span))
-            }
+            Some(hint) => Err(Error::syntax(hint.kind.place()).with_span(hint.span)),
         }
     }
 
@@ -194,15 +195,7 @@ impl StatementParser<'_> {
             "DROP" => self.drop(),
             "ALTER" => self.alter(),
             "SHOW" => self.show(),
-            "DESCRIBE" | "DESC" => {
-                parser.advance_token();
-                let extended = eat(parser, "EXTENDED");
-                eat(parser, "TABLE");
-                Ok(StatementKind::Describe {
-                    name: name(parser)?,
-                    extended,
-                })
-            }
+            "DESCRIBE" | "DESC" => self.describe(),
             "EXPLAIN" => self.explain(),
             "SET" => {
                 parser.advance_token();
@@ -226,13 +219,10 @@ impl StatementParser<'_> {
                 }
                 Ok(StatementKind::UseDatabase(name(parser)?))
             }
-            "ANALYZE" | "CALL" | "DELETE" | "UPDATE" | "TRUNCATE" | "LOAD" | "UNLOAD" | "ADD"
-            | "REMOVE" | "COMPILE" | "STOP" | "MERGE" => fail(
-                Code::Unsupported,
-                &format!("the statement {word}"),
-                token.span,
-            ),
-            _ => parser.expected("a statement", token),
+            word => match refused::statement(word) {
+                Some(message) => fail(Code::Unsupported, &message, token.span),
+                None => fail(Code::Syntax, &refused::unknown(word), token.span),
+            },
         }
     }
 
@@ -373,98 +363,19 @@ impl StatementParser<'_> {
         Ok(StatementKind::Explain(Box::new(self.statement()?)))
     }
 
-    /// Parses `SHOW`.
-    fn show(&mut self) -> Result<StatementKind, ParserError> {
-        let parser = &mut self.inner;
-        expect(parser, &["SHOW"])?;
-        let token = parser.peek_token();
-        let show = if eat(parser, "CATALOGS") {
-            Show::Catalogs
-        } else if eat(parser, "DATABASES") {
-            Show::Databases
-        } else if eat(parser, "TABLES") {
-            Show::Tables(like(parser)?)
-        } else if eat(parser, "VIEWS") {
-            Show::Views(like(parser)?)
-        } else if eat(parser, "FUNCTIONS") {
-            Show::Functions
-        } else if eat_all(parser, &["CURRENT", "CATALOG"]) {
-            Show::CurrentCatalog
-        } else if eat_all(parser, &["CURRENT", "DATABASE"]) {
-            Show::CurrentDatabase
-        } else if eat_all(parser, &["CREATE", "TABLE"]) {
-            Show::CreateTable(name(parser)?)
-        } else if eat_all(parser, &["CREATE", "VIEW"]) {
-            Show::CreateView(name(parser)?)
-        } else {
-            let unsupported = [
-                "JOBS",
-                "MODELS",
-                "CONNECTIONS",
-                "COLUMNS",
-                "USER",
-                "MODULES",
-                "JARS",
-                "PARTITIONS",
-            ];
-            if let Some(what) = unsupported.iter().find(|what| peek(parser, 0, what)) {
-                return fail(Code::Unsupported, &format!("SHOW {what}"), token.span);
-            }
-            return parser.expected("CATALOGS, DATABASES, TABLES, VIEWS, FUNCTIONS, CURRENT CATALOG, CURRENT DATABASE, CREATE TABLE or CREATE VIEW", token);
-        };
-        Ok(StatementKind::Show(show))
-    }
-
-    /// Parses `DROP TABLE` and `DROP VIEW`.
-    fn drop(&mut self) -> Result<StatementKind, ParserError> {
-        let parser = &mut self.inner;
-        expect(parser, &["DROP"])?;
-        if eat(parser, "VIEW") {
-            let if_exists = if_exists(parser);
-            let name = name(parser)?;
-            return Ok(StatementKind::DropView { name, if_exists });
-        }
-        self.only_tables("DROP")?;
-        let parser = &mut self.inner;
-        expect(parser, &["TABLE"])?;
-        let if_exists = if_exists(parser);
-        let name = name(parser)?;
-        Ok(StatementKind::DropTable { name, if_exists })
-    }
-
-    /// Names the objects that Flink has and Weir does not.
-    fn only_tables(&mut self, verb: &str) -> Result<(), ParserError> {
-        let parser = &self.inner;
-        let objects = [
-            "CATALOG",
-            "DATABASE",
-            "FUNCTION",
-            "MODEL",
-            "CONNECTION",
-            "TEMPORARY",
-            "MATERIALIZED",
-            "AGENT",
-            "TOOL",
-            "SYSTEM",
-            "OR",
-        ];
-        match objects.iter().find(|object| peek(parser, 0, object)) {
-            Some(object) => fail(
-                Code::Unsupported,
-                &format!("{verb} {object}"),
-                parser.peek_token().span,
-            ),
-            None => Ok(()),
-        }
-    }
-
     /// Parses `CREATE TABLE` and `CREATE VIEW`.
     fn create(&mut self) -> Result<StatementKind, ParserError> {
         expect(&mut self.inner, &["CREATE"])?;
         if eat(&mut self.inner, "VIEW") {
             return self.create_view();
         }
-        self.only_tables("CREATE")?;
+        if eat(&mut self.inner, "MODEL") {
+            return self.create_model();
+        }
+        if eat(&mut self.inner, "CONNECTION") {
+            return self.create_connection();
+        }
+        self.refuse_object("CREATE")?;
         expect(&mut self.inner, &["TABLE"])?;
         self.create_table()
     }
@@ -514,19 +425,4 @@ fn on_conflict(parser: &mut Parser) -> Result<Option<(ConflictStrategy, Span)>, 
     };
     let span = span_of(start.span.union(&parser.get_current_token().span));
     Ok(Some((strategy, span)))
-}
-
-/// Parses `[LIKE 'pattern']`.
-fn like(parser: &mut Parser) -> Result<Option<String>, ParserError> {
-    if peek(parser, 0, "FROM") || peek(parser, 0, "IN") || peek(parser, 0, "NOT") {
-        return fail(
-            Code::Unsupported,
-            "SHOW with FROM, IN or NOT LIKE",
-            parser.peek_token().span,
-        );
-    }
-    let has_pattern = eat(parser, "LIKE");
-    has_pattern
-        .then(|| string(parser).map(|literal| literal.value))
-        .transpose()
 }

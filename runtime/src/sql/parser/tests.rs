@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use sqlparser::ast::{Expr as Ast, SelectItem, SetExpr};
 
 use super::*;
-use crate::sql::ast::{AlterTable, ColumnDefKind, CreateTable};
+use crate::sql::ast::{AlterTable, ColumnDefKind, CreateTable, HintKind};
 use crate::types::{FlinkType, TypeKind};
 
 /// Parses one statement.
@@ -212,7 +212,11 @@ fn what_other_dialects_mean_is_refused() {
         "SELECT U&'x' UESCAPE 'a'",
         "SELECT U & 'x'",
         "SELECT 1 FROM t /*+ BROADCAST(t) */",
-        "SELECT /*+ STATE_TTL('t' = '1 h') */ 1",
+        "SELECT /*+ STATE_TTL('t' = 'soon') */ 1",
+        "SELECT /*+ STATE_TTL() */ 1",
+        "SELECT /*+ STATE_TTL('t' = '1 h', 't' = '2 h') */ 1",
+        "SELECT /*+ OPTIONS(t = '1 h') */ 1",
+        "SELECT /*+ INDEX(t) */ 1",
         "SELECT 1 /*+ OPTIONS('a' = 'b') */ + 2; SELECT 2 FROM t; /*+ OPTIONS('a' = 'b') */",
         "CREATE TEMPORARY TABLE t (a INT)",
         "INSERT OVERWRITE t SELECT 1",
@@ -240,6 +244,19 @@ fn hints_stay_with_their_table() {
 }
 
 #[test]
+fn times_to_live_stay_with_select_and_advice_goes() {
+    let sql =
+        "SELECT /*+ BROADCAST(b), STATE_TTL('a' = '1 d', b = '0') */ * FROM a JOIN b USING (k)";
+    let StatementKind::Query(query) = one(sql).kind else {
+        panic!("not a query");
+    };
+    assert_eq!(query.hints.len(), 1);
+    assert_eq!(query.hints[0].kind, HintKind::StateTtl);
+    assert_eq!(query.hints[0].after, (1, 6));
+    assert_eq!(query.hints[0].options["b"], "0");
+}
+
+#[test]
 fn places_are_lines_and_columns() {
     assert_eq!(
         message("SELECT 1,\n  FROM t"),
@@ -247,7 +264,7 @@ fn places_are_lines_and_columns() {
     );
     assert_eq!(
         message("SELEC 1"),
-        "line 1, column 1: expected a statement, found SELEC"
+        "line 1, column 1: unknown statement \"SELEC\", did you mean \"SELECT\"?"
     );
     assert_eq!(
         message("SELECT 'abc"),

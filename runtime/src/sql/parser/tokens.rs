@@ -4,15 +4,14 @@
 //! only other dialects have are refused. Invariant: no hint is dropped silently and no chain of operators is long enough to
 //! exhaust the stack of whoever walks the tree later.
 
-use std::collections::BTreeMap;
-
 use sqlparser::tokenizer::{
     Location, Span as TokenSpan, Token, TokenWithSpan, Tokenizer, Whitespace,
 };
 
+use super::hints::hints_of;
 use super::unicode;
 use crate::error::{Error, Result, Span};
-use crate::sql::ast::TableHint;
+use crate::sql::ast::Hint;
 use crate::sql::dialect::FlinkDialect;
 
 /// Most operators in a row without a comma, AND or OR between them.
@@ -39,7 +38,7 @@ pub(super) struct Tokens {
     /// Tokens without blanks and comments.
     pub(super) tokens: Vec<TokenWithSpan>,
     /// Hints by the token they follow.
-    pub(super) hints: Vec<TableHint>,
+    pub(super) hints: Vec<Hint>,
 }
 
 /// A place in sqlparser's terms as one in ours; sqlparser's end is exclusive.
@@ -79,11 +78,8 @@ pub(super) fn tokenize(text: &str) -> Result<Tokens> {
         }
         match &token.token {
             Token::Whitespace(Whitespace::MultiLineComment(comment)) => {
-                if let Some(hint) = comment.strip_prefix('+')
-                    && !(is_advice(hint) && tokens.last().is_some_and(|t| is_word(t, "SELECT")))
-                {
-                    let after = tokens.last().map(|token| span_of(token.span));
-                    hints.push(table_hint(hint, after, span_of(token.span))?);
+                if let Some(text) = comment.strip_prefix('+') {
+                    hints.extend(hints_of(text, tokens.last(), span_of(token.span))?);
                 }
             }
             Token::Whitespace(_) => {}
@@ -114,7 +110,7 @@ pub(super) fn tokenize(text: &str) -> Result<Tokens> {
 }
 
 /// Whether a token is that word, without quotes.
-fn is_word(token: &TokenWithSpan, text: &str) -> bool {
+pub(super) fn is_word(token: &TokenWithSpan, text: &str) -> bool {
     matches!(&token.token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(text))
 }
 
@@ -136,7 +132,7 @@ fn two_greater(span: TokenSpan) -> [TokenWithSpan; 2] {
 /// Lets only tokens of Flink SQL through.
 fn allowed(token: TokenWithSpan) -> Result<TokenWithSpan> {
     let refused = match &token.token {
-        Token::Word(word) if word.value.is_empty() => "an empty identifier",
+        Token::Word(word) if word.value.is_empty() => "empty identifiers",
         Token::Word(_)
         | Token::Number(_, false)
         | Token::SingleQuotedString(_)
@@ -167,7 +163,7 @@ fn allowed(token: TokenWithSpan) -> Result<TokenWithSpan> {
         | Token::Pipe
         | Token::Question => return Ok(token),
         Token::DoubleQuotedString(_) => {
-            "a double-quoted string: strings take single quotes, identifiers back-ticks"
+            "double-quoted strings: strings take single quotes, identifiers back-ticks"
         }
         Token::DoubleEq => "\"==\": equality is written \"=\"",
         Token::DoubleColon => "\"::\": a cast is written CAST(value AS type)",
@@ -191,72 +187,6 @@ pub(super) fn lower_first(message: &str) -> String {
         return message.to_owned();
     }
     format!("{}{}", first.to_lowercase(), chars.as_str())
-}
-
-/// Hints that say how a query is executed and not what it means; a streaming join has one way.
-///
-/// # Source
-/// Flink SQL: join hints are for batch mode; `MULTI_JOIN` puts several joins into one operator.
-const ADVICE: [&str; 5] = [
-    "BROADCAST",
-    "SHUFFLE_HASH",
-    "SHUFFLE_MERGE",
-    "NEST_LOOP",
-    "MULTI_JOIN",
-];
-
-/// Whether the inside of `/*+ ... */` is one such hint.
-fn is_advice(text: &str) -> bool {
-    let (name, rest) = text.trim().split_once('(').unwrap_or((text, ""));
-    let is_known = ADVICE
-        .iter()
-        .any(|known| name.trim().eq_ignore_ascii_case(known));
-    is_known && rest.ends_with(')') && !rest[..rest.len() - 1].contains([')', '('])
-}
-
-/// Reads the inside of `/*+ ... */`.
-fn table_hint(text: &str, after: Option<Span>, span: Span) -> Result<TableHint> {
-    let bad = |message: &str| Error::syntax(message).with_span(span);
-    let tokens: Vec<Token> = Tokenizer::new(&FlinkDialect, text)
-        .tokenize()
-        .map_err(|error| bad(&lower_first(&error.message)))?
-        .into_iter()
-        .filter(|token| !matches!(token, Token::Whitespace(_)))
-        .collect();
-    let inner = match tokens.as_slice() {
-        [Token::Word(name), Token::LParen, inner @ .., Token::RParen]
-            if name.value.eq_ignore_ascii_case("OPTIONS") =>
-        {
-            inner
-        }
-        [Token::Word(name), ..] => {
-            return Err(
-                Error::unsupported(format!("the hint {}", name.value.to_uppercase()))
-                    .with_span(span),
-            );
-        }
-        _ => return Err(bad("a hint is written /*+ OPTIONS('key' = 'value') */")),
-    };
-    let mut options = BTreeMap::new();
-    for pair in inner.split(|token| *token == Token::Comma) {
-        let [
-            Token::SingleQuotedString(key),
-            Token::Eq,
-            Token::SingleQuotedString(value),
-        ] = pair
-        else {
-            return Err(bad("a hint is written /*+ OPTIONS('key' = 'value') */"));
-        };
-        if options.insert(key.clone(), value.clone()).is_some() {
-            return Err(bad(&format!("option '{key}' is written twice in a hint")));
-        }
-    }
-    let after = after.ok_or_else(|| bad("a hint follows the name of a table"))?;
-    Ok(TableHint {
-        after: (after.end_line, after.end_column),
-        options,
-        span,
-    })
 }
 
 /// The length of the chain of operators that a token may belong to.
@@ -400,7 +330,7 @@ fn is_operator(token: &Token) -> bool {
 
 /// A text that can be cut at places.
 #[derive(Debug)]
-pub(super) struct Source<'a> {
+pub(crate) struct Source<'a> {
     /// The text.
     text: &'a str,
     /// Byte offset of each line.
@@ -409,7 +339,7 @@ pub(super) struct Source<'a> {
 
 impl<'a> Source<'a> {
     /// Indexes the lines of a text.
-    pub(super) fn new(text: &'a str) -> Self {
+    pub(crate) fn new(text: &'a str) -> Self {
         let newlines = text.match_indices('\n').map(|(offset, _)| offset + 1);
         Self {
             text,
@@ -418,10 +348,15 @@ impl<'a> Source<'a> {
     }
 
     /// The text from a place to another, the latter excluded.
-    pub(super) fn slice(&self, start: Location, end: Location) -> &'a str {
+    pub(crate) fn slice(&self, start: Location, end: Location) -> &'a str {
         self.text
             .get(self.offset(start)..self.offset(end))
             .unwrap_or("")
+    }
+
+    /// The text from a place on.
+    pub(crate) fn rest(&self, start: Location) -> &'a str {
+        self.text.get(self.offset(start)..).unwrap_or("")
     }
 
     /// Byte offset of a place.

@@ -208,6 +208,7 @@ fn node(id: u32, operator: Operator, exchange: Option<Exchange>, names: &[&str])
         },
         upsert_key: None,
         rowtime: None,
+        state_ttls_ms: Vec::new(),
     }
 }
 

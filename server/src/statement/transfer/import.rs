@@ -224,6 +224,8 @@ impl Statements {
             state_limit: StateLimitStatus::default(),
             is_soft_limit_waived: false,
             slow_checkpoints: None,
+            advice: Vec::new(),
+            creates_table: None,
         })
     }
 

@@ -11,7 +11,8 @@ use crate::batch::RowKind;
 use crate::metering::SubtaskMetrics;
 use crate::operator::snapshot;
 use crate::sql::functions::resolve;
-use crate::time::SystemClock;
+use crate::testing::SimulatedClock;
+use crate::time::{Clock, SystemClock};
 use crate::types::TypeKind;
 use RowKind::{Delete, Insert, UpdateAfter, UpdateBefore};
 
@@ -26,6 +27,11 @@ type Bag<T> = BTreeMap<T, i64>;
 
 /// `a.k = b.k` over `(k BIGINT, v BIGINT)` on both sides, with `a.v < b.v` when asked for.
 fn operator(with_residual: bool) -> RegularJoin {
+    operator_with_ttls(with_residual, [None, None])
+}
+
+/// The same with times to live of both sides, in milliseconds.
+fn operator_with_ttls(with_residual: bool, ttls_ms: [Option<i64>; 2]) -> RegularJoin {
     let long = TypeKind::BigInt.nullable();
     let types = [long.clone(), long.clone()];
     let residual = with_residual.then(|| {
@@ -37,7 +43,11 @@ fn operator(with_residual: bool) -> RegularJoin {
         types: [&types, &types],
         residual: residual.as_ref(),
     };
-    RegularJoin::new(&spec, "UTC", &StateConfig::in_memory("test", 128)).unwrap()
+    let states = ttls_ms.map(|ttl_ms| StateConfig {
+        ttl_ms,
+        ..StateConfig::in_memory("test", 128)
+    });
+    RegularJoin::new(&spec, "UTC", states).unwrap()
 }
 
 /// A batch of rows.
@@ -57,9 +67,18 @@ fn call(
     operator: &mut RegularJoin,
     run: impl FnOnce(&mut RegularJoin, &OperatorContext<'_>, &mut Collector),
 ) -> Vec<Batch> {
+    call_at(&SystemClock, operator, run)
+}
+
+/// Calls an operator at a time.
+fn call_at(
+    clock: &dyn Clock,
+    operator: &mut RegularJoin,
+    run: impl FnOnce(&mut RegularJoin, &OperatorContext<'_>, &mut Collector),
+) -> Vec<Batch> {
     let metrics = SubtaskMetrics::default();
     let context = OperatorContext {
-        clock: &SystemClock,
+        clock,
         watermark_ms: None,
         metrics: &metrics,
     };
@@ -103,6 +122,29 @@ fn inserts(key: i64, values: impl IntoIterator<Item = i64>) -> Vec<Row> {
 /// Keys of state held.
 fn held(operator: &mut RegularJoin) -> usize {
     snapshot::measure(operator).keys
+}
+
+#[test]
+fn each_side_is_kept_for_its_own_time() {
+    let clock = SimulatedClock::default();
+    let mut join = operator_with_ttls(false, [Some(100), None]);
+    let mut feed = |input: usize, rows: &[Row]| {
+        let batches = call_at(&clock, &mut join, |operator, context, out| {
+            operator
+                .on_batch(input, &batch(rows), context, out)
+                .unwrap();
+        });
+        clock.advance(std::time::Duration::from_millis(60));
+        rows_of(&batches)
+    };
+    feed(0, &inserts(1, [10]));
+    assert_eq!(feed(1, &inserts(1, [7])), [(Insert, [1, 10, 1, 7])]);
+    assert_eq!(feed(1, &inserts(1, [8])), [], "the left row is 120 ms old");
+    assert_eq!(
+        feed(0, &inserts(1, [11])),
+        [(Insert, [1, 11, 1, 7]), (Insert, [1, 11, 1, 8])],
+        "the right side stays"
+    );
 }
 
 #[test]
