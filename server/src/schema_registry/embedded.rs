@@ -5,8 +5,8 @@
 use weir_runtime::format::registry::{RegisteredSchema, SchemaRegistry, SchemaType};
 
 use super::store::{
-    DEFAULT_CONTEXT, Deleted, NewSchema, Normalize, Refusal, Schema, SchemaStore, Subject,
-    VersionId,
+    DEFAULT_CONTEXT, Deleted, Deletion, NewSchema, Normalize, Refusal, Schema, SchemaStore,
+    Subject, VersionId,
 };
 
 impl SchemaRegistry for SchemaStore {
@@ -39,6 +39,14 @@ impl SchemaRegistry for SchemaStore {
         let subject = Subject::named(subject, None).map_err(|refusal| into_runtime(&refusal))?;
         let version = self.version(&subject, VersionId::Latest, Deleted::Excluded);
         registered(version.map(|version| version.schema))
+    }
+
+    fn delete_subject(&self, subject: &str) -> weir_runtime::Result<()> {
+        let subject = Subject::named(subject, None).map_err(|refusal| into_runtime(&refusal))?;
+        match SchemaStore::delete_subject(self, &subject, Deletion::Soft) {
+            Ok(_) | Err(Refusal::Subject(_) | Refusal::SubjectSoftDeleted(_)) => Ok(()),
+            Err(other) => Err(into_runtime(&other)),
+        }
     }
 }
 

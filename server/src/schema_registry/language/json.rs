@@ -11,6 +11,12 @@ use serde_json::Value;
 /// `$ref`s that are followed in a row before they count as a circle. Guess, unmeasured.
 const REFS_MAX: usize = 32;
 
+/// Regular expressions of a schema, since each takes time to read (guess, far above any schema seen).
+const PATTERNS_MAX: usize = 1_000;
+
+/// Bytes of a regular expression once it is read (guess: a tenth of what the library allows).
+const PATTERN_BYTES_MAX: usize = 1 << 20;
+
 /// Keywords whose value is a schema.
 const SCHEMA_KEYWORDS: [&str; 12] = [
     "not",
@@ -123,7 +129,7 @@ impl JsonSchema {
             documents,
             compact: compact(text),
         };
-        schema.check(schema.root(), "#")?;
+        schema.check(schema.root(), "#", &mut 0)?;
         Ok(schema)
     }
 
@@ -208,8 +214,8 @@ impl JsonSchema {
             })
     }
 
-    /// Checks a schema and all in it.
-    fn check(&self, node: Node<'_>, path: &str) -> Result<(), String> {
+    /// Checks a schema and all in it; counts its regular expressions.
+    fn check(&self, node: Node<'_>, path: &str, patterns: &mut usize) -> Result<(), String> {
         let members = match node.value {
             Value::Bool(_) => return Ok(()),
             Value::Object(members) => members,
@@ -227,17 +233,24 @@ impl JsonSchema {
                     return Err(format!("at {path}: needs an array of schemas"));
                 };
                 for (index, schema) in schemas.iter().enumerate() {
-                    self.check(node.inner(schema), &format!("{path}/{index}"))?;
+                    self.check(node.inner(schema), &format!("{path}/{index}"), patterns)?;
                 }
             } else if SCHEMA_KEYWORDS.contains(&name) {
-                self.check(node.inner(value), &path)?;
+                self.check(node.inner(value), &path, patterns)?;
             } else if OBJECT_KEYWORDS.contains(&name) {
                 let Value::Object(schemas) = value else {
                     return Err(format!("at {path}: needs an object of schemas"));
                 };
                 for (key, schema) in schemas {
-                    self.check(node.inner(schema), &format!("{path}/{key}"))?;
+                    let path = format!("{path}/{key}");
+                    if name == "patternProperties" {
+                        check_pattern(key, patterns)
+                            .map_err(|error| format!("at {path}: {error}"))?;
+                    }
+                    self.check(node.inner(schema), &path, patterns)?;
                 }
+            } else if let ("pattern", Some(pattern)) = (name, value.as_str()) {
+                check_pattern(pattern, patterns).map_err(|error| format!("at {path}: {error}"))?;
             } else {
                 check_scalar(name, value).map_err(|error| format!("at {path}: {error}"))?;
             }
@@ -260,14 +273,8 @@ fn check_scalar(keyword: &str, value: &Value) -> Result<(), String> {
             name => is_name(name),
         },
         "enum" => value.is_array(),
-        "$ref" | "$id" | "$schema" | "$anchor" | "title" | "description" | "format" => {
+        "pattern" | "$ref" | "$id" | "$schema" | "$anchor" | "title" | "description" | "format" => {
             value.is_string()
-        }
-        "pattern" => {
-            return match value.as_str() {
-                Some(pattern) => regex(pattern).map(drop),
-                None => Err("needs a regular expression".to_owned()),
-            };
         }
         // Before draft 6, `required` of a property was true or false, and the exclusive bounds were.
         "required" => {
@@ -292,8 +299,21 @@ fn check_scalar(keyword: &str, value: &Value) -> Result<(), String> {
 
 /// A regular expression; those of JSON Schema are ECMAScript's, with look-around.
 pub(crate) fn regex(pattern: &str) -> Result<fancy_regex::Regex, String> {
-    fancy_regex::Regex::new(pattern)
+    fancy_regex::RegexBuilder::new(pattern)
+        .delegate_size_limit(PATTERN_BYTES_MAX)
+        .build()
         .map_err(|error| format!("{pattern:?} is no regular expression: {error}"))
+}
+
+/// Checks a regular expression and counts it.
+fn check_pattern(pattern: &str, patterns: &mut usize) -> Result<(), String> {
+    *patterns += 1;
+    if *patterns > PATTERNS_MAX {
+        return Err(format!(
+            "there are more than {PATTERNS_MAX} regular expressions"
+        ));
+    }
+    regex(pattern).map(drop)
 }
 
 /// The first schema that is asked for, outermost first.
@@ -404,6 +424,11 @@ mod tests {
             ),
             (r#"{"required":["a",1]}"#, "at #/required"),
             (r#"{"pattern":"("}"#, "at #/pattern"),
+            (r#"{"pattern":3}"#, "at #/pattern"),
+            (
+                r#"{"patternProperties":{"[":true}}"#,
+                "at #/patternProperties/[",
+            ),
             (r##"{"$ref":"#/definitions/x"}"##, "points at nothing"),
         ] {
             let error = JsonSchema::parse(text, &[]).unwrap_err();
@@ -411,5 +436,13 @@ mod tests {
         }
         assert!(JsonSchema::parse("true", &[]).is_ok());
         assert!(JsonSchema::parse(&"{\"not\":".repeat(10_000), &[]).is_err());
+        let patterns = |count| {
+            let one = r#"{"pattern":"a"}"#;
+            format!(r#"{{"allOf":[{}]}}"#, vec![one; count].join(","))
+        };
+        assert!(JsonSchema::parse(&patterns(PATTERNS_MAX), &[]).is_ok());
+        let error = JsonSchema::parse(&patterns(PATTERNS_MAX + 1), &[]).unwrap_err();
+        assert!(error.contains("regular expressions"), "{error}");
+        assert!(JsonSchema::parse(r#"{"pattern":"((a{500}){500}){500}"}"#, &[]).is_err());
     }
 }

@@ -40,6 +40,8 @@ struct Content<'a> {
     properties: BTreeMap<&'a str, Node<'a>>,
     /// Properties by pattern.
     patterns: BTreeMap<&'a str, Node<'a>>,
+    /// The same patterns, to be matched. They were checked when the schema was registered; one that fails all the same takes no part.
+    matchers: Vec<(fancy_regex::Regex, Node<'a>)>,
     /// Names that must be there.
     required: BTreeSet<&'a str>,
     /// All other properties.
@@ -53,9 +55,15 @@ impl<'a> Content<'a> {
             Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
             _ => BTreeSet::new(),
         };
+        let patterns = schemas(node, "patternProperties");
+        let matchers = patterns
+            .iter()
+            .filter_map(|(pattern, node)| Some((regex(pattern).ok()?, *node)))
+            .collect();
         Self {
             properties: schemas(node, "properties"),
-            patterns: schemas(node, "patternProperties"),
+            patterns,
+            matchers,
             required,
             rest: Rest::of(node.schema("additionalProperties")),
         }
@@ -63,13 +71,9 @@ impl<'a> Content<'a> {
 
     /// What a property may hold that has no schema of its own.
     fn unnamed(&self, name: &str) -> Rest<'a> {
-        let matches = |pattern: &str| {
-            // Patterns were checked when the schema was registered; one that fails on a name takes part in nothing.
-            regex(pattern).is_ok_and(|pattern| pattern.is_match(name).unwrap_or(false))
-        };
-        let mut patterns = self.patterns.iter();
-        patterns
-            .find(|(pattern, _)| matches(pattern))
+        let mut matchers = self.matchers.iter();
+        matchers
+            .find(|(pattern, _)| pattern.is_match(name).unwrap_or(false))
             .map_or(self.rest, |(_, node)| Rest::Schema(*node))
     }
 
