@@ -11,8 +11,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use weir_runtime::connector::log::FsyncPolicy;
 use weir_runtime::sql::session::parse_duration;
 
+mod registry;
 mod statement;
 
+pub(crate) use registry::SchemaRegistry;
 pub(crate) use statement::{Export, Import, Resume, Statement, Stop};
 
 /// Serverless-style Flink SQL that knows what it costs.
@@ -119,9 +121,9 @@ pub(crate) struct Up {
     /// (the operating system decides). That much may be lost when the power fails; a killed process loses nothing.
     #[arg(long, value_name = "TIME|always|never", default_value = "1s", value_parser = log_sync, conflicts_with = "kafka")]
     pub(crate) log_sync: FsyncPolicy,
-    /// An external Schema Registry, instead of the embedded one.
-    #[arg(long, value_name = "URL")]
-    pub(crate) schema_registry: Option<String>,
+    /// The Schema Registry.
+    #[command(flatten)]
+    pub(crate) schema_registry: SchemaRegistry,
     /// Where checkpoints and savepoints are kept, instead of the data directory: a path, or a URL of s3, gs, az or abfss.
     #[arg(long, value_name = "URL")]
     pub(crate) checkpoint_dir: Option<String>,

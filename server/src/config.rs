@@ -21,6 +21,28 @@ pub const DEFAULT_PORT: u16 = 8088;
 /// Confluent: default compute pools have a limit of 50 CFU.
 pub const DEFAULT_MAX_CFU: u32 = 50;
 
+/// Where a Schema Registry is and how it is reached.
+#[derive(Clone, Default)]
+pub struct ExternalRegistry {
+    /// Address; user and password may stand in it.
+    pub url: String,
+    /// User and password of basic authentication, before those in the address.
+    pub basic: Option<(String, String)>,
+    /// PEM file of certificate authorities that are trusted besides those of the machine.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for ExternalRegistry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The address may hold a password.
+        f.debug_struct("ExternalRegistry")
+            .field("url", &"***")
+            .field("basic", &self.basic.as_ref().map(|_| "***"))
+            .field("ca_file", &self.ca_file)
+            .finish()
+    }
+}
+
 /// What a server is started with.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
@@ -32,8 +54,8 @@ pub struct ServerConfig {
     pub kafka: Option<String>,
     /// When the embedded log is forced to the device.
     pub log_sync: FsyncPolicy,
-    /// URL of an external Schema Registry; absent means the embedded one.
-    pub schema_registry: Option<String>,
+    /// An external Schema Registry; absent means the embedded one.
+    pub schema_registry: Option<ExternalRegistry>,
     /// New cap of the default pool; absent keeps the stored one, which is [`DEFAULT_MAX_CFU`] at first.
     pub max_cfu: Option<u32>,
     /// Where checkpoints are kept, a path or URL (`s3://`, `gs://`, `az://`); absent means below the data directory.
@@ -97,6 +119,17 @@ mod tests {
         let error = config.validate().unwrap_err().to_string();
         assert!(error.contains("0.0.0.0:8088"), "{error}");
         assert!(error.contains("TLS"), "{error}");
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let mut config = ServerConfig::embedded(PathBuf::from("data"));
+        config.schema_registry = Some(ExternalRegistry {
+            url: "http://me:secret@h".to_owned(),
+            basic: Some(("me".to_owned(), "secret".to_owned())),
+            ca_file: None,
+        });
+        assert!(!format!("{config:?}").contains("secret"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use weir_runtime::task::{Environment, MemoryAccountant};
 use weir_runtime::time::SharedClock;
 
 use crate::catalog::{CatalogService, Topics};
-use crate::config::ServerConfig;
+use crate::config::{ExternalRegistry, ServerConfig};
 use crate::error::{Error, Result};
 use crate::schema_registry::{self, SchemaStore};
 
@@ -42,12 +42,27 @@ pub(crate) fn open_topics(config: &ServerConfig, clock: &SharedClock) -> Result<
 pub(crate) fn open_registry(
     config: &ServerConfig,
 ) -> Result<(Arc<dyn SchemaRegistry>, axum::Router)> {
-    if let Some(url) = &config.schema_registry {
-        return Ok((Arc::new(HttpRegistry::new(url, None)?), axum::Router::new()));
+    if let Some(external) = &config.schema_registry {
+        return Ok((Arc::new(connect(external)?), axum::Router::new()));
     }
     let store = Arc::new(SchemaStore::open(&config.data_dir).map_err(Error::Storage)?);
     let api = schema_registry::router(Arc::clone(&store));
     Ok((store, api))
+}
+
+/// A client of an external Schema Registry. Whether it answers is found out when the first statement needs it.
+fn connect(external: &ExternalRegistry) -> Result<HttpRegistry> {
+    let registry = HttpRegistry::new(&external.url, external.basic.clone())?;
+    let Some(path) = &external.ca_file else {
+        return Ok(registry);
+    };
+    let pem = std::fs::read(path).map_err(|error| {
+        Error::Start(format!(
+            "cannot read the certificate authorities of the Schema Registry, \"{}\": {error}",
+            path.display()
+        ))
+    })?;
+    Ok(registry.trusting(&pem)?)
 }
 
 /// The environment of every job.

@@ -19,6 +19,6 @@ pub mod statement;
 mod store;
 pub mod time;
 
-pub use config::ServerConfig;
+pub use config::{ExternalRegistry, ServerConfig};
 pub use error::{Error, Result};
 pub use server::{RunningServer, Server};

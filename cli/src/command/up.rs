@@ -19,7 +19,7 @@ pub(crate) async fn run(args: Up) -> Result<()> {
         listen: args.listen,
         kafka: args.kafka,
         log_sync: args.log_sync,
-        schema_registry: args.schema_registry,
+        schema_registry: args.schema_registry.into_external(),
         max_cfu: args.max_cfu,
         checkpoint_dir: args.checkpoint_dir,
         checkpoint_options: args.checkpoint_option,

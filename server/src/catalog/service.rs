@@ -135,7 +135,7 @@ impl CatalogService {
         self.put_table(table, owns_topic)
     }
 
-    /// Removes a table, and its topic when the table made it.
+    /// Removes a table, and its topic and subjects when the table made them.
     ///
     /// # Errors
     /// `Invalid` when there is none of that name, unless `if_exists`; whatever keeps the topic from being deleted.
@@ -157,9 +157,25 @@ impl CatalogService {
         if owns_topic && self.topics.partitions(topic)?.is_some() {
             self.topics.delete(topic)?;
         }
+        if owns_topic {
+            self.delete_subjects(&table);
+        }
         self.store.remove_object(&name)?;
         self.write().remove(&name);
         Ok(())
+    }
+
+    /// Deletes the subjects of a table whose topic is gone, so that another table of its name may have other schemas. What cannot be
+    /// deleted, because another schema refers to it or the registry is away, is left.
+    fn delete_subjects(&self, table: &TableDef) {
+        if table.option("connector").unwrap_or("confluent") != "confluent" {
+            return;
+        }
+        for schema in table_schemas(table).unwrap_or_default() {
+            if let Err(error) = self.registry.delete_subject(&schema.subject) {
+                tracing::warn!(subject = schema.subject, %error, "the subject of a dropped table is left");
+            }
+        }
     }
 
     /// Adds a view.

@@ -31,3 +31,4 @@ pub use columns::columns_of;
 pub use encoder::ProtoEncoder;
 pub use framed::ProtoRegistryDecoder;
 pub use schema::proto_schema_of;
+pub use wellknown::known_file;

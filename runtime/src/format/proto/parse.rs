@@ -14,7 +14,7 @@ use prost_reflect::{DescriptorPool, FileDescriptor, MessageDescriptor};
 use protox::file::{File, FileResolver, GoogleFileResolver};
 use protox::{Compiler, Error};
 
-use crate::format::proto::wellknown;
+use crate::format::proto::wellknown::known_file;
 use crate::format::proto::wire::write_bytes;
 use crate::format::registry::ReferencedSchema;
 
@@ -130,7 +130,7 @@ impl FileResolver for Files {
         if let Some(text) = self.files.get(path) {
             return open(path, text);
         }
-        match wellknown::text_of(path) {
+        match known_file(path) {
             Some(text) => File::from_source(path, text),
             None => self.google.open_file(path),
         }

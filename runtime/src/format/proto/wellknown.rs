@@ -7,7 +7,7 @@
 //! Confluent Schema Registry: imports that are known to it; Google APIs, `google/type`.
 
 /// The text of a file of a path.
-pub(super) fn text_of(path: &str) -> Option<&'static str> {
+pub fn known_file(path: &str) -> Option<&'static str> {
     FILES
         .iter()
         .find(|(name, _)| *name == path)

@@ -10,8 +10,9 @@ use std::io::Read;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
 use reqwest::blocking::{Client, RequestBuilder, Response};
-use reqwest::{StatusCode, Url};
+use reqwest::{Certificate, StatusCode, Url};
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
@@ -31,8 +32,8 @@ const PAUSES: [Duration; 3] = [
 const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Content type of requests and answers.
 const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
-/// Error codes that mean that subject, version or schema do not exist.
-const NOT_FOUND_CODES: [i64; 3] = [40401, 40402, 40403];
+/// Error codes that mean that subject, version or schema do not exist, or not any more.
+const NOT_FOUND_CODES: [i64; 4] = [40401, 40402, 40403, 40404];
 
 /// A client of a Schema Registry.
 ///
@@ -43,6 +44,8 @@ pub struct HttpRegistry {
     url: Url,
     /// User and password.
     basic: Option<(String, String)>,
+    /// Certificate authorities that are trusted besides those of the machine.
+    authorities: Vec<Certificate>,
     /// Made by the first call.
     client: OnceLock<Client>,
 }
@@ -98,10 +101,11 @@ enum Attempt {
 }
 
 impl HttpRegistry {
-    /// A client of the registry at `url`; user and password may also stand in the address.
+    /// A client of the registry at `url`; user and password may also stand in the address, where what an address has a meaning for is
+    /// written as `%` and two digits.
     ///
     /// # Errors
-    /// `Invalid` for an address that is not `http` or `https`.
+    /// `Invalid` for an address that is not `http` or `https`, or has more than a path.
     pub fn new(url: &str, basic: Option<(String, String)>) -> Result<Self> {
         // The address itself is left out of the messages, because it may hold a password.
         let mut url = Url::parse(url).map_err(|error| {
@@ -112,9 +116,16 @@ impl HttpRegistry {
                 "the address of the Schema Registry must begin with http:// or https://",
             ));
         }
+        if url.query().is_some() || url.fragment().is_some() {
+            // What stands there may be a key, so it is not told.
+            return Err(Error::option(
+                "the address of the Schema Registry must end with its path: leave out what follows ? or #",
+            ));
+        }
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let in_url = (!url.username().is_empty()).then(|| {
             let password = url.password().unwrap_or_default();
-            (url.username().to_owned(), password.to_owned())
+            (decoded(url.username()), decoded(password))
         });
         let is_stripped = url.set_username("").is_ok() && url.set_password(None).is_ok();
         if !is_stripped {
@@ -125,8 +136,24 @@ impl HttpRegistry {
         Ok(Self {
             url,
             basic: basic.or(in_url),
+            authorities: Vec::new(),
             client: OnceLock::new(),
         })
+    }
+
+    /// Trusts the certificate authorities of a PEM file too.
+    ///
+    /// # Errors
+    /// `Invalid` when there are none in it.
+    pub fn trusting(mut self, pem: &[u8]) -> Result<Self> {
+        let authorities = Certificate::from_pem_bundle(pem).unwrap_or_default();
+        if authorities.is_empty() {
+            return Err(Error::option(
+                "the certificate authorities of the Schema Registry: there is no PEM certificate in the file",
+            ));
+        }
+        self.authorities = authorities;
+        Ok(self)
     }
 
     /// The HTTP client.
@@ -143,8 +170,9 @@ impl HttpRegistry {
         let client = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(REQUEST_TIMEOUT)
+            .tls_certs_merge(self.authorities.iter().cloned())
             .build()
-            .map_err(|error| self.unavailable(&error.to_string()))?;
+            .map_err(|error| self.unavailable(&causes(&error)))?;
         Ok(self.client.get_or_init(|| client))
     }
 
@@ -306,6 +334,14 @@ impl SchemaRegistry for HttpRegistry {
             .map_err(|error| error.context(&format!("subject {subject} version {version}")))?;
         answer.map(|body| self.schema_of(&body, 0)).transpose()
     }
+
+    fn delete_subject(&self, subject: &str) -> Result<()> {
+        let address = self.address(&["subjects", subject])?;
+        let answer = self.send(|client| client.delete(address.clone()));
+        answer
+            .map(drop)
+            .map_err(|error| error.context(&format!("subject {subject}")))
+    }
 }
 
 #[cfg(test)]
@@ -374,6 +410,11 @@ mod tests {
                 "404 Not Found",
                 "{\"error_code\":40402,\"message\":\"Version not found\"}",
             ),
+            ("200 OK", "[1]"),
+            (
+                "404 Not Found",
+                "{\"error_code\":40404,\"message\":\"Subject was soft deleted\"}",
+            ),
         ]);
         let registry = HttpRegistry::new(&url, None).unwrap();
         assert!(!format!("{registry:?}").contains("secret"));
@@ -392,6 +433,8 @@ mod tests {
         };
         assert_eq!((version.id, version.references), (3, vec![reference]));
         assert_eq!(registry.version("a b", 3), Ok(None));
+        assert_eq!(registry.delete_subject("c/d"), Ok(()));
+        assert_eq!(registry.delete_subject("e"), Ok(()));
         let requests = server.join().unwrap();
         assert!(requests[1].starts_with("POST /base/subjects/a%2Fb%20c-value/versions "));
         assert!(requests[1].contains("Basic bWU6c2VjcmV0"));
@@ -399,6 +442,7 @@ mod tests {
         assert!(requests[2].starts_with("GET /base/schemas/ids/7 "));
         assert!(requests[3].starts_with("GET /base/subjects/a/versions/latest "));
         assert!(requests[5].starts_with("GET /base/subjects/a%20b/versions/2?deleted=true "));
+        assert!(requests[7].starts_with("DELETE /base/subjects/c%2Fd "));
     }
 
     #[test]
@@ -425,11 +469,49 @@ mod tests {
 
     #[test]
     fn addresses_are_checked() {
-        for url in ["localhost:8081", "ftp://h", "", "data:x"] {
-            assert_eq!(
-                HttpRegistry::new(url, None).unwrap_err().code,
-                Code::InvalidOption
-            );
+        for url in [
+            "localhost:8081",
+            "ftp://h",
+            "",
+            "data:x",
+            "http://h/?key=secret",
+            "http://h#secret",
+        ] {
+            let error = HttpRegistry::new(url, None).unwrap_err();
+            assert_eq!(error.code, Code::InvalidOption);
+            assert!(!error.message.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn credentials_are_taken_out_of_the_address_and_decoded() {
+        let basic = |url: &str, given: Option<(String, String)>| {
+            let registry = HttpRegistry::new(url, given).unwrap();
+            let told = format!("{registry:?} {}", registry.unavailable("x"));
+            assert!(!told.contains("p@ss") && !told.contains("p%40ss"), "{told}");
+            registry.basic
+        };
+        let pair = |user: &str, password: &str| Some((user.to_owned(), password.to_owned()));
+        assert_eq!(basic("http://h:8081", None), None);
+        assert_eq!(
+            basic("https://us%3Aer:p%40ss%2F@h/base", None),
+            pair("us:er", "p@ss/")
+        );
+        assert_eq!(basic("https://key@h", None), pair("key", ""));
+        let given = pair("other", "p@ss");
+        assert_eq!(basic("https://key:p@h", given.clone()), given);
+    }
+
+    #[test]
+    fn certificate_authorities_are_checked() {
+        for pem in [
+            "",
+            "no certificate",
+            "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n",
+        ] {
+            let registry = HttpRegistry::new("https://h", None).unwrap();
+            let error = registry.trusting(pem.as_bytes()).unwrap_err();
+            assert_eq!(error.code, Code::InvalidOption, "{pem}");
         }
     }
 

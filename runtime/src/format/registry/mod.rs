@@ -114,6 +114,15 @@ pub trait SchemaRegistry: Send + Sync + Debug {
     /// # Errors
     /// `Unavailable` with the address when it does not answer.
     fn version(&self, subject: &str, version: i32) -> Result<Option<RegisteredSchema>>;
+
+    /// Deletes a subject of a table that is dropped, softly: ids stay. A subject that is not there is fine, and so is a registry that keeps
+    /// what it has, which it does unless it says otherwise. May wait.
+    ///
+    /// # Errors
+    /// `Unavailable` with the address when it does not answer; `Invalid` when it refuses.
+    fn delete_subject(&self, _subject: &str) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// The schema id of a record and what is behind its frame, or what is wrong with the frame.
