@@ -170,7 +170,7 @@ fn round_trip(script_format: &str, table_format: &str, source: Source) -> Result
         ))?;
     }
     let printed = weir.query(&format!(
-        "{BOUNDED} SELECT id, label, price, CAST(taken AS STRING) AS taken, colour, CAST(place AS STRING) AS place,
+        "{BOUNDED} SELECT id, label, price, CAST(CAST(taken AS TIMESTAMP_LTZ(3)) AS STRING) AS taken, colour, CAST(place AS STRING) AS place,
            CAST(tags AS STRING) || ' ' || CAST(counts AS STRING) AS more FROM `{readings}`;"
     ))?;
     let rows = printed
@@ -180,7 +180,7 @@ fn round_trip(script_format: &str, table_format: &str, source: Source) -> Result
     assert_eq!(by_id(rows), expected(), "what the program read");
     weir.sql(&format!(
         "{BOUNDED} INSERT INTO `{copies}`
-           SELECT id, label, price, taken, colour, place, tags, counts FROM `{readings}`;"
+           SELECT id, label, price, CAST(taken AS TIMESTAMP_LTZ(3)), colour, place, tags, counts FROM `{readings}`;"
     ))?;
     weir.wait_completed(COPY_SECONDS_MAX)?;
     let printed = client.run(&["read", script_format, copies, "4"], "")?;

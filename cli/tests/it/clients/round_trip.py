@@ -199,9 +199,8 @@ def from_protobuf(message):
         "colour": message.colour,
         "place": place if place is None else {"city": present(place, "city"), "zip": place.zip},
         "tags": list(message.tags),
-        "counts": {entry.key: entry.value for entry in message.counts}
-        if isinstance(message.counts, (list, tuple)) or not hasattr(message.counts, "items")
-        else dict(message.counts),
+        # Confluent's mapping has no map fields: a map is a list of entries.
+        "counts": {entry.key: entry.value for entry in message.counts},
     }
 
 
