@@ -35,9 +35,8 @@ struct Hole {
     start: usize,
     /// End of that text.
     end: usize,
-    /// The first eight bytes of that text and the last eight, when it has no more than sixteen and no fewer than eight: most have, and
-    /// two words are compared faster than a slice.
-    ends: Option<([u8; 8], [u8; 8])>,
+    /// That text, when it is short enough to be compared at once.
+    block: Option<Block>,
     /// Where the value goes; absent when it is not asked for.
     column: Option<usize>,
 }
@@ -59,6 +58,18 @@ pub(super) enum Surprise {
     /// The end of the record.
     End,
 }
+
+/// A text of at most [`BLOCK`] bytes.
+#[derive(Debug, Clone, Copy)]
+struct Block {
+    /// The text, zeros behind it.
+    text: u128,
+    /// All bits of the bytes that are text.
+    mask: u128,
+}
+
+/// Bytes of the longest text that is compared at once: most texts between values are no longer.
+const BLOCK: usize = 16;
 
 impl Default for Layout {
     fn default() -> Self {
@@ -147,7 +158,7 @@ impl Layout {
             holes.push(Hole {
                 start,
                 end: text.len(),
-                ends: ends_of(&text[start..]),
+                block: Block::of(&text[start..]),
                 column: names.position(key, holes.len()),
             });
             last_end = scan::skip_value(record, value, 1).unwrap_or(value);
@@ -171,22 +182,26 @@ impl Hole {
     /// Whether bytes begin with the text before the hole.
     #[inline]
     fn is_at(&self, bytes: &[u8], text: &[u8]) -> bool {
-        match self.ends {
-            Some((first, last)) => {
-                let head = bytes.get(..self.end - self.start);
-                head.is_some_and(|head| {
-                    head.first_chunk() == Some(&first) && head.last_chunk() == Some(&last)
-                })
-            }
-            None => bytes.starts_with(&text[self.start..self.end]),
+        if let Some(block) = &self.block
+            && let Some(bytes) = bytes.first_chunk()
+        {
+            return (u128::from_le_bytes(*bytes) ^ block.text) & block.mask == 0;
         }
+        bytes.starts_with(&text[self.start..self.end])
     }
 }
 
-/// The first and last eight bytes of a text of eight to sixteen.
-fn ends_of(text: &[u8]) -> Option<([u8; 8], [u8; 8])> {
-    let is_covered = text.len() <= 16;
-    is_covered.then_some((*text.first_chunk()?, *text.last_chunk()?))
+impl Block {
+    /// The block of a text; absent when it is too long.
+    fn of(text: &[u8]) -> Option<Self> {
+        let (mut bytes, mut mask) = ([0; BLOCK], [0; BLOCK]);
+        bytes.get_mut(..text.len())?.copy_from_slice(text);
+        mask[..text.len()].fill(u8::MAX);
+        Some(Self {
+            text: u128::from_le_bytes(bytes),
+            mask: u128::from_le_bytes(mask),
+        })
+    }
 }
 
 /// The end of a record, if nothing but white space follows.

@@ -105,10 +105,18 @@ fn timestamp(
     format: TimestampFormat,
     local: bool,
 ) -> Option<(i64, usize)> {
+    /// Length of a timestamp with milliseconds, which most have.
+    const MILLIS_LENGTH: usize = 23;
     if record.get(at) != Some(&b'"') {
         return None;
     }
-    let end = scan::plain_end(record, at + 1);
+    let likely_end = at + 1 + MILLIS_LENGTH + usize::from(local);
+    let end = if record.get(likely_end) == Some(&b'"') {
+        // Whatever is before it, a text with a quote in it is no timestamp.
+        likely_end
+    } else {
+        scan::plain_end(record, at + 1)
+    };
     if record.get(end) != Some(&b'"') {
         return None;
     }
