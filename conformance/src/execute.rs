@@ -50,7 +50,7 @@ fn changelog(case: &Case, output: &Output) -> Result<Vec<Batch>> {
     }
     let resume = || world.resume(&output.plan);
     let mut job = feed(&world, &before, &resume)?;
-    job.await_read()?;
+    job.await_quiet()?;
     let mut results = job.stop()?;
     let job = feed(&world, &parts(&read, |source| &source.after), &resume)?;
     world.seal()?;
@@ -83,13 +83,10 @@ fn feed<'a>(
     let records: usize = parts.iter().map(|(_, records)| records.len()).sum();
     let is_stepwise = has_watermarks(job.plan()) && records <= STEPS_MAX;
     for (table, records) in parts {
-        if !is_stepwise {
-            append(&mut job, table, records)?;
-            continue;
-        }
-        for record in *records {
-            append(&mut job, table, std::slice::from_ref(record))?;
-            job.await_read()?;
+        // Tables are read one after the other, also where they meet in processing time.
+        for step in records.chunks(if is_stepwise { 1 } else { records.len().max(1) }) {
+            append(&mut job, table, step)?;
+            job.await_quiet()?;
         }
     }
     Ok(job)

@@ -16,7 +16,7 @@ use crate::value::array;
 /// The format of keys and values.
 const FORMAT: &str = "json";
 
-/// Rows as the case has them.
+/// The phase of rows that are read after a restore.
 const AFTER: &str = "after";
 
 /// A table that is read.
@@ -44,8 +44,13 @@ pub(crate) struct Encoded {
 /// The rows of a table, wherever they are.
 ///
 /// # Errors
-/// `Internal` when their file cannot be read.
+/// `Internal` when their file cannot be read, or is not among the case files at all.
 pub(crate) fn of(table: &Value, dir: &Path) -> Result<Vec<Value>> {
+    if let (Value::Null, Some(file)) = (&table["rows"], table["input_file"]["path"].as_str()) {
+        return Err(Error::internal(format!(
+            "the rows are in a file that does not come with the cases: {file}"
+        )));
+    }
     let Some(file) = table["rows_file"].as_str() else {
         return Ok(table["rows"].as_array().cloned().unwrap_or_default());
     };

@@ -219,10 +219,10 @@ fn name(key: &Value) -> String {
     }
 }
 
-/// A timestamp that Java prints without its seconds, with them; any other text as it is.
+/// A timestamp that is printed without its seconds, with them; any other text as it is.
 fn whole_time(text: String) -> String {
-    match text.split_once('T') {
-        Some((_, time)) if time.len() == 5 => text + ":00",
+    match text.split_once(['T', ' ']) {
+        Some((_, time)) if time.len() == "hh:mm".len() => text + ":00",
         _ => text,
     }
 }

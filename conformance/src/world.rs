@@ -11,7 +11,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use weir_runtime::checkpoint::store::CheckpointStore;
 use weir_runtime::connector::log::{FsyncPolicy, LogOptions, LogStore, Record, TopicConfig};
-use weir_runtime::plan::{Operator, StreamPlan};
+use weir_runtime::plan::{Input, NodeId, Operator, StreamPlan};
 use weir_runtime::task::{
     Checkpoints, Environment, IdleTimeout, Job, JobConfig, JobEvent, JobSpec, MemoryAccountant,
     StartFrom,
@@ -213,13 +213,13 @@ impl Run<'_> {
         *self.fed.entry(table.to_owned()).or_default() += records as u64;
     }
 
-    /// Waits until everything expected is read, or the job has ended. A watermark goes through behind the records that it is made of,
-    /// before the source reads any other.
+    /// Waits until everything expected has gone through all operators, or the job has ended. A watermark goes through behind the records
+    /// that it is made of, before the source reads any other.
     ///
     /// # Errors
     /// `Internal` when the deadline is over.
-    pub(crate) fn await_read(&mut self) -> Result<()> {
-        while self.end.is_none() && !self.has_read() {
+    pub(crate) fn await_quiet(&mut self) -> Result<()> {
+        while self.end.is_none() && !self.is_quiet() {
             self.look()?;
         }
         Ok(())
@@ -279,16 +279,20 @@ impl Run<'_> {
         }
     }
 
-    /// Whether the job has read all that it is to read.
-    fn has_read(&self) -> bool {
+    /// Whether the job has read all that it is to read, and every operator what the ones before it have emitted.
+    fn is_quiet(&self) -> bool {
         let meter = self.job.meter();
-        self.plan.nodes.iter().all(|node| match &node.operator {
-            Operator::TableSourceScan(scan) => {
-                let fed = self.fed.get(&scan.table.name.name).copied();
-                let operator = meter.operators.iter().find(|found| found.id == node.id.0);
-                operator.is_some_and(|found| found.records_in_total >= fed.unwrap_or(0))
-            }
-            _ => true,
+        let found = |id: NodeId| meter.operators.iter().find(|operator| operator.id == id.0);
+        let emitted = |input: &Input| found(input.node).map_or(0, |node| node.records_out_total);
+        self.plan.nodes.iter().all(|node| {
+            let expected = match &node.operator {
+                Operator::TableSourceScan(scan) => {
+                    let fed = self.fed.get(&scan.table.name.name);
+                    fed.copied().unwrap_or(0)
+                }
+                _ => node.inputs.iter().map(emitted).sum(),
+            };
+            found(node.id).is_some_and(|operator| operator.records_in_total >= expected)
         })
     }
 }
