@@ -25,6 +25,7 @@ mod literal;
 mod match_recognize;
 mod metadata;
 mod names;
+mod normalize_filter;
 mod options;
 mod order;
 mod over;
