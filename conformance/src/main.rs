@@ -11,6 +11,8 @@ mod case;
 mod execute;
 mod expression;
 mod rows;
+#[cfg(test)]
+mod tests;
 mod value;
 mod world;
 

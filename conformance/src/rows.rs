@@ -95,9 +95,10 @@ fn encode(table: &TableDef, rows: &[&Value]) -> Result<Vec<Encoded>> {
     let mode = table.option("changelog.mode");
     let physical: Vec<&TableColumn> = table.physical().collect();
     let is_key = |column: &TableColumn| table.primary_key.contains(&column.name);
-    let mut keys = match table.primary_key.is_empty() {
-        true => vec![None; rows.len()],
-        false => some(part(&physical, rows, is_key)?),
+    let mut keys = if table.primary_key.is_empty() {
+        vec![None; rows.len()]
+    } else {
+        some(part(&physical, rows, is_key)?)
     };
     let mut values = some(part(&physical, rows, |_| true)?);
     let kinds = rows.iter().map(|row| kind(row));

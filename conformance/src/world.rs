@@ -36,6 +36,9 @@ const NEVER: Duration = Duration::from_hours(1);
 /// Name of the header with the kind of a row.
 const OP_HEADER: &[u8] = b"op";
 
+/// Name and value of a header.
+type Header<'a> = (&'a [u8], Option<&'a [u8]>);
+
 /// Topics and what jobs need.
 pub(crate) struct World {
     /// Everything outside of a job.
@@ -117,8 +120,7 @@ impl World {
         if records.is_empty() {
             return Ok(());
         }
-        let header = |op: &'_ Encoded| op.op.is_some();
-        let headers: Vec<[(&[u8], Option<&[u8]>); 1]> = records
+        let headers: Vec<[Header<'_>; 1]> = records
             .iter()
             .map(|record| [(OP_HEADER, record.op.as_ref().map(<[u8; 1]>::as_slice))])
             .collect();
@@ -128,7 +130,7 @@ impl World {
                 key: record.key.as_deref(),
                 value: record.value.as_deref(),
                 timestamp_ms: 0,
-                headers: if header(record) { headers } else { &[] },
+                headers: if record.op.is_some() { headers } else { &[] },
             })
             .collect();
         self.log.append(topic, 0, &records).map(drop)
