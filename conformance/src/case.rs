@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use weir_runtime::plan::explain::explain;
@@ -16,6 +17,7 @@ use weir_runtime::sql::{Bound, QueryInfo, analyze, parse};
 use weir_runtime::{Error, Result};
 
 use crate::execute;
+use crate::registry::Registry;
 use crate::rows::{self, Source};
 use crate::value::missing;
 
@@ -41,6 +43,8 @@ pub(crate) struct Case {
     catalog: MemoryCatalog,
     /// Properties.
     session: Session,
+    /// Schemas of the records of tables that have them.
+    pub(crate) registry: Arc<Registry>,
     /// Tables that results are taken from, by name.
     sinks: Vec<String>,
     /// Tables that are read, with their rows.
@@ -159,7 +163,7 @@ impl Case {
             if table["role"] == "sink" {
                 self.sinks.push(def.name.name.clone());
             } else {
-                self.sources.push(Source::new(&def, &rows)?);
+                self.sources.push(Source::new(&def, &rows, &self.registry)?);
             }
             self.catalog.put_table(def);
         }
@@ -175,7 +179,7 @@ impl Case {
                 Bound::CreateView { view, .. } => self.catalog.put_view(view),
                 // Those among the tables of the case are declared already, with a connector that has no system columns.
                 Bound::CreateTable { table, .. } if self.catalog.table(&table.name).is_none() => {
-                    self.sources.push(Source::new(&table, &[])?);
+                    self.sources.push(Source::new(&table, &[], &self.registry)?);
                     self.catalog.put_table(table);
                 }
                 Bound::Insert(plan, info) => {

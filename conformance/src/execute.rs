@@ -38,7 +38,7 @@ fn changelog(case: &Case, output: &Output) -> Result<Vec<Batch>> {
         .iter()
         .filter(|source| reads(&output.plan, &source.name))
         .collect();
-    let world = World::new(case.sources.iter().map(|source| source.name.as_str()))?;
+    let world = World::new(&case.sources, &case.registry)?;
     for plan in &case.setup {
         world.start(plan)?.finish()?;
     }

@@ -10,6 +10,7 @@
 mod case;
 mod execute;
 mod expression;
+mod registry;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -117,9 +118,9 @@ fn summarize(results: &[Value]) {
 /// Most reasons that are printed of a kind: more are not read. A guess.
 const REASONS_MAX: usize = 30;
 
-/// An error without its place.
+/// An error without its place in the text or the plan.
 fn reason(error: &str) -> &str {
-    let is_place = |text: &str| text.starts_with("line ");
+    let is_place = |text: &str| text.starts_with("line ") || text.starts_with("operator ");
     match error.split_once(": ") {
         Some((place, message)) if is_place(place) => message,
         _ => error,

@@ -5,16 +5,21 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::Value;
 use weir_runtime::format::{FormatField, PartSpec};
 use weir_runtime::sql::catalog::{TableColumn, TableDef};
-use weir_runtime::{Batch, Error, Result, RowKind};
+use weir_runtime::{Batch, Error, Kind, Result, RowKind};
 
+use crate::registry::Registry;
 use crate::value::array;
 
 /// The format of keys and values.
 const FORMAT: &str = "json";
+
+/// The format of values with types that JSON has not: maps whose keys are no text.
+const FORMAT_OF_ANY: &str = "avro-registry";
 
 /// The phase of rows that are read after a restore.
 const AFTER: &str = "after";
@@ -66,7 +71,7 @@ pub(crate) fn topic_options(table: &TableDef) -> BTreeMap<String, String> {
         ("connector", "confluent"),
         ("changelog.mode", mode),
         ("key.format", FORMAT),
-        ("value.format", FORMAT),
+        ("value.format", value_format(table)),
         ("value.fields-include", "all"),
     ];
     options
@@ -74,41 +79,79 @@ pub(crate) fn topic_options(table: &TableDef) -> BTreeMap<String, String> {
         .into()
 }
 
+/// The format of a table's values.
+fn value_format(table: &TableDef) -> &'static str {
+    let fields: Vec<FormatField> = table.physical().map(field).collect();
+    match spec(FORMAT, &fields, "").encoder(&fields) {
+        Err(error) if error.kind == Kind::Unsupported => FORMAT_OF_ANY,
+        Ok(_) | Err(_) => FORMAT,
+    }
+}
+
+/// A column as formats know it.
+fn field(column: &TableColumn) -> FormatField {
+    FormatField {
+        name: column.name.clone(),
+        ty: column.ty.clone(),
+    }
+}
+
+/// A part of records in a format that needs no options.
+fn spec<'a>(format: &'a str, fields: &'a [FormatField], subject: &'a str) -> PartSpec<'a> {
+    /// No options.
+    static OPTIONS: BTreeMap<String, String> = BTreeMap::new();
+    PartSpec {
+        format,
+        options: &OPTIONS,
+        layout: fields,
+        subject,
+        registry: None,
+    }
+}
+
 impl Source {
     /// A table of the case with its rows.
     ///
     /// # Errors
-    /// `Internal` when a row has not the shape of the table; what the format does not take.
-    pub(crate) fn new(table: &TableDef, rows: &[Value]) -> Result<Self> {
+    /// `Internal` when a row has not the shape of the table; `Unsupported` when it has no form in any format.
+    pub(crate) fn new(table: &TableDef, rows: &[Value], registry: &Arc<Registry>) -> Result<Self> {
         let is_after = |row: &&Value| row["phase"] == AFTER;
         let (after, before): (Vec<&Value>, Vec<&Value>) = rows.iter().partition(is_after);
         Ok(Self {
             name: table.name.name.clone(),
-            before: encode(table, &before)?,
-            after: encode(table, &after)?,
+            before: encode(table, &before, registry)?,
+            after: encode(table, &after, registry)?,
         })
     }
 }
 
 /// Rows as records.
-fn encode(table: &TableDef, rows: &[&Value]) -> Result<Vec<Encoded>> {
+fn encode(table: &TableDef, rows: &[&Value], registry: &Arc<Registry>) -> Result<Vec<Encoded>> {
     let mode = table.option("changelog.mode");
-    let physical: Vec<&TableColumn> = table.physical().collect();
+    let keys = Part {
+        table,
+        format: FORMAT,
+        registry,
+    };
+    let values = Part {
+        format: value_format(table),
+        ..keys
+    };
     let is_key = |column: &TableColumn| table.primary_key.contains(&column.name);
-    let mut keys = if table.primary_key.is_empty() {
+    let mut key_bytes = if table.primary_key.is_empty() {
         vec![None; rows.len()]
     } else {
-        some(part(&physical, rows, is_key)?)
+        some(keys.encode(rows, is_key)?)
     };
-    let mut values = some(part(&physical, rows, |_| true)?);
+    let mut value_bytes = some(values.encode(rows, |_| true)?);
     let kinds = rows.iter().map(|row| kind(row));
     let records = kinds.enumerate().map(|(index, kind)| {
         let kind = kind?;
         let is_deleted = mode == Some("upsert") && kind.is_retraction();
         let has_kind = mode == Some("retract") && kind != RowKind::Insert;
         Ok(Encoded {
-            key: keys[index].take(),
-            value: values[index].take().filter(|_| !is_deleted),
+            key: key_bytes[index].take(),
+            value: value_bytes[index].take().filter(|_| !is_deleted),
             op: has_kind.then_some([kind as u8]),
         })
     });
@@ -120,40 +163,53 @@ fn some<T>(values: Vec<T>) -> Vec<Option<T>> {
     values.into_iter().map(Some).collect()
 }
 
-/// The chosen columns of rows, encoded.
-fn part(
-    physical: &[&TableColumn],
-    rows: &[&Value],
-    is_chosen: impl Fn(&TableColumn) -> bool,
-) -> Result<Vec<Vec<u8>>> {
-    let (mut fields, mut columns) = (Vec::new(), Vec::new());
-    for (index, column) in physical.iter().enumerate() {
-        if is_chosen(column) {
-            let value = |row: &&'_ Value| -> Value { row["values"][index].clone() };
-            let values: Vec<Value> = rows.iter().map(value).collect();
-            columns.push(array(&column.ty, &values.iter().collect::<Vec<_>>())?);
-            fields.push(FormatField {
-                name: column.name.clone(),
-                ty: column.ty.clone(),
-            });
+/// The key or the value of a table's records.
+#[derive(Debug, Clone, Copy)]
+struct Part<'a> {
+    /// The table.
+    table: &'a TableDef,
+    /// Its format.
+    format: &'static str,
+    /// Where schemas are registered.
+    registry: &'a Arc<Registry>,
+}
+
+impl Part<'_> {
+    /// The chosen columns of rows, encoded.
+    fn encode(
+        self,
+        rows: &[&Value],
+        is_chosen: impl Fn(&TableColumn) -> bool,
+    ) -> Result<Vec<Vec<u8>>> {
+        let (mut fields, mut columns) = (Vec::new(), Vec::new());
+        for (index, column) in self.table.physical().enumerate() {
+            if is_chosen(column) {
+                let values: Vec<&Value> = rows.iter().map(|row| &row["values"][index]).collect();
+                columns.push(array(&column.ty, &values)?);
+                fields.push(field(column));
+            }
         }
+        let subject = format!("{}-value", self.table.name.name);
+        let spec = PartSpec {
+            registry: Some(self.registry.clone()),
+            ..spec(self.format, &fields, &subject)
+        };
+        let (mut buffer, mut ends) = (Vec::new(), Vec::new());
+        let batch = Batch::inserts(columns, rows.len());
+        let mut encoder = spec.encoder(&fields)?;
+        // No fault of the statements, which may be expected to fail.
+        let unfit = |error: Error| {
+            let table = &self.table.name.name;
+            Error::unsupported(format!("rows of table {table} in {}: {error}", self.format))
+        };
+        encoder
+            .encode(&batch, &mut buffer, &mut ends)
+            .map_err(unfit)?;
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        let ranges = starts.zip(&ends);
+        let records = ranges.map(|(start, end)| buffer[start..*end].to_vec());
+        Ok(records.collect())
     }
-    let spec = PartSpec {
-        format: FORMAT,
-        options: &BTreeMap::new(),
-        layout: &fields,
-        subject: "",
-        registry: None,
-    };
-    let (mut buffer, mut ends) = (Vec::new(), Vec::new());
-    let batch = Batch::inserts(columns, rows.len());
-    let mut encoder = spec.encoder(&fields)?;
-    encoder.encode(&batch, &mut buffer, &mut ends)?;
-    let starts = std::iter::once(0).chain(ends.iter().copied());
-    let ranges = starts.zip(&ends);
-    Ok(ranges
-        .map(|(start, end)| buffer[start..*end].to_vec())
-        .collect())
 }
 
 /// What a row does.

@@ -72,6 +72,32 @@ fn kinds_of_rows_are_read() {
 }
 
 #[test]
+fn maps_without_texts_as_keys_are_read() {
+    let mut maps = table("t", "m MAP<DOUBLE, DOUBLE>", &[], 0);
+    maps["rows"] = json!([
+        { "values": [{ "$map": [[1.5, 2.5]] }] },
+        { "values": [null] },
+    ]);
+    let found = run(&[maps], &[], &["SELECT m FROM t"]).unwrap();
+    assert_eq!(
+        found[0]["changelog"],
+        json!([["+I", [{ "1.5": "2.5" }]], ["+I", [null]]])
+    );
+}
+
+#[test]
+fn rows_that_cannot_be_fed_are_no_failure_of_the_statement() {
+    let mut maps = table("t", "m MAP<INT, INT>", &[], 0);
+    maps["rows"] = json!([{ "values": [{ "$map": [[null, 1]] }] }]);
+    let mut short = table("t", "m MAP<BINARY(2), INT>", &[], 0);
+    short["rows"] = json!([{ "values": [{ "$map": [[{ "$bytes": "01" }, 1]] }] }]);
+    for table in [maps, short] {
+        let error = run(&[table], &[], &["SELECT m FROM t"]).unwrap_err();
+        assert!(error.starts_with(crate::UNSUPPORTED), "{error}");
+    }
+}
+
+#[test]
 fn a_watermark_goes_through_after_every_record() {
     let timed = "k INT, v INT, ts AS TO_TIMESTAMP_LTZ(k, 0), WATERMARK FOR ts AS ts";
     // The window of 2 is closed by 65, before 3 comes.

@@ -19,7 +19,8 @@ use weir_runtime::task::{
 use weir_runtime::time::SystemClock;
 use weir_runtime::{Batch, Error, Result};
 
-use crate::rows::Encoded;
+use crate::registry::Registry;
+use crate::rows::{Encoded, Source};
 
 /// Longest time that a statement of a case may take: it takes milliseconds, and a large one seconds without optimization. A guess.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -76,7 +77,7 @@ impl World {
     ///
     /// # Errors
     /// `Internal` when there is no directory; what the log refuses.
-    pub(crate) fn new<'a>(topics: impl Iterator<Item = &'a str>) -> Result<Self> {
+    pub(crate) fn new(topics: &[Source], registry: &Arc<Registry>) -> Result<Self> {
         let dir = tempfile::tempdir()
             .map_err(|error| Error::internal(format!("make a directory: {error}")))?;
         let clock = SystemClock::shared();
@@ -91,7 +92,7 @@ impl World {
                 retention_ms: None,
                 compacted: false,
             };
-            log.create_topic(topic, config)?;
+            log.create_topic(&topic.name, config)?;
         }
         Ok(Self {
             until: clock.monotonic() + PATIENCE,
@@ -99,7 +100,7 @@ impl World {
                 clock,
                 log: Some(log.clone()),
                 kafka: None,
-                registry: None,
+                registry: Some(registry.clone()),
                 error_tables: Arc::new(|name| {
                     Err(Error::internal(format!(
                         "no case has an error table {name}"
