@@ -288,14 +288,13 @@ impl Run<'_> {
         let found = |id: NodeId| meter.operators.iter().find(|operator| operator.id == id.0);
         let emitted = |input: &Input| found(input.node).map_or(0, |node| node.records_out_total);
         self.plan.nodes.iter().all(|node| {
-            let expected = match &node.operator {
-                Operator::TableSourceScan(scan) => {
-                    let fed = self.fed.get(&scan.table.name.name);
-                    fed.copied().unwrap_or(0)
-                }
-                _ => node.inputs.iter().map(emitted).sum(),
-            };
-            found(node.id).is_some_and(|operator| operator.records_in_total >= expected)
+            let took = found(node.id).map(|operator| operator.records_in_total);
+            if let Operator::TableSourceScan(scan) = &node.operator {
+                let fed = self.fed.get(&scan.table.name.name);
+                return took >= Some(fed.copied().unwrap_or(0));
+            }
+            let expected = node.inputs.iter().map(emitted).sum();
+            took.is_none_or(|took| took >= expected)
         })
     }
 }
