@@ -8,8 +8,14 @@
 )]
 
 mod case;
+mod execute;
 mod expression;
+mod registry;
+mod rows;
+#[cfg(test)]
+mod tests;
 mod value;
+mod world;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -46,8 +52,8 @@ struct Arguments {
     /// Where results go
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Cases at once
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    /// Cases at once; more than cores, since a case waits for its job most of the time
+    #[arg(long, value_name = "N", default_value_t = 6)]
     jobs: usize,
     /// Only cases whose id contains this text
     #[arg(long, value_name = "TEXT")]
@@ -56,9 +62,13 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let (file, run): (_, Run) = match (&arguments.cases, &arguments.expressions) {
-        (Some(file), _) => (file, case::run),
-        (None, Some(file)) => (file, expression::run),
+    let in_directory = |case: &Value| {
+        let file = arguments.cases.as_deref();
+        case::run(case, file.and_then(Path::parent).unwrap_or(Path::new("")))
+    };
+    let (file, run): (_, &Run<'_>) = match (&arguments.cases, &arguments.expressions) {
+        (Some(file), _) => (file, &in_directory),
+        (None, Some(file)) => (file, &expression::run),
         (None, None) => return Err(anyhow!("neither --cases nor --expressions")),
     };
     let mut cases = lines(file)?;
@@ -77,21 +87,17 @@ fn main() -> Result<()> {
 }
 
 /// What a case becomes.
-type Run = fn(&Value) -> Result<Value, Error>;
+type Run<'a> = dyn Fn(&Value) -> Result<Value, Error> + Sync + 'a;
 
 /// Prints how many cases came to what, and why the others did not.
 fn summarize(results: &[Value]) {
     let errors = results.iter().filter_map(|result| result["error"].as_str());
     let (unsupported, failed): (Vec<&str>, Vec<&str>) =
         errors.partition(|error| error.starts_with(UNSUPPORTED));
-    let (bound, unsupported): (Vec<&str>, Vec<&str>) = unsupported
-        .iter()
-        .partition(|error| **error == case::EXECUTION);
     eprintln!(
-        "{} cases: {} with a result, {} bound and not executed, {} unsupported, {} with an error",
+        "{} cases: {} with a result, {} unsupported, {} with an error",
         results.len(),
-        results.len() - bound.len() - unsupported.len() - failed.len(),
-        bound.len(),
+        results.len() - unsupported.len() - failed.len(),
         unsupported.len(),
         failed.len(),
     );
@@ -112,9 +118,9 @@ fn summarize(results: &[Value]) {
 /// Most reasons that are printed of a kind: more are not read. A guess.
 const REASONS_MAX: usize = 30;
 
-/// An error without its place.
+/// An error without its place in the text or the plan.
 fn reason(error: &str) -> &str {
-    let is_place = |text: &str| text.starts_with("line ");
+    let is_place = |text: &str| text.starts_with("line ") || text.starts_with("operator ");
     match error.split_once(": ") {
         Some((place, message)) if is_place(place) => message,
         _ => error,
@@ -140,7 +146,7 @@ fn id(case: &Value) -> &str {
 }
 
 /// Runs cases in threads; the results in the order of the cases.
-fn run_all(cases: &[Value], jobs: usize, run: Run) -> Result<Vec<Value>> {
+fn run_all(cases: &[Value], jobs: usize, run: &Run<'_>) -> Result<Vec<Value>> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
@@ -172,7 +178,7 @@ fn run_all(cases: &[Value], jobs: usize, run: Run) -> Result<Vec<Value>> {
 }
 
 /// The result of a case, whatever becomes of it.
-fn result(case: &Value, run: Run) -> Value {
+fn result(case: &Value, run: &Run<'_>) -> Value {
     let outcome = catch_unwind(AssertUnwindSafe(|| run(case)));
     let mut object = match outcome {
         Ok(Ok(object)) => object,

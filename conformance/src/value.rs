@@ -29,7 +29,7 @@ fn unfit(value: &Value, ty: &FlinkType) -> Error {
 /// A column of values.
 ///
 /// # Errors
-/// `Internal` when one has not the shape that the type has in case files.
+/// `Internal` when one has not the shape that the type has in case files; `Unsupported` for maps with NULL as a key.
 pub(crate) fn array(ty: &FlinkType, values: &[&Value]) -> Result<ArrayRef> {
     Ok(match (&ty.kind, ty.to_arrow()?) {
         (TypeKind::Null, _) => Arc::new(NullArray::new(values.len())),
@@ -95,6 +95,9 @@ fn nested(ty: &FlinkType, data_type: DataType, values: &[&Value]) -> Result<Arra
             let maps = maps.collect::<Result<Vec<_>>>()?;
             let offsets = OffsetBuffer::from_lengths(maps.iter().map(Vec::len));
             let (keys, inner): (Vec<_>, Vec<_>) = maps.concat().into_iter().unzip();
+            if keys.iter().any(|key| key.is_null()) {
+                return Err(Error::unsupported("a map with NULL as a key"));
+            }
             let columns = vec![array(key, &keys)?, array(value, &inner)?];
             let DataType::Struct(fields) = field.data_type() else {
                 return Err(Error::internal("a map without entries"));
@@ -219,10 +222,10 @@ fn name(key: &Value) -> String {
     }
 }
 
-/// A timestamp that Java prints without its seconds, with them; any other text as it is.
+/// A timestamp that is printed without its seconds, with them; any other text as it is.
 fn whole_time(text: String) -> String {
-    match text.split_once('T') {
-        Some((_, time)) if time.len() == 5 => text + ":00",
+    match text.split_once(['T', ' ']) {
+        Some((_, time)) if time.len() == "hh:mm".len() => text + ":00",
         _ => text,
     }
 }

@@ -1,16 +1,18 @@
 //! Upserts by key to a changelog that has every old row: what stands behind the scan of an upsert table.
 //!
 //! Place in the flow: after a hash exchange by the primary key. Invariant: what was emitted, folded, is the last row of each key; a key
-//! that is deleted is emitted with the row that it had, and one that was not there is not.
+//! that is deleted is emitted with the row that it had, and one that was not there is not. A row that does not pass the filter is no row.
 //!
 //! # Source
-//! Flink 2.3, `ChangelogNormalize` in streams: the last row of each key, without mini-batches.
+//! Flink 2.3, `ChangelogNormalize` in streams: the last row of each key that passes the filter, without mini-batches.
 
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, BooleanArray};
 
 use crate::batch::{Batch, RowKind};
 use crate::error::Result;
 use crate::operator::{Collector, Operator, OperatorContext, StateVisit};
+use crate::sql::eval::Evaluator;
+use crate::sql::expr::Expr;
 use crate::state::codec::{Reader, Writer};
 use crate::state::column;
 use crate::state::{KeyCodec, KeyedTable, StateConfig, Values};
@@ -28,6 +30,8 @@ pub struct ChangelogNormalize {
     key_codec: KeyCodec,
     /// Encodes rows.
     row_codec: KeyCodec,
+    /// Rows for which it is not TRUE are as good as deleted.
+    condition: Option<Evaluator>,
     /// Rows by key.
     rows: KeyedTable<LastRows>,
     /// What is done with a row that is what it was.
@@ -103,11 +107,18 @@ enum Emitted {
 }
 
 impl ChangelogNormalize {
-    /// No rows yet.
+    /// No rows yet. The condition is for a session time zone.
     ///
     /// # Errors
-    /// `Unsupported` for keys of types that cannot be one.
-    pub fn new(keys: &[usize], input: &[FlinkType], state: StateConfig) -> Result<Self> {
+    /// `Unsupported` for keys of types that cannot be one; `Invalid` for a condition that does not compile, which the binder has refused
+    /// already.
+    pub fn new(
+        keys: &[usize],
+        input: &[FlinkType],
+        (condition, time_zone): (Option<&Expr>, &str),
+        state: StateConfig,
+    ) -> Result<Self> {
+        let compile = |expr| Evaluator::compile(expr, time_zone);
         let unchanged = if state.ttl_ms.is_some() {
             Unchanged::Emit
         } else {
@@ -117,27 +128,28 @@ impl ChangelogNormalize {
             keys: keys.to_vec(),
             key_codec: KeyCodec::new(keys.iter().map(|key| &input[*key]))?,
             row_codec: KeyCodec::for_rows(input)?,
+            condition: condition.map(compile).transpose()?,
             rows: KeyedTable::new(ROWS_TABLE, LastRows::default(), state),
             unchanged,
             ids: Vec::new(),
         })
     }
 
-    /// Takes a row of a key; what it changes is pushed to `changes`.
+    /// Takes what a key is now: a row of the batch by its place, or none. What that changes is pushed to `changes`.
     fn take(
         &mut self,
         id: u32,
-        (kind, place, row): (RowKind, usize, &[u8]),
+        now: Option<(usize, &[u8])>,
         changes: &mut Vec<(RowKind, Emitted)>,
     ) {
         let held = self.rows.values_mut();
-        if kind.is_retraction() {
+        let Some((place, row)) = now else {
             // The row that is held and not the one that came, which may be a key and no more.
             if let Some(old) = held.replace(id, None) {
                 changes.push((RowKind::Delete, Emitted::Held(old)));
             }
             return;
-        }
+        };
         let is_same = held.rows[id as usize].as_deref() == Some(row);
         if is_same && self.unchanged == Unchanged::Drop {
             return;
@@ -149,6 +161,24 @@ impl ChangelogNormalize {
                 changes.push((RowKind::UpdateAfter, Emitted::Row(place)));
             }
         }
+    }
+
+    /// For each row, whether it is what its key is from now on: it is no delete, and it passes. Deletes are not evaluated, since they may
+    /// have nothing but a key.
+    fn passing(&self, batch: &Batch, context: &OperatorContext<'_>) -> Result<Vec<bool>> {
+        let mut passing: Vec<bool> = (0..batch.rows)
+            .map(|row| !batch.kind(row).is_retraction())
+            .collect();
+        if let Some(condition) = &self.condition {
+            let upserts = batch.filter(&BooleanArray::from(passing.clone()))?;
+            let mask = condition.eval_condition(&upserts, &context.eval())?;
+            let passes = mask.iter().map(|value| value == Some(true));
+            let rows = passing.iter_mut().filter(|is_upsert| **is_upsert);
+            for (row, passes) in rows.zip(passes) {
+                *row = passes;
+            }
+        }
+        Ok(passing)
     }
 }
 
@@ -164,12 +194,14 @@ impl Operator for ChangelogNormalize {
         let keys = self.key_codec.encode(&columns, batch.rows)?;
         let columns: Vec<&ArrayRef> = batch.columns.iter().collect();
         let rows = self.row_codec.encode_rows(&columns, batch.rows)?;
+        let passing = self.passing(batch, context)?;
         let mut ids = std::mem::take(&mut self.ids);
         self.rows
             .upsert(&keys, context.state_time_ms(), &mut ids, |_| ())?;
         let mut changes = Vec::with_capacity(batch.rows);
-        for (row, id) in ids.iter().enumerate() {
-            self.take(*id, (batch.kind(row), row, rows.key(row)), &mut changes);
+        for (row, (id, passes)) in ids.iter().zip(&passing).enumerate() {
+            let now = passes.then(|| (row, rows.key(row)));
+            self.take(*id, now, &mut changes);
         }
         if !changes.is_empty() {
             let emitted = changes.iter().map(|(_, emitted)| match emitted {
@@ -209,19 +241,26 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::error::Span;
     use crate::metering::SubtaskMetrics;
     use crate::operator::snapshot;
+    use crate::sql::expr::{ExprKind, Literal};
     use crate::time::SystemClock;
     use crate::types::TypeKind;
 
     /// The operator over `key BIGINT, value BIGINT`.
     fn operator(ttl_ms: Option<i64>) -> ChangelogNormalize {
+        filtering(ttl_ms, None)
+    }
+
+    /// The operator with a condition.
+    fn filtering(ttl_ms: Option<i64>, condition: Option<&Expr>) -> ChangelogNormalize {
         let types = [TypeKind::BigInt.not_null(), TypeKind::BigInt.nullable()];
         let state = StateConfig {
             ttl_ms,
             ..StateConfig::in_memory("test", 128)
         };
-        ChangelogNormalize::new(&[0], &types, state).unwrap()
+        ChangelogNormalize::new(&[0], &types, (condition, "UTC"), state).unwrap()
     }
 
     /// A row of a key; a value that is absent is a delete.
@@ -293,6 +332,34 @@ mod tests {
         feed(&mut expiring, &[(1, Some(10))]);
         let pair = [("-U", 1, Some(10)), ("+U", 1, Some(10))];
         assert_eq!(feed(&mut expiring, &[(1, Some(10))]), pair);
+    }
+
+    /// `value > 9`.
+    fn above_nine() -> Expr {
+        let value = Expr::column(1, TypeKind::BigInt.nullable());
+        let nine = Expr::literal(Literal::Integer(9), TypeKind::BigInt.not_null());
+        Expr {
+            kind: ExprKind::Call {
+                function: ">".to_owned(),
+                args: vec![value, nine],
+            },
+            ty: TypeKind::Boolean.nullable(),
+            span: Span::default(),
+        }
+    }
+
+    #[test]
+    fn a_row_that_does_not_pass_is_no_row() {
+        let mut operator = filtering(None, Some(&above_nine()));
+        let emitted = feed(&mut operator, &[(1, Some(10)), (2, Some(9)), (3, Some(12))]);
+        assert_eq!(emitted, [("+I", 1, Some(10)), ("+I", 3, Some(12))]);
+        // It leaves the result as a delete, it is not kept, and it comes back as new.
+        let emitted = feed(&mut operator, &[(1, Some(3)), (2, None), (3, Some(13))]);
+        let (before, after) = (("-U", 3, Some(12)), ("+U", 3, Some(13)));
+        assert_eq!(emitted, [("-D", 1, Some(10)), before, after]);
+        assert_eq!(snapshot::measure(&mut operator).keys, 1);
+        let emitted = feed(&mut operator, &[(1, Some(4)), (1, Some(11)), (3, None)]);
+        assert_eq!(emitted, [("+I", 1, Some(11)), ("-D", 3, Some(13))]);
     }
 
     proptest! {

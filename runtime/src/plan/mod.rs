@@ -181,6 +181,9 @@ pub enum Operator {
     ChangelogNormalize {
         /// The primary key.
         keys: Vec<usize>,
+        /// Rows for which it is not TRUE are as good as deleted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        condition: Option<Expr>,
     },
     /// Aggregates per group window and key: `GROUP BY TUMBLE(...)`.
     ///
@@ -385,6 +388,33 @@ pub struct SinkSpec {
     /// `ON CONFLICT`: what happens when rows of several upsert keys meet in a primary key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<ConflictStrategy>,
+    /// What happens to rows with NULL in a column that is NOT NULL.
+    #[serde(default, skip_serializing_if = "NotNullEnforcer::is_default")]
+    pub not_null: NotNullEnforcer,
+}
+
+/// What a sink does with rows that have NULL in a column that is NOT NULL.
+///
+/// # Source
+/// Flink 2.3: `table.exec.sink.not-null-enforcer`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum NotNullEnforcer {
+    /// The statement fails.
+    #[default]
+    Error,
+    /// They are left out.
+    Drop,
+}
+
+impl NotNullEnforcer {
+    /// Whether it is what Flink does when nothing is asked for.
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde calls it with a reference"
+    )]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What happens when rows of several upsert keys meet in a primary key.

@@ -126,7 +126,12 @@ impl Operator {
                 move_columns(keys, INPUT, map);
                 move_calls(aggregates, map);
             }
-            Self::ChangelogNormalize { keys } => move_columns(keys, INPUT, map),
+            Self::ChangelogNormalize { keys, condition } => {
+                move_columns(keys, INPUT, map);
+                if let Some(condition) = condition {
+                    move_expr(condition, INPUT, map);
+                }
+            }
             Self::ProcessTableFunction { partition, .. } => move_columns(partition, INPUT, map),
             Self::Sort(sort) | Self::TemporalSort(sort) | Self::SortLimit(sort) => {
                 move_order(&mut sort.order, map);
@@ -163,6 +168,7 @@ impl Operator {
             Self::Values { rows: lists } | Self::Expand { projections: lists } => {
                 lists.iter().flatten().for_each(visit);
             }
+            Self::ChangelogNormalize { condition, .. } => condition.iter().for_each(visit),
             Self::Join { residual, .. } => residual.iter().for_each(visit),
             Self::IntervalJoin(join) => join.residual.iter().for_each(visit),
             Self::TemporalJoin(join) => join.residual.iter().for_each(visit),
@@ -181,7 +187,6 @@ impl Operator {
             | Self::WindowAggregate { .. }
             | Self::GroupAggregate { .. }
             | Self::GroupWindowAggregate { .. }
-            | Self::ChangelogNormalize { .. }
             | Self::OverAggregate(_)
             | Self::Rank(_)
             | Self::Deduplicate(_)

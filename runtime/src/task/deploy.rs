@@ -438,7 +438,7 @@ impl<'a> Deployer<'a> {
                 Ok(Box::new(SinkTask::new(
                     self.gate(place, vertex),
                     writer,
-                    &spec.columns,
+                    spec,
                     metrics,
                     epoch,
                 )))
@@ -604,19 +604,17 @@ impl<'a> Deployer<'a> {
         let types = &self.types[input];
         let retracts = self.graph.vertices[input].node.changelog != ChangelogMode::Append;
         let state = self.state_config(place, 0);
+        let zone = self.spec.plan.time_zone.as_str();
         let assigner = |window: &crate::plan::Window| Assigner::new(window, &types[window.time]);
         Ok(match operator {
             Operator::Calc {
                 condition,
                 projections,
-            } => Box::new(Calc::new(
-                condition.as_ref(),
-                projections,
-                &self.spec.plan.time_zone,
-            )?),
+            } => Box::new(Calc::new(condition.as_ref(), projections, zone)?),
             Operator::Union => Box::new(Union),
-            Operator::ChangelogNormalize { keys } => {
-                Box::new(ChangelogNormalize::new(keys, types, state)?)
+            Operator::ChangelogNormalize { keys, condition } => {
+                let condition = (condition.as_ref(), zone);
+                Box::new(ChangelogNormalize::new(keys, types, condition, state)?)
             }
             Operator::WindowTableFunction(window) => {
                 Box::new(WindowTableFunction::new(assigner(window)?))

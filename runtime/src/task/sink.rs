@@ -5,12 +5,15 @@
 
 use std::sync::Arc;
 
+use arrow::array::BooleanArray;
+use arrow::buffer::BooleanBuffer;
+
 use crate::batch::Batch;
 use crate::checkpoint::SubtaskState;
 use crate::connector::sink::SinkWriter;
 use crate::error::{Error, Result};
 use crate::metering::SubtaskMetrics;
-use crate::plan::Column;
+use crate::plan::{NotNullEnforcer, SinkSpec};
 use crate::task::control::Control;
 use crate::task::gate::{Event, Gate};
 use crate::task::memory::Held;
@@ -27,6 +30,8 @@ pub(super) struct SinkTask {
     writer: Writer,
     /// Columns that must not be NULL, with their names.
     not_null: Vec<(usize, String)>,
+    /// What is done with rows in which one is.
+    enforcer: NotNullEnforcer,
     /// What is done once everything written is safe.
     flushing: Option<Flush>,
     /// The newest epoch joined.
@@ -79,15 +84,16 @@ impl Writer {
 }
 
 impl SinkTask {
-    /// A sink of `columns` that goes on after `epoch`.
+    /// A sink that goes on after `epoch`.
     pub(super) fn new(
         gate: Gate,
         writer: Writer,
-        columns: &[Column],
+        spec: &SinkSpec,
         metrics: Arc<SubtaskMetrics>,
         epoch: u64,
     ) -> Self {
-        let not_null = columns
+        let not_null = spec
+            .columns
             .iter()
             .enumerate()
             .filter(|(_, column)| !column.ty.nullable);
@@ -97,6 +103,7 @@ impl SinkTask {
             not_null: not_null
                 .map(|(index, column)| (index, column.name.clone()))
                 .collect(),
+            enforcer: spec.not_null,
             flushing: None,
             epoch,
             watermark_ms: None,
@@ -106,16 +113,11 @@ impl SinkTask {
     }
 
     /// Writes rows.
-    ///
-    /// # Source
-    /// Flink's `table.exec.sink.not-null-enforcer`, by default an error.
     fn write(&mut self, batch: &Batch) -> Result<()> {
-        for (index, name) in &self.not_null {
-            if batch.columns[*index].null_count() > 0 {
-                return Err(Error::deserialization(format!(
-                    "column \"{name}\" of the sink is NOT NULL and a row has NULL for it; filter such rows out or use COALESCE"
-                )));
-            }
+        let kept = enforce_not_null(batch, &self.not_null, self.enforcer)?;
+        let batch = kept.as_ref().unwrap_or(batch);
+        if batch.rows == 0 {
+            return Ok(());
         }
         let (records, bytes) = self.writer.write(batch)?;
         self.metrics.records_out.add(records);
@@ -197,5 +199,101 @@ impl Subtask for SinkTask {
 
     fn metrics(&self) -> &SubtaskMetrics {
         &self.metrics
+    }
+}
+
+/// The rows of a batch that a sink takes, of which some columns must not be NULL; absent when it takes all.
+///
+/// # Errors
+/// `Data` when a row has NULL in one of them, unless such rows are to be dropped.
+///
+/// # Source
+/// Flink 2.3: `table.exec.sink.not-null-enforcer`.
+fn enforce_not_null(
+    batch: &Batch,
+    not_null: &[(usize, String)],
+    enforcer: NotNullEnforcer,
+) -> Result<Option<Batch>> {
+    let mut present: Option<BooleanBuffer> = None;
+    for (index, name) in not_null {
+        let Some(valid) = batch.columns[*index].logical_nulls() else {
+            continue;
+        };
+        if valid.null_count() == 0 {
+            continue;
+        }
+        if enforcer == NotNullEnforcer::Error {
+            return Err(Error::deserialization(format!(
+                "column \"{name}\" of the sink is NOT NULL and a row has NULL for it; filter such rows out, use COALESCE, or set 'table.exec.sink.not-null-enforcer' = 'drop'"
+            )));
+        }
+        present = Some(match present {
+            Some(present) => &present & valid.inner(),
+            None => valid.inner().clone(),
+        });
+    }
+    let keep = |present| batch.filter(&BooleanArray::new(present, None));
+    present.map(keep).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, AsArray, Int64Array};
+    use arrow::datatypes::Int64Type;
+
+    use super::*;
+    use crate::batch::RowKind;
+
+    /// Three columns of changes, two of which must not be NULL.
+    fn batch(columns: [[Option<i64>; 4]; 3]) -> Batch {
+        let column = |values: [Option<i64>; 4]| -> ArrayRef {
+            Arc::new(values.into_iter().collect::<Int64Array>())
+        };
+        let kinds = [
+            RowKind::Insert,
+            RowKind::UpdateBefore,
+            RowKind::UpdateAfter,
+            RowKind::Delete,
+        ];
+        Batch {
+            kinds: Some(kinds.into()),
+            ..Batch::inserts(columns.map(column).into(), 4)
+        }
+    }
+
+    /// What the first and the last of the columns are.
+    fn enforce(batch: &Batch, enforcer: NotNullEnforcer) -> Result<Option<Batch>> {
+        let not_null = [(0, "first".to_owned()), (2, "last".to_owned())];
+        enforce_not_null(batch, &not_null, enforcer)
+    }
+
+    #[test]
+    fn rows_with_null_where_none_may_be_fail_or_are_left_out() {
+        let with_nulls = batch([
+            [Some(1), None, Some(3), Some(4)],
+            [None; 4],
+            [Some(1), Some(2), Some(3), None],
+        ]);
+        let error = enforce(&with_nulls, NotNullEnforcer::Error).unwrap_err();
+        assert!(error.to_string().contains("column \"first\""), "{error}");
+        let kept = enforce(&with_nulls, NotNullEnforcer::Drop)
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            kept.columns[0].as_primitive::<Int64Type>().values(),
+            &[1, 3]
+        );
+        assert_eq!(
+            kept.kinds.as_deref(),
+            Some(&[RowKind::Insert, RowKind::UpdateAfter][..])
+        );
+    }
+
+    #[test]
+    fn rows_without_null_are_taken_as_they_are() {
+        let whole = batch([[Some(1); 4], [None; 4], [Some(2); 4]]);
+        for enforcer in [NotNullEnforcer::Error, NotNullEnforcer::Drop] {
+            assert!(enforce(&whole, enforcer).unwrap().is_none());
+        }
     }
 }

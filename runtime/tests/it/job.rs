@@ -13,7 +13,7 @@ use weir_runtime::connector::log::LogStore;
 use weir_runtime::connector::source::SplitPosition;
 use weir_runtime::plan::{
     AggregateCall, AggregateFunction, ChangelogMode, Column, Exchange, Input, Node, NodeId,
-    Operator, PLAN_VERSION, ReadColumn, Scan, SinkSpec, SinkTarget, StreamPlan,
+    NotNullEnforcer, Operator, PLAN_VERSION, ReadColumn, Scan, SinkSpec, SinkTarget, StreamPlan,
 };
 use weir_runtime::sql::catalog::{ColumnKind, ObjectName, TableColumn, TableDef};
 use weir_runtime::task::{
@@ -133,6 +133,7 @@ pub(crate) fn plan(rows: u64, rows_per_second: u64) -> StreamPlan {
         changelog: ChangelogMode::Retract,
         upsert_materialize: false,
         on_conflict: None,
+        not_null: NotNullEnforcer::default(),
     };
     let by = |column: usize| Operator::GroupAggregate {
         keys: vec![column],

@@ -12,8 +12,8 @@ use super::relation::{Draft, Field, PlanBuilder, Relation, Using};
 use super::scan::changelog_mode;
 use crate::error::{Error, Result};
 use crate::plan::{
-    ChangelogMode, Column, ConflictStrategy, Exchange, Input, Node, NodeId, Operator, SinkSpec,
-    SinkTarget, StreamPlan,
+    ChangelogMode, Column, ConflictStrategy, Exchange, Input, Node, NodeId, NotNullEnforcer,
+    Operator, SinkSpec, SinkTarget, StreamPlan,
 };
 use crate::sql::ast::{Ident, Insert};
 use crate::sql::catalog::{ColumnKind, TableColumn, TableDef};
@@ -88,9 +88,18 @@ impl QueryBinder<'_> {
             changelog: mode,
             upsert_materialize,
             on_conflict,
+            not_null: self.not_null_enforcer(),
         };
         self.builder.sink(Input { node, exchange }, spec);
         Ok(())
+    }
+
+    /// What the session asks of sinks for NULL in columns that are NOT NULL.
+    fn not_null_enforcer(&self) -> NotNullEnforcer {
+        match self.session.get("table.exec.sink.not-null-enforcer") {
+            Some(value) if value.eq_ignore_ascii_case("drop") => NotNullEnforcer::Drop,
+            Some(_) | None => NotNullEnforcer::Error,
+        }
     }
 
     /// Ends a foreground query.
@@ -118,6 +127,7 @@ impl QueryBinder<'_> {
             changelog: ChangelogMode::Retract,
             upsert_materialize: false,
             on_conflict: None,
+            not_null: NotNullEnforcer::default(),
         };
         self.builder.sink(super::relation::forward(node), spec);
         let plan = self.builder.finish(self.session.local_time_zone())?;

@@ -28,6 +28,7 @@ mod metadata;
 mod ml_function;
 mod models;
 mod names;
+mod normalize_filter;
 mod options;
 mod order;
 mod over;

@@ -393,7 +393,10 @@ impl PlanBuilder {
     /// `Unsupported` when a sub-query depends on the query around it in a way that no join stands for; `Internal` when columns got
     /// mixed up.
     pub(super) fn finish(self, time_zone: &str) -> Result<StreamPlan> {
-        let nodes = super::prune::prune(self.nodes);
+        let mut nodes = super::prune::prune(self.nodes);
+        if super::normalize_filter::push(&mut nodes) {
+            nodes = super::prune::prune(nodes);
+        }
         if nodes.iter().any(is_correlated) {
             return Err(Error::unsupported(
                 "a sub-query that depends on the query around it in this way",

@@ -180,7 +180,10 @@ impl PlanBuilder {
             schema: self.node(scan).schema.clone(),
             changelog: ChangelogMode::Retract,
             traits,
-            operator: Operator::ChangelogNormalize { keys },
+            operator: Operator::ChangelogNormalize {
+                keys,
+                condition: None,
+            },
         };
         self.add(draft)
     }

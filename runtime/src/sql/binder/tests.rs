@@ -757,7 +757,7 @@ fn updates_reach_only_sinks_that_can_write_them() {
     assert_eq!(by_append.nodes[0].changelog, ChangelogMode::Append);
     let by_key = plan("SELECT * FROM totals");
     assert!(
-        matches!(&by_key.nodes[1].operator, Operator::ChangelogNormalize { keys } if *keys == [0])
+        matches!(&by_key.nodes[1].operator, Operator::ChangelogNormalize { keys, condition: None } if *keys == [0])
     );
     assert_eq!(by_key.nodes[0].changelog, ChangelogMode::Upsert);
     assert_eq!(by_key.nodes[1].changelog, ChangelogMode::Retract);

@@ -15,7 +15,7 @@ use crate::connector::kafka::model::{Brokers, Stored};
 use crate::dlq::error_log_columns;
 use crate::plan::{
     AggregateCall, AggregateFunction, ChangelogMode, Column, Exchange, Input, Node, NodeId,
-    Operator, PLAN_VERSION, ReadColumn, Scan, SinkSpec, SinkTarget, StreamPlan,
+    NotNullEnforcer, Operator, PLAN_VERSION, ReadColumn, Scan, SinkSpec, SinkTarget, StreamPlan,
 };
 use crate::sql::catalog::{ColumnKind, ObjectName, TableColumn, TableDef};
 use crate::task::job::{Checkpoints, JobConfig, JobSpec, StartFrom};
@@ -250,6 +250,7 @@ fn plan() -> StreamPlan {
         changelog: ChangelogMode::Upsert,
         upsert_materialize: false,
         on_conflict: None,
+        not_null: NotNullEnforcer::default(),
     };
     let aggregate = Operator::GroupAggregate {
         keys: vec![0],

@@ -1,7 +1,7 @@
 //! Formats of tables: which connector takes which, their options, their metadata, and tables whose records are changes.
 
 use super::{bind, catalog, message};
-use crate::plan::{ChangelogMode, Operator};
+use crate::plan::{ChangelogMode, Node, Operator};
 use crate::sql::binder::{Bound, analyze};
 use crate::sql::catalog::{ColumnKind, MemoryCatalog, TableDef};
 use crate::sql::parse;
@@ -82,6 +82,31 @@ fn scans_of_changes_are_updating_and_explain_shows_it() {
     }
     let hint = "SELECT * FROM parts /*+ OPTIONS('changelog.mode' = 'append') */";
     assert!(explain(hint).contains("Changelog mode: append"));
+}
+
+#[test]
+fn filters_of_upserts_are_part_of_what_makes_them_complete() {
+    let shapes = |sql: &str| -> Vec<String> {
+        let (Bound::Query(plan, _) | Bound::Insert(plan, _)) = bound(sql).unwrap() else {
+            panic!("{sql}")
+        };
+        let shape = |node: &Node| match &node.operator {
+            Operator::ChangelogNormalize { condition, .. } => {
+                format!("normalize {}", condition.is_some())
+            }
+            Operator::Calc { condition, .. } => format!("calc {}", condition.is_some()),
+            other => other.name().to_owned(),
+        };
+        plan.nodes.iter().map(shape).collect()
+    };
+    let filtered = shapes("SELECT customer_id FROM totals WHERE revenue > 5");
+    let normalized = ["TableSourceScan", "normalize true", "calc false", "Sink"];
+    assert_eq!(filtered, normalized);
+    // Rows that others read as well are not filtered for them.
+    let shared =
+        "SELECT customer_id FROM totals WHERE revenue > 5 UNION ALL SELECT customer_id FROM totals";
+    assert!(shapes(shared).contains(&"normalize false".to_owned()));
+    assert!(shapes(shared).contains(&"calc true".to_owned()));
 }
 
 #[test]
