@@ -51,29 +51,38 @@ pub(super) fn append(
             });
             end
         }
-        Data::Decimal {
-            values,
-            precision,
-            scale,
-        } if is_number(record, at) => {
-            let end = scan::skip_number(record, at).ok()?;
-            let text = std::str::from_utf8(&record[at..end]).ok()?;
-            values.push(text::parse_decimal(text, *precision, *scale).ok()?);
-            end
-        }
-        _ => {
-            let end = scan::skip_value(record, at, 1).ok()?;
-            convert::append(column, record, at, options).ok()?;
-            return Some(end);
-        }
+        _ => return append_other(column, record, at, options),
     };
     column.valid();
     Some(end)
 }
 
-/// Whether a number begins there.
-fn is_number(record: &[u8], at: usize) -> bool {
-    matches!(record.get(at), Some(b'-' | b'0'..=b'9'))
+/// As [`append`], of types that are rarer or take longer anyway; apart, so that the common ones stay in registers.
+#[inline(never)]
+fn append_other(
+    column: &mut Column,
+    record: &[u8],
+    at: usize,
+    options: &JsonOptions,
+) -> Option<usize> {
+    match &mut column.data {
+        Data::Decimal {
+            values,
+            precision,
+            scale,
+        } if matches!(record.get(at), Some(b'-' | b'0'..=b'9')) => {
+            let end = scan::skip_number(record, at).ok()?;
+            let text = std::str::from_utf8(&record[at..end]).ok()?;
+            values.push(text::parse_decimal(text, *precision, *scale).ok()?);
+            column.valid();
+            Some(end)
+        }
+        _ => {
+            let end = scan::skip_value(record, at, 1).ok()?;
+            convert::append(column, record, at, options).ok()?;
+            Some(end)
+        }
+    }
 }
 
 /// Appends a string; the place behind it.

@@ -768,7 +768,7 @@ fn updates_reach_only_sinks_that_can_write_them() {
 fn what_comes_later_is_refused_with_its_name() {
     for (sql, what) in [
         (
-            "CREATE TABLE t (a INT) WITH ('value.format' = 'proto-registry')",
+            "CREATE TABLE t (a INT) WITH ('value.format' = 'protobuf')",
             "json, json-registry, avro",
         ),
         ("SHOW PARTITIONS orders", "PARTITIONS"),
