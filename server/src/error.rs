@@ -9,7 +9,7 @@ use weir_runtime::error::{Code, Kind};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The statement, a table or the outside world.
-    #[error("{0}")]
+    #[error(transparent)]
     Runtime(#[from] weir_runtime::Error),
     /// A resource that does not exist.
     #[error("{0}")]
@@ -100,5 +100,12 @@ mod tests {
         let broker = Error::from(weir_runtime::Error::unavailable("broker a:1"));
         assert_eq!(broker.status().0, 503);
         assert_eq!(broker.kind(), Kind::Unavailable);
+    }
+
+    #[test]
+    fn an_error_of_the_runtime_is_said_once_in_a_chain() {
+        let error = Error::from(weir_runtime::Error::unavailable("broker a:1"));
+        assert!(std::error::Error::source(&error).is_none());
+        assert!(error.to_string().contains("broker a:1"));
     }
 }
