@@ -84,7 +84,7 @@ impl Default for Layout {
 }
 
 impl Layout {
-    /// The member of a hole, if it is at `at`.
+    /// The member of a hole, if it is at `at`; that of the first hole is only asked for where a record begins.
     #[inline]
     pub(super) fn expected(&self, hole: usize, record: &[u8], at: usize) -> Option<Member> {
         let hole = self.holes.get(hole)?;
@@ -129,7 +129,8 @@ impl Layout {
         let value = scan::skip_space(record, colon + 1);
         let (column, next) = match self.by_key.get(key) {
             Some(found) => (self.holes[*found].column, found + 1),
-            None => (names.position(key, 0), hole),
+            // The text before the first hole has the opening brace, so nothing but the first member can be there.
+            None => (names.position(key, 0), hole.max(1)),
         };
         Some(Surprise::Member(Member { value, column }, next))
     }

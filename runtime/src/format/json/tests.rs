@@ -672,6 +672,9 @@ proptest! {
             (any::<i64>(), "[a-z\\\\\"]{0,3}", any::<bool>()).prop_map(|(n, text, flag)| {
                 format!("{{\"a\":{n},\"c\":\"{text}\",\"b\":{flag}}}").into_bytes()
             }),
+            // The beginning of a record and the end of another, which mostly are no record together.
+            ("\\{(\"[abcx]\":(1|true|null|\"\")[,}{]?){1,3}", "[,{]\"[abcx]\":(2|false|null)\\}")
+                .prop_map(|(start, end)| format!("{start}{end}").into_bytes()),
         ], 1..12),
     ) {
         let fields = [
@@ -699,6 +702,22 @@ proptest! {
         }
         prop_assert_eq!(together.columns[0].len(), rows);
     }
+}
+
+#[test]
+fn what_begins_a_record_is_not_expected_within_it() {
+    let fields = [field("a", TypeKind::BigInt.nullable())];
+    let records: [&[u8]; 4] = [
+        b"{\"a\":1}",
+        b"{\"x\":null{\"a\":2}",
+        b"{\"x\":null,\"a\":3}",
+        b"{\"x\":{\"a\":4}}",
+    ];
+    let decoded = decode(&fields, &lenient(), &records);
+    let rows: Vec<usize> = decoded.failures.iter().map(|failure| failure.row).collect();
+    assert_eq!(rows, [1]);
+    assert_eq!(decoded.columns[0].len(), 3);
+    assert_eq!(decoded.columns[0].null_count(), 1);
 }
 
 proptest! {
