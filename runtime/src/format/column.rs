@@ -563,6 +563,11 @@ fn offset(value: i32) -> usize {
     usize::try_from(value).unwrap_or_default()
 }
 
+/// The places of the elements of a row's array or map, by the offsets of an Arrow array.
+pub(crate) fn elements(offsets: &[i32], row: usize) -> Range<usize> {
+    offset(offsets[row])..offset(offsets[row + 1])
+}
+
 /// Takes the values, leaving room for as many again.
 fn renew<T>(values: &mut Vec<T>) -> Vec<T> {
     let capacity = values.len();

@@ -202,42 +202,33 @@ impl PartSpec<'_> {
         Ok((registry, subject))
     }
 
-    /// The schema that records of the fields are registered under; absent for formats without one.
+    /// The schema that rows of the fields are registered under; absent for formats without one.
     ///
     /// # Errors
     /// `Unsupported` for a type that has no schema.
     pub fn schema(&self, fields: &[FormatField]) -> Result<Option<(SchemaType, String)>> {
-        let avro = |fields: &[FormatField], mapping| {
-            let schema = avro::avro_schema_of(fields, mapping)?;
-            Ok(Some((SchemaType::Avro, schema)))
-        };
-        match self.format {
-            "json-registry" => {
-                let schema = registry::json_schema_of(fields)?;
-                Ok(Some((SchemaType::Json, schema)))
-            }
-            "json-debezium-registry" => {
-                let schema = registry::json_schema_of(&Dialect::Debezium.envelope(fields))?;
-                Ok(Some((SchemaType::Json, schema)))
-            }
-            "avro-registry" => avro(fields, Mapping::Confluent),
-            "avro-confluent" => avro(fields, Mapping::FlinkLegacy),
-            "avro-debezium-registry" => {
-                avro(&Dialect::Debezium.envelope(fields), Mapping::Confluent)
-            }
-            "debezium-avro-confluent" => {
-                avro(&Dialect::Debezium.envelope(fields), Mapping::FlinkLegacy)
-            }
-            "proto-registry" => {
-                let schema = proto::proto_schema_of(fields)?;
-                Ok(Some((SchemaType::Protobuf, schema)))
-            }
-            "proto-debezium-registry" => {
-                let schema = proto::proto_schema_of(&Dialect::Debezium.envelope(fields))?;
-                Ok(Some((SchemaType::Protobuf, schema)))
-            }
-            _ => Ok(None),
+        match Dialect::of(self.format) {
+            Some(dialect) => self.record_schema(&dialect.envelope(fields)),
+            None => self.record_schema(fields),
         }
+    }
+
+    /// As [`Self::schema`], of the fields of a record.
+    fn record_schema(&self, fields: &[FormatField]) -> Result<Option<(SchemaType, String)>> {
+        let (language, schema) = match Dialect::plain(self.format) {
+            "json-registry" => (SchemaType::Json, registry::json_schema_of(fields)?),
+            "avro-registry" => {
+                let schema = avro::avro_schema_of(fields, Mapping::Confluent)?;
+                (SchemaType::Avro, schema)
+            }
+            "avro-confluent" => {
+                let schema = avro::avro_schema_of(fields, Mapping::FlinkLegacy)?;
+                (SchemaType::Avro, schema)
+            }
+            "proto-registry" => (SchemaType::Protobuf, proto::proto_schema_of(fields)?),
+            _ => return Ok(None),
+        };
+        Ok(Some((language, schema)))
     }
 
     /// An encoder that frames what `inner` encodes with the id of its schema.
@@ -248,7 +239,7 @@ impl PartSpec<'_> {
         inner: E,
     ) -> Result<Box<dyn Encoder>> {
         let schema = self
-            .schema(fields)?
+            .record_schema(fields)?
             .ok_or_else(|| Error::internal(format!("format '{}' has no schema", self.format)))?;
         Ok(Box::new(registry::RegistryEncoder::new(
             registry, subject, schema, inner,
@@ -264,10 +255,36 @@ impl PartSpec<'_> {
         fields: Vec<FormatField>,
         metadata: &[String],
     ) -> Result<Box<dyn Decoder>> {
-        if let Some(dialect) = Dialect::of(self.format) {
-            return self.change_decoder(dialect, &fields, metadata);
-        }
-        Ok(match self.format {
+        let Some(dialect) = Dialect::of(self.format) else {
+            return self.record_decoder(self.layout, fields);
+        };
+        // In JSON the envelope is read with its rows, as it may stand in one with a schema and hold rows by the list.
+        let (options, json_registry) = match Dialect::plain(self.format) {
+            "json" => (ChangeOptions::parse(self.options, self.format)?, None),
+            "json-registry" => {
+                registry::check_options(self.options, self.format)?;
+                (ChangeOptions::registry(), Some(self.registry()?))
+            }
+            _ => {
+                let layout = dialect.envelope(self.layout);
+                let inner = self.record_decoder(&layout, dialect.envelope(&fields))?;
+                return Ok(Box::new(EnvelopeDecoder::new(dialect, inner)));
+            }
+        };
+        let inner = JsonChangeDecoder::new(dialect, options, &fields, metadata)?;
+        Ok(match json_registry {
+            Some(registry) => Box::new(registry::RegistryDecoder::new(registry, inner)),
+            None => Box::new(inner),
+        })
+    }
+
+    /// A decoder of records with some of the fields of a layout, without regard to what records do.
+    fn record_decoder(
+        &self,
+        layout: &[FormatField],
+        fields: Vec<FormatField>,
+    ) -> Result<Box<dyn Decoder>> {
+        Ok(match Dialect::plain(self.format) {
             "json" => Box::new(json::JsonDecoder::new(
                 fields,
                 JsonOptions::parse(self.options)?,
@@ -279,40 +296,29 @@ impl PartSpec<'_> {
             }
             "avro" => {
                 let mapping = AvroOptions::parse(self.options)?.mapping;
-                Box::new(avro::AvroDecoder::new(self.layout, &fields, mapping)?)
+                Box::new(avro::AvroDecoder::new(layout, &fields, mapping)?)
             }
             "avro-registry" => {
                 registry::check_options(self.options, self.format)?;
                 let registry = self.registry()?;
                 let subject = self.subject;
                 Box::new(avro::AvroRegistryDecoder::new(
-                    registry,
-                    subject,
-                    self.layout,
-                    fields,
+                    registry, subject, layout, fields,
                 )?)
             }
             "avro-confluent" => {
                 let (registry, subject) = self.confluent()?;
                 Box::new(avro::AvroRegistryDecoder::new(
-                    registry,
-                    &subject,
-                    self.layout,
-                    fields,
+                    registry, &subject, layout, fields,
                 )?)
             }
             "proto-registry" => {
                 registry::check_options(self.options, self.format)?;
                 let registry = self.registry()?;
-                Box::new(proto::ProtoRegistryDecoder::new(
-                    registry,
-                    self.layout,
-                    fields,
-                )?)
+                Box::new(proto::ProtoRegistryDecoder::new(registry, layout, fields)?)
             }
             "csv" => {
-                let names: Vec<String> =
-                    self.layout.iter().map(|field| field.name.clone()).collect();
+                let names: Vec<String> = layout.iter().map(|field| field.name.clone()).collect();
                 Box::new(csv::CsvDecoder::new(&names, &fields, self.options)?)
             }
             "raw" => Box::new(raw::RawDecoder::new(&fields, self.options)?),
@@ -320,98 +326,30 @@ impl PartSpec<'_> {
         })
     }
 
-    /// A decoder of a format whose records are changes.
-    fn change_decoder(
-        &self,
-        dialect: Dialect,
-        fields: &[FormatField],
-        metadata: &[String],
-    ) -> Result<Box<dyn Decoder>> {
-        let avro = |registry, subject: &str| -> Result<Box<dyn Decoder>> {
-            let (layout, asked) = (dialect.envelope(self.layout), dialect.envelope(fields));
-            let inner = avro::AvroRegistryDecoder::new(registry, subject, &layout, asked)?;
-            Ok(Box::new(EnvelopeDecoder::new(dialect, inner)))
-        };
-        match self.format {
-            "avro-debezium-registry" => {
-                registry::check_options(self.options, self.format)?;
-                avro(self.registry()?, self.subject)
-            }
-            "debezium-avro-confluent" => {
-                let (registry, subject) = self.confluent()?;
-                avro(registry, &subject)
-            }
-            "json-debezium-registry" => {
-                registry::check_options(self.options, self.format)?;
-                let options = ChangeOptions::registry();
-                let inner = JsonChangeDecoder::new(dialect, options, fields, metadata)?;
-                Ok(Box::new(registry::RegistryDecoder::new(
-                    self.registry()?,
-                    inner,
-                )))
-            }
-            "proto-debezium-registry" => {
-                registry::check_options(self.options, self.format)?;
-                let (layout, asked) = (dialect.envelope(self.layout), dialect.envelope(fields));
-                let inner = proto::ProtoRegistryDecoder::new(self.registry()?, &layout, asked)?;
-                Ok(Box::new(EnvelopeDecoder::new(dialect, inner)))
-            }
-            _ => {
-                let options = ChangeOptions::parse(self.options, self.format)?;
-                let inner = JsonChangeDecoder::new(dialect, options, fields, metadata)?;
-                Ok(Box::new(inner))
-            }
-        }
-    }
-
-    /// An encoder of a format whose records are changes.
-    fn change_encoder(&self, dialect: Dialect, fields: &[FormatField]) -> Result<Box<dyn Encoder>> {
-        let envelope = dialect.envelope(fields);
-        let inner: Box<dyn Encoder> = match self.format {
-            "avro-debezium-registry" => {
-                registry::check_options(self.options, self.format)?;
-                let inner = avro::AvroEncoder::new(envelope, Mapping::Confluent)?;
-                self.framed((self.registry()?, self.subject), fields, inner)?
-            }
-            "debezium-avro-confluent" => {
-                let (registry, subject) = self.confluent()?;
-                let inner = avro::AvroEncoder::new(envelope, Mapping::FlinkLegacy)?;
-                self.framed((registry, &subject), fields, inner)?
-            }
-            "proto-debezium-registry" => {
-                registry::check_options(self.options, self.format)?;
-                let inner = proto::ProtoEncoder::new(envelope)?;
-                self.framed((self.registry()?, self.subject), fields, inner)?
-            }
-            "json-debezium-registry" => {
-                registry::check_options(self.options, self.format)?;
-                let inner = json::JsonEncoder::new(envelope, JsonOptions::registry())?;
-                self.framed((self.registry()?, self.subject), fields, inner)?
-            }
-            _ => {
-                let options = ChangeOptions::parse(self.options, self.format)?;
-                Box::new(json::JsonEncoder::new(
-                    envelope,
-                    options.written(self.format)?,
-                )?)
-            }
-        };
-        Ok(Box::new(EnvelopeEncoder::new(dialect, fields, inner)?))
-    }
-
     /// An encoder of all fields of the part.
     ///
     /// # Errors
     /// `Unsupported` for a format that does not exist or a type that it does not hold; `Invalid` for bad options.
     pub fn encoder(&self, fields: &[FormatField]) -> Result<Box<dyn Encoder>> {
-        if let Some(dialect) = Dialect::of(self.format) {
-            return self.change_encoder(dialect, fields);
-        }
-        Ok(match self.format {
-            "json" => Box::new(json::JsonEncoder::new(
-                fields.to_vec(),
-                JsonOptions::parse(self.options)?,
-            )?),
+        let Some(dialect) = Dialect::of(self.format) else {
+            return self.record_encoder(fields);
+        };
+        let inner = self.record_encoder(&dialect.envelope(fields))?;
+        Ok(Box::new(EnvelopeEncoder::new(dialect, fields, inner)?))
+    }
+
+    /// An encoder of records with these fields.
+    fn record_encoder(&self, fields: &[FormatField]) -> Result<Box<dyn Encoder>> {
+        Ok(match Dialect::plain(self.format) {
+            "json" => {
+                let options = match Dialect::of(self.format) {
+                    Some(_) => {
+                        ChangeOptions::parse(self.options, self.format)?.written(self.format)?
+                    }
+                    None => JsonOptions::parse(self.options)?,
+                };
+                Box::new(json::JsonEncoder::new(fields.to_vec(), options)?)
+            }
             "json-registry" => {
                 registry::check_options(self.options, self.format)?;
                 let inner = json::JsonEncoder::new(fields.to_vec(), JsonOptions::registry())?;

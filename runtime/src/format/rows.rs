@@ -1,6 +1,6 @@
-//! What decoders of binary records have in common: the rows of a batch, their bounds, and the last of equal keys.
+//! What formats have in common: the rows of a batch, and of binary records their bounds, varints, names and the last of equal keys.
 //!
-//! Place in the flow: the decoders of Avro and Protobuf append records here. Invariant: a record that fails leaves nothing behind, and no
+//! Place in the flow: the decoders of Avro, Protobuf and CSV append records here. Invariant: a record that fails leaves nothing behind, and no
 //! column grows past what its offsets hold.
 
 use std::hash::Hash;
@@ -93,6 +93,50 @@ impl Rows {
             column.truncate(0);
         }
     }
+}
+
+/// Refuses names of fields that a language of schemas does not take: Avro and Protobuf have the same rule.
+///
+/// # Errors
+/// `Invalid` with the name.
+pub(crate) fn check_name(name: &str, language: &str) -> Result<()> {
+    let mut letters = name.bytes();
+    let is_taken = letters
+        .next()
+        .is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+        && letters.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if is_taken {
+        Ok(())
+    } else {
+        Err(Error::validation(format!(
+            "field {name}: names in {language} begin with a letter or _ and go on with letters, digits and _"
+        )))
+    }
+}
+
+/// Adds up a varint: seven bits a byte, the lowest first, in at most ten bytes; absent when it has more than 64 bits.
+///
+/// # Source
+/// Protocol Buffers and Avro, encoding of integers.
+///
+/// # Errors
+/// What `next` says when there is no further byte.
+pub(crate) fn varint<E>(mut next: impl FnMut() -> Result<u8, E>) -> Result<Option<u64>, E> {
+    /// Bits before the last byte.
+    const LAST_SHIFT: u32 = 63;
+    let mut value = 0_u64;
+    for shift in (0..=LAST_SHIFT).step_by(7) {
+        let byte = next()?;
+        // The last byte holds one bit.
+        if shift == LAST_SHIFT && byte > 1 {
+            break;
+        }
+        value |= u64::from(byte & 0x7F) << shift;
+        if byte & 0x80 == 0 {
+            return Ok(Some(value));
+        }
+    }
+    Ok(None)
 }
 
 /// Names and types of fields.

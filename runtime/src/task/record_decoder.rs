@@ -278,14 +278,12 @@ impl RecordDecoder {
     ) -> Result<Batch> {
         let columns = self.columns.iter().map(|(column, origin)| match origin {
             Origin::Value(index) => {
-                let ty = column.ty.to_arrow()?;
                 let array = &value.columns[*index];
-                // Metadata of a format may be read as another type than it is stored as.
-                if column.metadata.is_some() && *array.data_type() != ty {
-                    Ok(arrow::compute::cast(array, &ty)?)
-                } else {
-                    Ok(Arc::clone(array))
+                if column.metadata.is_none() {
+                    return Ok(Arc::clone(array));
                 }
+                // Metadata of a format may be read as another type than it is stored as.
+                Ok(arrow::compute::cast(array, &column.ty.to_arrow()?)?)
             }
             Origin::Key(index) => Ok(Arc::clone(&key.columns[*index])),
             Origin::Metadata => metadata(column, raw, split, rows),

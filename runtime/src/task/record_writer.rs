@@ -15,6 +15,7 @@ use crate::connector::source::Range;
 use crate::error::{Error, Result};
 use crate::format::Encoder;
 use crate::format::changelog::Dialect;
+use crate::format::column::elements;
 use crate::format::registry::SchemaRegistry;
 use crate::plan::{ChangelogMode, Column};
 use crate::sql::catalog::{ColumnKind, TableDef};
@@ -258,11 +259,9 @@ impl WrittenMetadata {
             let bytes = |texts: &ArrayRef| arrow::compute::cast(texts, &DataType::Binary);
             let (names, values) = (bytes(maps.keys())?, bytes(maps.values())?);
             let (names, values) = (names.as_binary::<i32>(), values.as_binary::<i32>());
-            for entries in maps.offsets().windows(2) {
-                let place = |offset: i32| usize::try_from(offset).unwrap_or_default();
+            for row in 0..batch.rows {
                 // As in Flink, a header without a value is not written.
-                let entries =
-                    (place(entries[0])..place(entries[1])).filter(|at| values.is_valid(*at));
+                let entries = elements(maps.value_offsets(), row).filter(|at| values.is_valid(*at));
                 let headers = entries.map(|at| {
                     let name = append(&mut encoded.buffer, names.value(at))?;
                     Ok((name, append(&mut encoded.buffer, values.value(at))?))

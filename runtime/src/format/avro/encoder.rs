@@ -18,6 +18,7 @@ use arrow::datatypes::{
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::format::avro::{Mapping, avro_schema_of};
+use crate::format::column::elements;
 use crate::format::{Encoder, FormatField, decimal};
 use crate::types::{FlinkType, TypeKind};
 
@@ -282,12 +283,11 @@ impl<'a> Values<'a> {
                 out.extend_from_slice(value);
             }
             Self::Blocks(offsets, parts) => {
-                let place = |offset: i32| usize::try_from(offset).unwrap_or_default();
-                let (start, end) = (place(offsets[row]), place(offsets[row + 1]));
-                if end > start {
+                let elements = elements(offsets, row);
+                if !elements.is_empty() {
                     write_long(out, i64::from(offsets[row + 1]) - i64::from(offsets[row]));
                 }
-                for element in start..end {
+                for element in elements {
                     for part in parts {
                         part.write(element, out)?;
                     }

@@ -12,6 +12,7 @@ use crate::format::FailureCode;
 use crate::format::avro::plan::{Missing, Number, Plan, Read, Record, Skip, Step, Unit};
 use crate::format::column::{Column, Data, Fault};
 use crate::format::decimal;
+use crate::format::rows::varint;
 use crate::format::rows::{end_of, last_ones, out_of_range, push};
 use crate::format::text;
 
@@ -87,24 +88,13 @@ impl<'a> Input<'a> {
 
     /// As [`Self::long`], of more than one byte.
     fn long_of_many(&mut self) -> Result<i64, Fault> {
-        /// Bits before the last byte.
-        const LAST_SHIFT: u32 = 63;
-        let mut value = 0_u64;
-        for shift in (0..=LAST_SHIFT).step_by(7) {
-            let [byte] = self.array()?;
-            // The last byte holds one bit.
-            if shift == LAST_SHIFT && byte > 1 {
-                break;
-            }
-            value |= u64::from(byte & 0x7F) << shift;
-            if byte & 0x80 == 0 {
-                return Ok(unfold(value));
-            }
-        }
-        Err(malformed(&format!(
-            "a number of more than 64 bits before byte {}",
-            self.at
-        )))
+        let value = varint(|| self.array().map(|[byte]| byte))?;
+        value.map(unfold).ok_or_else(|| {
+            malformed(&format!(
+                "a number of more than 64 bits before byte {}",
+                self.at
+            ))
+        })
     }
 
     /// A count that is the place of a branch or a symbol.

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::error::{Error, Result};
 use crate::format::FormatField;
 use crate::format::avro::Mapping;
+use crate::format::rows::check_name;
 use crate::types::{FlinkType, MAX_LENGTH, RowField, TypeKind};
 
 /// The version of the `flink.*` properties.
@@ -151,7 +152,7 @@ impl Deriver {
     ) -> Result<Value> {
         let fields = members
             .map(|(field, ty)| {
-                check_name(field)?;
+                check_name(field, "Avro")?;
                 let schema = self
                     .nullable(ty, &format!("{name}_{field}"))
                     .map_err(|error| error.context(&format!("field {field}")))?;
@@ -259,20 +260,4 @@ fn legacy(kind: &TypeKind) -> Error {
         "Avro has no form for {kind} with 'avro.timestamp_mapping.legacy' = 'true', the default; \
          it takes TIMESTAMP with at most 3 digits, and 'false' all timestamps"
     ))
-}
-
-/// Refuses names that Avro does not take.
-fn check_name(name: &str) -> Result<()> {
-    let mut letters = name.bytes();
-    let is_taken = letters
-        .next()
-        .is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
-        && letters.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if is_taken {
-        Ok(())
-    } else {
-        Err(Error::validation(format!(
-            "field {name}: names in Avro begin with a letter or _ and go on with letters, digits and _"
-        )))
-    }
 }

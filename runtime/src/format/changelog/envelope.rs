@@ -16,11 +16,11 @@ use crate::format::{Changes, Decoded, Decoder, Failure, FailureCode};
 
 /// Decodes envelopes that `inner` decodes into old row, new row and operation.
 #[derive(Debug)]
-pub struct EnvelopeDecoder<D> {
+pub struct EnvelopeDecoder {
     /// Who wrote the envelopes.
     dialect: Dialect,
     /// Decodes [`Dialect::envelope`].
-    inner: D,
+    inner: Box<dyn Decoder>,
 }
 
 /// Place of the old row, as a column and as the source of a row.
@@ -48,9 +48,9 @@ impl Rows {
     }
 }
 
-impl<D: Decoder> EnvelopeDecoder<D> {
+impl EnvelopeDecoder {
     /// A decoder of what `dialect` says, around one of its envelope with one old and one new row.
-    pub fn new(dialect: Dialect, inner: D) -> Self {
+    pub fn new(dialect: Dialect, inner: Box<dyn Decoder>) -> Self {
         Self { dialect, inner }
     }
 
@@ -106,7 +106,7 @@ impl<D: Decoder> EnvelopeDecoder<D> {
     }
 }
 
-impl<D: Decoder> Decoder for EnvelopeDecoder<D> {
+impl Decoder for EnvelopeDecoder {
     fn decode(&mut self, records: &[&[u8]]) -> Result<Decoded> {
         // An empty record is as a null value: it says nothing.
         let places: Vec<usize> = (0..records.len())

@@ -3,6 +3,8 @@
 //! Place in the flow: `task` hands it the columns of the key or of the value. Invariant: what it writes, the decoder with the same
 //! options reads back to the same values.
 
+use std::ops::Range;
+
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Decimal128Array, ListArray, MapArray,
     PrimitiveArray, StringArray,
@@ -15,6 +17,7 @@ use base64::Engine;
 
 use crate::batch::Batch;
 use crate::error::{Error, Result};
+use crate::format::column::elements;
 use crate::format::json::decoder::check_type;
 use crate::format::json::scan;
 use crate::format::json::{Decimals, JsonOptions, NullFields, Typing};
@@ -318,7 +321,7 @@ impl<'a> Values<'a> {
     fn write_collection(&self, row: usize, out: &mut Vec<u8>, options: &JsonOptions) -> Result<()> {
         match self {
             Self::List(list, element) => {
-                let (start, end) = range(list.value_offsets(), row);
+                let Range { start, end } = elements(list.value_offsets(), row);
                 out.push(b'[');
                 for place in start..end {
                     separate(out, place > start);
@@ -327,7 +330,7 @@ impl<'a> Values<'a> {
                 out.push(b']');
             }
             Self::Object(map, keys, values) => {
-                let (start, end) = range(map.value_offsets(), row);
+                let Range { start, end } = elements(map.value_offsets(), row);
                 out.push(b'{');
                 for place in start..end {
                     separate(out, place > start);
@@ -338,7 +341,7 @@ impl<'a> Values<'a> {
                 out.push(b'}');
             }
             Self::Entries(map, keys, values) => {
-                let (start, end) = range(map.value_offsets(), row);
+                let Range { start, end } = elements(map.value_offsets(), row);
                 out.push(b'[');
                 for place in start..end {
                     separate(out, place > start);
@@ -426,12 +429,6 @@ fn separate(out: &mut Vec<u8>, is_needed: bool) {
     if is_needed {
         out.push(b',');
     }
-}
-
-/// The places of the elements of a row.
-fn range(offsets: &[i32], row: usize) -> (usize, usize) {
-    let place = |offset: i32| usize::try_from(offset).unwrap_or_default();
-    (place(offsets[row]), place(offsets[row + 1]))
 }
 
 /// Writes a number of floating point; what is no number as a string, where the reader is lenient.

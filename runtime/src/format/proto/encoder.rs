@@ -19,6 +19,7 @@ use chrono::{Datelike, NaiveDate};
 
 use crate::batch::Batch;
 use crate::error::{Error, Result};
+use crate::format::column::elements;
 use crate::format::proto::proto_schema_of;
 use crate::format::proto::schema::{COUNT, VALUE, is_wrapped, is_wrapped_element};
 use crate::format::proto::wire::{
@@ -241,7 +242,7 @@ impl<'a> Writer<'a> {
                 return write_list(number, (offsets, row), element, out);
             }
             Values::Map(offsets, parts) => {
-                for entry in range(offsets, row) {
+                for entry in elements(offsets, row) {
                     write_nested(out, number, |out| write_all(parts, entry, out))?;
                 }
             }
@@ -285,12 +286,6 @@ fn write_all(members: &[Writer<'_>], row: usize, out: &mut Vec<u8>) -> Result<()
     members.iter().try_for_each(|member| member.write(row, out))
 }
 
-/// The elements of a row.
-fn range(offsets: &[i32], row: usize) -> std::ops::Range<usize> {
-    let place = |offset: i32| usize::try_from(offset).unwrap_or_default();
-    place(offsets[row])..place(offsets[row + 1])
-}
-
 /// Writes the elements of an array: numbers packed, others each by itself.
 fn write_list(
     number: u32,
@@ -298,7 +293,7 @@ fn write_list(
     element: &Writer<'_>,
     out: &mut Vec<u8>,
 ) -> Result<()> {
-    let elements = range(offsets, row);
+    let elements = elements(offsets, row);
     let Some(first) = elements.clone().next() else {
         return Ok(());
     };

@@ -15,6 +15,7 @@ use crate::format::proto::meta::{
     CONNECT_TYPE, FLINK_TYPE, MAX_LENGTH, MIN_LENGTH, PRECISION, WRAPPED,
 };
 use crate::format::proto::parse::parse;
+use crate::format::rows::check_name;
 use crate::types::{self, FlinkType, TypeKind};
 
 /// The name of the outer message. It is in no package: in Confluent's, `io.confluent.protobuf.generated`, compilers would look for
@@ -149,7 +150,7 @@ impl Deriver {
         let indent = "  ".repeat(depth);
         let mut text = format!("{indent}message {name} {{\n");
         for (place, (field, ty)) in members.iter().enumerate() {
-            check_name(field)?;
+            check_name(field, "Protobuf")?;
             let line = self
                 .field(&mut scope, field, ty)
                 .map_err(|error| error.context(&format!("field {field}")))?;
@@ -390,20 +391,4 @@ fn annotation(params: &[(&'static str, String)], indent: &str) -> String {
         " [(confluent.field_meta) = {{\n{indent}    params: [\n{}\n{indent}    ]\n{indent}  }}]",
         entries.join(",\n")
     )
-}
-
-/// Refuses names that Protobuf does not take.
-fn check_name(name: &str) -> Result<()> {
-    let mut letters = name.bytes();
-    let is_taken = letters
-        .next()
-        .is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
-        && letters.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if is_taken {
-        Ok(())
-    } else {
-        Err(Error::validation(format!(
-            "field {name}: names in Protobuf begin with a letter or _ and go on with letters, digits and _"
-        )))
-    }
 }

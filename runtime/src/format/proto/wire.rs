@@ -8,6 +8,7 @@
 
 use crate::format::FailureCode;
 use crate::format::column::Fault;
+use crate::format::rows::varint;
 
 /// How deep groups are passed over.
 ///
@@ -96,21 +97,8 @@ impl<'a> Input<'a> {
 
     /// As [`Self::varint`], of more than one byte.
     fn varint_of_many(&mut self) -> Result<u64, Fault> {
-        /// Bits before the last byte.
-        const LAST_SHIFT: u32 = 63;
-        let mut value = 0_u64;
-        for shift in (0..=LAST_SHIFT).step_by(7) {
-            let [byte] = self.array()?;
-            // The last byte holds one bit.
-            if shift == LAST_SHIFT && byte > 1 {
-                break;
-            }
-            value |= u64::from(byte & 0x7F) << shift;
-            if byte & 0x80 == 0 {
-                return Ok(value);
-            }
-        }
-        Err(malformed("a number of more than 64 bits"))
+        let value = varint(|| self.array().map(|[byte]| byte))?;
+        value.ok_or_else(|| malformed("a number of more than 64 bits"))
     }
 
     /// Four bytes.
