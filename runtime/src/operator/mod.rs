@@ -112,6 +112,22 @@ pub trait Operator: Send + Debug {
         Ok(false)
     }
 
+    /// When [`Self::on_timer`] is to be called next although nothing comes, by the machine's clock; absent without a timer. Timers are
+    /// part of the operator's state.
+    fn next_timer_ms(&self) -> Option<EpochMillis> {
+        None
+    }
+
+    /// The machine's clock has reached the next timer; what is due is emitted by [`Self::emit_pending`]. Timers that are not due at the
+    /// end of input never are, as in Flink.
+    ///
+    /// # Errors
+    /// `Internal` only.
+    fn on_timer(&mut self, context: &OperatorContext<'_>) -> Result<()> {
+        let _ = context;
+        Ok(())
+    }
+
     /// Whether rows of the last batch are left to emit. They are part of no snapshot, so [`Self::emit_pending`] is called until it
     /// returns false before a barrier, a watermark or the end of input passes; rows of a batch that comes too early follow them.
     fn has_backlog(&self) -> bool {

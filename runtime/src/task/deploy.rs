@@ -20,19 +20,9 @@ use crate::error::{Error, Result};
 use crate::graph::key_group::{KEY_GROUPS_DEFAULT, subtask_of};
 use crate::graph::{JobGraph, Vertex};
 use crate::metering::{OperatorMetrics, SubtaskMetrics};
-use crate::operator::calc::Calc;
-use crate::operator::changelog_normalize::ChangelogNormalize;
-use crate::operator::group_aggregate::GroupAggregate;
-use crate::operator::join::regular::{self, RegularJoin};
 use crate::operator::snapshot;
-use crate::operator::union::Union;
-use crate::operator::window::aggregate::{Spec, WindowAggregate};
-use crate::operator::window::assigner::Assigner;
-use crate::operator::window::table_function::WindowTableFunction;
 use crate::plan::explain::node_name;
-use crate::plan::{
-    ChangelogMode, Column, Exchange, JoinKind, Operator, Scan, SinkSpec, SinkTarget,
-};
+use crate::plan::{ChangelogMode, Column, Exchange, Operator, Scan, SinkSpec, SinkTarget};
 use crate::sql::catalog::{ObjectName, TableDef};
 use crate::state::{FjallSpace, KeyCodec, StateConfig};
 use crate::task::dead_letters::DeadLetters;
@@ -41,13 +31,15 @@ use crate::task::gate::Gate;
 use crate::task::history::{PublishingSinks, damaged_committed};
 use crate::task::job::DeliveryGuarantee;
 use crate::task::memory::{Held, Relief, SlotMemory, relief};
+use crate::task::operators::{self, BoxedOperator, Making, MakingInput, check_executable};
 use crate::task::record_decoder::RecordDecoder;
 use crate::task::record_writer::RecordWriter;
 use crate::task::sink::{SinkTask, Writer};
 use crate::task::slot::SlotBudget;
 use crate::task::source::{SourceParts, SourceTask};
-use crate::task::subtask::{Output, Route, StateMemory, Subtask, Transform, TransformParts};
-use crate::task::supported::check_executable;
+use crate::task::subtask::{
+    Output, Route, SentKinds, StateMemory, Subtask, Transform, TransformParts,
+};
 use crate::task::values::ValuesReader;
 use crate::task::{Environment, JobSpec, Waker};
 use crate::types::FlinkType;
@@ -105,7 +97,7 @@ pub(super) enum StateOrigin {
     /// The checkpoint store.
     Store(Arc<CheckpointStore>),
     /// The operators of the slots before, by node id; nothing is read back.
-    Operators(HashMap<u32, Vec<Box<dyn crate::operator::Operator>>>),
+    Operators(HashMap<u32, Vec<BoxedOperator>>),
 }
 
 /// Entries of state that are taken over between two looks at the memory they take (guess, unmeasured).
@@ -401,7 +393,7 @@ impl<'a> Deployer<'a> {
     /// One subtask of a vertex.
     fn subtask(
         &self,
-        (place, transform): (Place, Option<Box<dyn crate::operator::Operator>>),
+        (place, transform): (Place, Option<BoxedOperator>),
         vertex: &Vertex,
         endpoint: &Endpoint,
         metrics: Arc<SubtaskMetrics>,
@@ -590,80 +582,20 @@ impl<'a> Deployer<'a> {
     }
 
     /// The operator of a vertex between source and sink.
-    fn operator(
-        &self,
-        place: Place,
-        operator: &Operator,
-        vertex: &Vertex,
-    ) -> Result<Box<dyn crate::operator::Operator>> {
-        let input = vertex
-            .inputs
-            .first()
-            .copied()
-            .ok_or_else(|| Error::internal("an operator without input"))?;
-        let types = &self.types[input];
-        let retracts = self.graph.vertices[input].node.changelog != ChangelogMode::Append;
-        let state = self.state_config(place, 0);
-        let zone = self.spec.plan.time_zone.as_str();
-        let assigner = |window: &crate::plan::Window| Assigner::new(window, &types[window.time]);
-        Ok(match operator {
-            Operator::Calc {
-                condition,
-                projections,
-            } => Box::new(Calc::new(condition.as_ref(), projections, zone)?),
-            Operator::Union => Box::new(Union),
-            Operator::ChangelogNormalize { keys, condition } => {
-                let condition = (condition.as_ref(), zone);
-                Box::new(ChangelogNormalize::new(keys, types, condition, state)?)
-            }
-            Operator::WindowTableFunction(window) => {
-                Box::new(WindowTableFunction::new(assigner(window)?))
-            }
-            Operator::WindowAggregate {
-                window,
-                keys,
-                aggregates,
-                properties,
-            } => {
-                let spec = Spec {
-                    keys: keys.clone(),
-                    calls: aggregates.clone(),
-                    properties: properties.clone(),
-                    input: types.clone(),
-                };
-                Box::new(WindowAggregate::new(assigner(window)?, spec, state)?)
-            }
-            Operator::GroupAggregate { keys, aggregates } => Box::new(GroupAggregate::new(
-                keys,
-                aggregates,
-                (types, retracts),
+    fn operator(&self, place: Place, vertex: &Vertex) -> Result<BoxedOperator> {
+        let inputs = vertex.inputs.iter().enumerate().map(|(input, from)| {
+            let state = self.state_config(place, input);
+            MakingInput {
+                types: &self.types[*from],
+                node: &self.graph.vertices[*from].node,
                 state,
-            )?),
-            Operator::Join {
-                kind: JoinKind::Inner,
-                left_keys,
-                right_keys,
-                residual,
-                ..
-            } => {
-                let [left, right] = vertex.inputs.as_slice() else {
-                    return Err(Error::internal("a join of other than two inputs"));
-                };
-                let spec = regular::Spec {
-                    keys: [left_keys, right_keys],
-                    types: [&self.types[*left], &self.types[*right]],
-                    residual: residual.as_ref(),
-                };
-                let states = [state, self.state_config(place, 1)];
-                Box::new(RegularJoin::new(&spec, &self.spec.plan.time_zone, states)?)
             }
-            other => {
-                return Err(Error::internal(format!(
-                    "{} has passed as executable",
-                    other.name()
-                )));
-            }
-        })
+        });
+        let making = Making {
+            inputs: inputs.collect(),
+            time_zone: &self.spec.plan.time_zone,
+        };
+        operators::make(&vertex.node.operator, &making)
     }
 
     /// What the tables of an operator's subtask for one of its inputs are opened with.
@@ -679,11 +611,7 @@ impl<'a> Deployer<'a> {
     }
 
     /// The operators of a vertex between source and sink, one per subtask, with the state that each owns.
-    fn transforms(
-        &mut self,
-        index: usize,
-        vertex: &Vertex,
-    ) -> Result<Vec<Box<dyn crate::operator::Operator>>> {
+    fn transforms(&mut self, index: usize, vertex: &Vertex) -> Result<Vec<BoxedOperator>> {
         if matches!(
             vertex.node.operator,
             Operator::TableSourceScan(_) | Operator::Values { .. } | Operator::Sink(_)
@@ -694,8 +622,8 @@ impl<'a> Deployer<'a> {
             vertex: index,
             subtask,
         });
-        let mut operators: Vec<Box<dyn crate::operator::Operator>> = places
-            .map(|place| self.operator(place, &vertex.node.operator, vertex))
+        let mut operators: Vec<BoxedOperator> = places
+            .map(|place| self.operator(place, vertex))
             .collect::<Result<_>>()?;
         let id = vertex.node.id.0;
         let mut entries = vec![0_usize; operators.len()];
@@ -810,7 +738,11 @@ impl<'a> Deployer<'a> {
                 }
             });
         }
-        Ok(Output::new(routes, metrics.clone()))
+        let kinds = match vertex.node.changelog {
+            ChangelogMode::Upsert => SentKinds::WithoutUpdateBefore,
+            ChangelogMode::Append | ChangelogMode::Retract => SentKinds::All,
+        };
+        Ok(Output::new(routes, kinds, metrics.clone()))
     }
 
     /// What a reader is opened with.

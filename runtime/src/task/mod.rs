@@ -13,6 +13,7 @@ mod history;
 mod job;
 mod layout;
 mod memory;
+mod operators;
 mod record_changes;
 mod record_decoder;
 mod record_writer;
@@ -25,7 +26,6 @@ mod slot;
 mod source;
 mod subtask;
 mod supervisor;
-mod supported;
 mod values;
 mod waker;
 mod watermark;
@@ -37,7 +37,7 @@ pub use job::{
     Checkpoints, DeliveryGuarantee, Job, JobConfig, JobEvent, JobSpec, SLOT_MEMORY_BYTES, StartFrom,
 };
 pub use memory::{HostFacts, MemoryAccountant, host_memory_bytes};
+pub use operators::check_executable;
 pub use schemas::{TableSchema, table_schemas};
-pub use supported::check_executable;
 pub use waker::{Waker, WakerSet};
 pub use watermark::IdleTimeout;

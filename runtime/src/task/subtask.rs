@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, UInt32Array};
 
-use crate::batch::{Batch, StreamElement};
+use crate::batch::{Batch, RowKind, StreamElement};
 use crate::checkpoint::SubtaskState;
 use crate::checkpoint::entry::KeyGroupDelta;
 use crate::error::Result;
@@ -80,8 +80,19 @@ pub(super) trait Subtask: Send + Debug {
 pub(super) struct Output {
     /// One per consumer.
     routes: Vec<Route>,
+    /// Rows that are not sent.
+    kinds: SentKinds,
     /// Counters of the subtask.
     metrics: Arc<SubtaskMetrics>,
+}
+
+/// Which kinds of change are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SentKinds {
+    /// All that the operator makes.
+    All,
+    /// All but the old rows of updates, which nobody behind needs.
+    WithoutUpdateBefore,
 }
 
 /// The way to one consumer.
@@ -111,8 +122,12 @@ impl Route {
 
 impl Output {
     /// An output over routes.
-    pub(super) fn new(routes: Vec<Route>, metrics: Arc<SubtaskMetrics>) -> Self {
-        Self { routes, metrics }
+    pub(super) fn new(routes: Vec<Route>, kinds: SentKinds, metrics: Arc<SubtaskMetrics>) -> Self {
+        Self {
+            routes,
+            kinds,
+            metrics,
+        }
     }
 
     /// Whether every queue has room.
@@ -125,6 +140,18 @@ impl Output {
 
     /// Sends rows to every consumer.
     pub(super) fn emit(&self, batch: &Batch) -> Result<()> {
+        let sent;
+        let batch = match &batch.kinds {
+            Some(kinds) if self.kinds == SentKinds::WithoutUpdateBefore => {
+                let is_sent = |kind: &RowKind| *kind != RowKind::UpdateBefore;
+                sent = batch.filter(&kinds.iter().map(|kind| Some(is_sent(kind))).collect())?;
+                &sent
+            }
+            _ => batch,
+        };
+        if batch.rows == 0 {
+            return Ok(());
+        }
         self.metrics.records_out.add(batch.rows);
         for route in &self.routes {
             match route {
@@ -215,7 +242,7 @@ pub(super) struct Transform {
 /// What an operator is in the middle of emitting; nothing else passes before it is through.
 #[derive(Debug)]
 enum Emitting {
-    /// The rest of what a batch makes.
+    /// The rest of what a batch or timer makes.
     Backlog,
     /// What a watermark or the end of input made due.
     Due {
@@ -375,10 +402,19 @@ impl Transform {
         if let Some(emitting) = self.emitting.take() {
             return self.emit_pending(emitting);
         }
-        match self.gate.poll() {
-            Some(event) => self.react(event),
-            None => self.spare_time(Progress::Idle(None)),
+        let timer_ms = self.operator.next_timer_ms();
+        let wait_ms = timer_ms.map(|timer_ms| timer_ms.saturating_sub(self.clock.now_ms()));
+        if wait_ms.is_some_and(|wait_ms| wait_ms <= 0) {
+            let context = context(&*self.clock, self.watermark_ms, &self.metrics);
+            self.operator.on_timer(&context)?;
+            return self.emit_pending(Emitting::Backlog);
         }
+        if let Some(event) = self.gate.poll() {
+            return self.react(event);
+        }
+        let wait = wait_ms.and_then(|wait_ms| u64::try_from(wait_ms).ok());
+        let until = wait.map(|ms| self.clock.monotonic() + Duration::from_millis(ms));
+        self.spare_time(Progress::Idle(until))
     }
 
     /// Copies some of the keys that the slots before have handed over; whether there were any to be copied.

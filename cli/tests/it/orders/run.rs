@@ -4,6 +4,7 @@
 //! that no disturbance comes too late, however fast the program was built.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -28,6 +29,9 @@ const COMMIT_SECONDS: (u64, u64) = (3, 90);
 
 /// How long drained statements may take to end: a second on an idle machine.
 const END_SECONDS_MAX: u64 = 60;
+
+/// Characters of a statement's checkpoints that a test that gives up prints: the newest is the first.
+const CHECKPOINT_CHARS_MAX: usize = 600;
 
 /// A number from the environment, for long runs by hand.
 pub(crate) fn number_from(variable: &str, otherwise: u64) -> u64 {
@@ -125,6 +129,7 @@ impl<'a> Run<'a> {
             }
             Ok((committed == INSERTS.len()).then_some(()))
         })
+        .with_context(|| state(weir))
     }
 
     /// Whether the newest checkpoint of a statement is behind every record of what it reads.
@@ -182,6 +187,18 @@ fn running(weir: &Weir) -> Result<Vec<String>> {
         .into_iter()
         .filter(|(_, phase)| phase == "RUNNING" || phase == "DEGRADED");
     Ok(names.map(|(name, _)| name).collect())
+}
+
+/// Where every statement is and what the server logged, for a test that gives up.
+fn state(weir: &Weir) -> String {
+    let mut text = String::new();
+    for (name, phase) in weir.phases().unwrap_or_default() {
+        let path = format!("/weir/v1/statements/{name}/checkpoints");
+        let checkpoints = http_get(&weir.address, &path).unwrap_or_else(|error| error.to_string());
+        let newest = checkpoints.chars().take(CHECKPOINT_CHARS_MAX);
+        let _ = writeln!(text, "{name} {phase}: {}", newest.collect::<String>());
+    }
+    text + &weir.log()
 }
 
 /// The sum of offsets such as `partition:0,offset:12;partition:1,offset:7`.

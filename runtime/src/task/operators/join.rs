@@ -1,0 +1,54 @@
+//! Operators that join.
+//!
+//! Place in the flow: a family of [`super::make`]. Invariant: as there.
+
+use super::{BoxedOperator, Making, not_made};
+use crate::error::Result;
+use crate::operator::join::regular::{self, RegularJoin};
+use crate::plan::{JoinKind, Operator};
+
+/// What of an operator cannot be executed.
+pub(super) fn missing(operator: &Operator) -> Option<String> {
+    match operator {
+        Operator::Join {
+            kind,
+            left_keys,
+            filter_nulls,
+            ..
+        } => {
+            if *kind != JoinKind::Inner {
+                Some(kind.name().to_owned())
+            } else if left_keys.is_empty() {
+                Some("a join without an equality between columns of its inputs".to_owned())
+            } else if filter_nulls.contains(&false) {
+                Some("a join by IS NOT DISTINCT FROM".to_owned())
+            } else {
+                None
+            }
+        }
+        Operator::Correlate(correlate) => Some(format!("the function {}", correlate.function)),
+        _ => Some(operator.name().to_owned()),
+    }
+}
+
+/// Makes the operator of a subtask.
+pub(super) fn make(operator: &Operator, making: &Making<'_>) -> Result<BoxedOperator> {
+    Ok(match operator {
+        Operator::Join {
+            left_keys,
+            right_keys,
+            residual,
+            ..
+        } => {
+            let [left, right] = making.two_inputs()?;
+            let spec = regular::Spec {
+                keys: [left_keys, right_keys],
+                types: [left.types, right.types],
+                residual: residual.as_ref(),
+            };
+            let states = [left.state.clone(), right.state.clone()];
+            Box::new(RegularJoin::new(&spec, making.time_zone, states)?)
+        }
+        _ => return Err(not_made(operator)),
+    })
+}
