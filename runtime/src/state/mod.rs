@@ -11,7 +11,9 @@ pub mod group_table;
 mod handed;
 pub mod key;
 mod keyed;
+pub mod ordered;
 mod slices;
+pub mod sort_key;
 mod table;
 
 pub use backend::{FjallSpace, SpillBatch, SpillSpace, StateBackend, Visit};
@@ -20,5 +22,7 @@ pub use group_table::GroupTable;
 pub use handed::HandedOver;
 pub use key::{EncodedKeys, KeyCodec};
 pub use keyed::{ExportVisit, StateConfig, Values};
+pub use ordered::{OrderedRows, PartitionKey};
 pub use slices::{MakeValues, Slice, Slices};
+pub use sort_key::SortCodec;
 pub use table::{KeyedTable, StateTable};
