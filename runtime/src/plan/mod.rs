@@ -22,7 +22,9 @@ use crate::sql::catalog::TableDef;
 use crate::sql::expr::Expr;
 use crate::types::FlinkType;
 
-pub use join::{Correlate, IntervalJoin, JoinKind, LookupJoin, TemporalJoin};
+pub use join::{
+    Correlate, IntervalJoin, JoinKind, LookupJoin, REPLICATE_ROWS, TemporalJoin, UNNEST,
+};
 pub use pattern::{AfterMatch, Match, PATTERN_COLUMN, PATTERN_FIRST, PATTERN_LAST, Pattern};
 pub use rank::{
     Deduplicate, Frame, FrameBound, FrameUnit, OverAggregate, Rank, RankFunction, RankRange, Sort,
