@@ -363,6 +363,16 @@ pub enum AggregateFunction {
     BitmapOrAgg,
     /// The symmetric difference of bitmaps.
     BitmapXorAgg,
+    /// An array of the values, without NULLs.
+    ArrayAggIgnoreNulls,
+    /// How many integers a bitmap of them has.
+    BitmapBuildCardinalityAgg,
+    /// How many integers the intersection of bitmaps has.
+    BitmapAndCardinalityAgg,
+    /// How many integers the union of bitmaps has.
+    BitmapOrCardinalityAgg,
+    /// How many integers the symmetric difference of bitmaps has.
+    BitmapXorCardinalityAgg,
     /// The value some rows before.
     Lag,
     /// The value some rows after.
