@@ -2,5 +2,6 @@
 //!
 //! Enters: batches of a left and a right input, exchanged by the join keys. Leaves: left columns followed by right columns.
 
+pub mod interval;
 pub mod regular;
 mod side;

@@ -4,6 +4,7 @@
 
 use super::{BoxedOperator, Making, not_made};
 use crate::error::Result;
+use crate::operator::join::interval::{self, IntervalJoin};
 use crate::operator::join::regular::{self, RegularJoin};
 use crate::plan::{JoinKind, Operator};
 
@@ -26,6 +27,7 @@ pub(super) fn missing(operator: &Operator) -> Option<String> {
                 None
             }
         }
+        Operator::IntervalJoin(_) => None,
         Operator::Correlate(correlate) => Some(format!("the function {}", correlate.function)),
         _ => Some(operator.name().to_owned()),
     }
@@ -48,6 +50,16 @@ pub(super) fn make(operator: &Operator, making: &Making<'_>) -> Result<BoxedOper
             };
             let states = [left.state.clone(), right.state.clone()];
             Box::new(RegularJoin::new(&spec, making.time_zone, states)?)
+        }
+        Operator::IntervalJoin(join) => {
+            let [left, right] = making.two_inputs()?;
+            let spec = interval::Spec {
+                join,
+                types: [left.types, right.types],
+                time_zone: making.time_zone,
+            };
+            let states = [left.state.clone(), right.state.clone()];
+            Box::new(IntervalJoin::new(&spec, states)?)
         }
         _ => return Err(not_made(operator)),
     })
