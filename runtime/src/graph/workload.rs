@@ -41,6 +41,7 @@ fn class_of(operator: &Operator) -> OperatorClass {
         | Operator::Expand { .. }
         | Operator::Correlate(_)
         | Operator::Limit(_)
+        | Operator::Snapshot { .. }
         | Operator::ProcessTableFunction { .. } => OperatorClass::Calc,
         Operator::WindowAggregate { .. } | Operator::GroupWindowAggregate { .. } => {
             OperatorClass::WindowAggregate

@@ -10,6 +10,7 @@ pub mod changelog_normalize;
 pub mod group_aggregate;
 pub mod join;
 pub mod snapshot;
+pub mod snapshot_query;
 pub mod union;
 pub mod window;
 

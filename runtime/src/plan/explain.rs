@@ -6,8 +6,15 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use serde_json::json;
+
 use super::advice::Advice;
-use super::{ChangelogMode, Column, Node, NodeId, Operator, SinkTarget, StateClass, StreamPlan};
+use super::cost::cost_of;
+use super::{
+    ChangelogMode, Column, Exchange, Input, Node, NodeId, Operator, SinkTarget, StateClass,
+    StreamPlan,
+};
+use crate::sql::ast::ExplainDetail;
 use crate::sql::catalog::TableDef;
 
 /// A node's name: `StreamCalc [2]`.
@@ -18,25 +25,72 @@ pub fn node_name(node: &Node) -> String {
 
 /// A plan as text: the tree of nodes, then facts about each.
 pub fn explain(plan: &StreamPlan) -> String {
-    let mut text = String::from("== Physical Plan ==\n\n");
-    let mut printed = BTreeSet::new();
+    explain_with(plan, &[], &[])
+}
+
+/// A plan as text, with what EXPLAIN was asked to show beside it.
+pub fn explain_with(plan: &StreamPlan, advice: &[Advice], details: &[ExplainDetail]) -> String {
+    let mut tree = Tree {
+        plan,
+        details,
+        printed: BTreeSet::new(),
+        text: String::from("== Physical Plan ==\n\n"),
+    };
     for sink in plan
         .nodes
         .iter()
         .filter(|node| plan.consumers(node.id).next().is_none())
     {
-        tree(plan, sink, 0, &mut printed, &mut text);
-        text.push('\n');
+        tree.print(sink, 0);
+        tree.text.push('\n');
     }
+    let mut text = tree.text;
     text.push_str("== Physical Details ==\n");
     for node in &plan.nodes {
-        details(node, &mut text);
+        self::details(node, &mut text);
+    }
+    text.push_str(&warnings(advice));
+    if advice.is_empty() && details.contains(&ExplainDetail::PlanAdvice) {
+        text.push_str("\n== Warnings ==\n\nnone\n");
+    }
+    if details.contains(&ExplainDetail::JsonExecutionPlan) {
+        text.push_str("\n== Physical Execution Plan ==\n");
+        text.push_str(&json(plan));
+        text.push('\n');
     }
     text
 }
 
+/// The plan as JSON, in the form of Flink's execution plans.
+fn json(plan: &StreamPlan) -> String {
+    let predecessor = |input: &Input| {
+        let strategy = match input.exchange {
+            Exchange::Forward => "FORWARD",
+            Exchange::Hash(_) => "HASH",
+            Exchange::Single => "GLOBAL",
+        };
+        json!({ "id": input.node.0, "ship_strategy": strategy })
+    };
+    let node = |node: &Node| {
+        let pact = match node.operator {
+            Operator::TableSourceScan(_) | Operator::Values { .. } => "Data Source",
+            Operator::Sink(_) => "Data Sink",
+            _ => "Operator",
+        };
+        json!({
+            "id": node.id.0,
+            "type": node_name(node),
+            "pact": pact,
+            "contents": changes(node.changelog),
+            "predecessors": node.inputs.iter().map(predecessor).collect::<Vec<_>>(),
+        })
+    };
+    let nodes: Vec<_> = plan.nodes.iter().map(node).collect();
+    format!("{:#}", json!({ "nodes": nodes }))
+}
+
 /// Advice as EXPLAIN prints it behind the plan; empty without any.
-pub fn warnings(advice: &[Advice]) -> String {
+fn warnings(advice: &[Advice]) -> String {
     let mut text = String::new();
     if !advice.is_empty() {
         text.push_str("\n== Warnings ==\n");
@@ -51,27 +105,51 @@ pub fn warnings(advice: &[Advice]) -> String {
     text
 }
 
-/// Prints a node above its inputs; a node that was printed already is only named.
-fn tree(
-    plan: &StreamPlan,
-    node: &Node,
-    depth: usize,
-    printed: &mut BTreeSet<NodeId>,
-    text: &mut String,
-) {
-    text.push_str(&"  ".repeat(depth));
-    if depth > 0 {
-        text.push_str("+- ");
-    }
-    if !printed.insert(node.id) {
-        line(text, format_args!("(reused) [{}]", node.id.0));
-        return;
-    }
-    line(text, format_args!("{}", node_name(node)));
-    for input in &node.inputs {
-        if let Some(below) = plan.node(input.node) {
-            tree(plan, below, depth + 1, printed, text);
+/// The tree of a plan while it is printed.
+struct Tree<'a> {
+    /// The plan.
+    plan: &'a StreamPlan,
+    /// What is shown of each node.
+    details: &'a [ExplainDetail],
+    /// Nodes that are printed.
+    printed: BTreeSet<NodeId>,
+    /// What is printed.
+    text: String,
+}
+
+impl Tree<'_> {
+    /// Prints a node above its inputs; a node that was printed already is only named.
+    fn print(&mut self, node: &Node, depth: usize) {
+        self.text.push_str(&"  ".repeat(depth));
+        if depth > 0 {
+            self.text.push_str("+- ");
         }
+        if !self.printed.insert(node.id) {
+            line(&mut self.text, format_args!("(reused) [{}]", node.id.0));
+            return;
+        }
+        let mut shown = node_name(node);
+        if self.details.contains(&ExplainDetail::ChangelogMode) {
+            shown = format!("{shown} (changelogMode={})", changes(node.changelog));
+        }
+        if self.details.contains(&ExplainDetail::EstimatedCost) {
+            shown = format!("{shown}: {}", cost_of(self.plan, node.id).text());
+        }
+        line(&mut self.text, format_args!("{shown}"));
+        for input in &node.inputs {
+            if let Some(below) = self.plan.node(input.node) {
+                self.print(below, depth + 1);
+            }
+        }
+    }
+}
+
+/// Kinds of change as Flink prints them.
+fn changes(mode: ChangelogMode) -> &'static str {
+    match mode {
+        ChangelogMode::Append => "[I]",
+        ChangelogMode::Upsert => "[I,UA,D]",
+        ChangelogMode::Retract => "[I,UB,UA,D]",
     }
 }
 

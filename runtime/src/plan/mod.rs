@@ -5,11 +5,13 @@
 
 pub mod advice;
 mod check;
+mod cost;
 pub mod explain;
 mod join;
 mod pattern;
 mod rank;
 mod references;
+mod update_before;
 mod window;
 
 use std::time::Duration;
@@ -27,6 +29,7 @@ pub use rank::{
     SortField,
 };
 pub use references::{Reads, Shape};
+pub use update_before::drop_update_before;
 pub use window::{
     AttachedWindow, TimeDomain, Window, WindowDeduplicate, WindowJoin, WindowKind, WindowProperty,
     WindowRank,
@@ -226,6 +229,11 @@ pub enum Operator {
     SortLimit(Sort),
     /// The first rows in any order.
     Limit(Sort),
+    /// What is left of a changelog at the end of bounded input: the rows of a snapshot query.
+    Snapshot {
+        /// Columns whose changes come in order.
+        partition: Vec<usize>,
+    },
     /// Finds patterns in rows that follow one another.
     Match(Box<Match>),
     /// Runs a function that takes a table and keeps state: `TO_CHANGELOG`, `FROM_CHANGELOG`.
@@ -490,6 +498,7 @@ impl Operator {
             Self::TemporalSort(_) => "TemporalSort",
             Self::SortLimit(_) => "SortLimit",
             Self::Limit(_) => "Limit",
+            Self::Snapshot { .. } => "Snapshot",
             Self::Match(_) => "Match",
             Self::ProcessTableFunction { .. } => "ProcessTableFunction",
         }
@@ -524,6 +533,7 @@ impl Operator {
             | Self::Rank(_)
             | Self::Sort(_)
             | Self::SortLimit(_)
+            | Self::Snapshot { .. }
             | Self::Match(_) => StateClass::High,
         }
     }

@@ -72,7 +72,8 @@ impl Operator {
             | Self::Sort(_)
             | Self::TemporalSort(_)
             | Self::SortLimit(_)
-            | Self::Limit(_) => Shape::Appends,
+            | Self::Limit(_)
+            | Self::Snapshot { .. } => Shape::Appends,
         }
     }
 
@@ -132,7 +133,9 @@ impl Operator {
                     move_expr(condition, INPUT, map);
                 }
             }
-            Self::ProcessTableFunction { partition, .. } => move_columns(partition, INPUT, map),
+            Self::Snapshot { partition } | Self::ProcessTableFunction { partition, .. } => {
+                move_columns(partition, INPUT, map);
+            }
             Self::Sort(sort) | Self::TemporalSort(sort) | Self::SortLimit(sort) => {
                 move_order(&mut sort.order, map);
             }
@@ -196,6 +199,7 @@ impl Operator {
             | Self::TemporalSort(_)
             | Self::SortLimit(_)
             | Self::Limit(_)
+            | Self::Snapshot { .. }
             | Self::Union
             | Self::Sink(_) => {}
         }

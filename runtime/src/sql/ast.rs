@@ -125,7 +125,12 @@ pub enum StatementKind {
         extended: bool,
     },
     /// `EXPLAIN`.
-    Explain(Box<Statement>),
+    Explain {
+        /// What is shown beside the plan, each once.
+        details: Vec<ExplainDetail>,
+        /// What is explained.
+        statement: Box<Statement>,
+    },
     /// `SET`; without an assignment it lists the properties.
     Set(Option<(Literal, Literal)>),
     /// `RESET`; without a key it resets everything.
@@ -461,6 +466,42 @@ pub enum AlterView {
         /// Its text.
         text: String,
     },
+}
+
+/// What EXPLAIN shows beside the plan.
+///
+/// # Source
+/// Flink 2.3: EXPLAIN, `ExplainDetail`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExplainDetail {
+    /// `ESTIMATED_COST`.
+    EstimatedCost,
+    /// `CHANGELOG_MODE`.
+    ChangelogMode,
+    /// `PLAN_ADVICE`.
+    PlanAdvice,
+    /// `JSON_EXECUTION_PLAN`.
+    JsonExecutionPlan,
+}
+
+impl ExplainDetail {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::EstimatedCost,
+        Self::ChangelogMode,
+        Self::PlanAdvice,
+        Self::JsonExecutionPlan,
+    ];
+
+    /// Its keyword.
+    pub fn keyword(self) -> &'static str {
+        match self {
+            Self::EstimatedCost => "ESTIMATED_COST",
+            Self::ChangelogMode => "CHANGELOG_MODE",
+            Self::PlanAdvice => "PLAN_ADVICE",
+            Self::JsonExecutionPlan => "JSON_EXECUTION_PLAN",
+        }
+    }
 }
 
 /// What `SHOW` shows.

@@ -195,6 +195,11 @@ impl<V: Values> KeyedTable<V> {
         self.keyed.key(id)
     }
 
+    /// The key group of an id in use.
+    pub fn key_group(&self, id: u32) -> u32 {
+        self.keyed.key_group(&self.common, id)
+    }
+
     /// Values by id.
     pub fn values(&self) -> &V {
         self.keyed.values()
@@ -203,6 +208,15 @@ impl<V: Values> KeyedTable<V> {
     /// Values by id; only those that an upsert has returned since the last barrier may be changed.
     pub fn values_mut(&mut self) -> &mut V {
         self.keyed.values_mut()
+    }
+
+    /// Ids in use from `first` on, at most `count`, ascending; all keys are in the memory of this table from then on.
+    ///
+    /// # Errors
+    /// `Unavailable` when spilled state cannot be read.
+    pub fn ids(&mut self, first: u32, count: usize) -> Result<Vec<u32>> {
+        self.keyed.fetch_all(&mut self.common)?;
+        Ok(self.keyed.ids_from(first).take(count).collect())
     }
 
     /// One past the largest id: what arrays beside the table must have room for.

@@ -112,7 +112,7 @@ pub(super) fn prepare(
     };
     if let Some(plan) = &mut prepared.plan {
         prepared.advice = advise(plan, session.state_ttl());
-        properties::apply(session, prepared.kind, plan, &mut prepared.traits)?;
+        properties::apply(session, plan, &mut prepared.traits);
     }
     Ok(prepared)
 }

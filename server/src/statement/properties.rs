@@ -133,23 +133,10 @@ pub(super) fn parallelism(session: &Session) -> Result<u32> {
 }
 
 /// Gives every scan of a topic what the properties say.
-///
-/// # Errors
-/// `Unsupported` for a snapshot of an updating query, whose intermediate rows clients would take for results.
-pub(super) fn apply(
-    session: &Session,
-    kind: Kind,
-    plan: &mut StreamPlan,
-    traits: &mut Traits,
-) -> Result<()> {
+pub(super) fn apply(session: &Session, plan: &mut StreamPlan, traits: &mut Traits) {
     let is_snapshot = session
         .get("sql.snapshot.mode")
         .is_some_and(|mode| mode.eq_ignore_ascii_case("now"));
-    if is_snapshot && kind == Kind::Foreground && !traits.is_append_only {
-        return Err(Error::unsupported(
-            "property 'sql.snapshot.mode': this version takes snapshots of queries that only insert rows",
-        ));
-    }
     let mut is_bounded = true;
     for node in &mut plan.nodes {
         let Operator::TableSourceScan(scan) = &mut node.operator else {
@@ -176,7 +163,6 @@ pub(super) fn apply(
         is_bounded &= mode.is_some_and(|mode| mode != "unbounded");
     }
     traits.is_bounded |= is_bounded;
-    Ok(())
 }
 
 /// The settings of a statement's job: those of the server, changed by its properties.

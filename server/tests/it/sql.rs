@@ -147,6 +147,16 @@ async fn a_snapshot_ends_by_itself() {
     let rows = server.rows("snapshot").await;
     assert_eq!(rows.len(), 3, "{rows:?}");
     server.wait_for("snapshot", "COMPLETED").await;
+    let now = json!({ "sql.snapshot.mode": "now" });
+    let count = "SELECT COUNT(*), MAX(id) FROM t";
+    let updating = server.submit("final", count, now).await;
+    assert_eq!(
+        updating["status"]["traits"]["is_append_only"], true,
+        "{updating}"
+    );
+    let rows = server.rows("final").await;
+    assert_eq!(rows.len(), 1, "no row but the last: {rows:?}");
+    server.wait_for("final", "COMPLETED").await;
     server.stop().await;
 }
 

@@ -7,9 +7,11 @@ use super::QueryInfo;
 use super::literal;
 use super::names;
 use super::options::connector;
+use super::over::exchange;
 use super::query::QueryBinder;
 use super::relation::{Draft, Field, PlanBuilder, Relation, Using};
 use super::scan::changelog_mode;
+use super::traits::Traits;
 use crate::error::{Error, Result};
 use crate::plan::{
     ChangelogMode, Column, ConflictStrategy, Exchange, Input, Node, NodeId, NotNullEnforcer,
@@ -58,6 +60,7 @@ impl QueryBinder<'_> {
         relation.refuse_correlated("INSERT")?;
         let relation = fit(table, columns, relation)?;
         let node = self.builder.materialize(relation);
+        let node = self.snapshot(node);
         let persisted = persisted(table);
         let primary_key: Vec<usize> = table
             .primary_key
@@ -94,6 +97,38 @@ impl QueryBinder<'_> {
         Ok(())
     }
 
+    /// The rows of a node, without changes when the query is a snapshot.
+    ///
+    /// # Source
+    /// Confluent: `sql.snapshot.mode = now` runs a query in batch mode.
+    pub(super) fn snapshot(&mut self, node: NodeId) -> NodeId {
+        let below = self.builder.node(node);
+        if !self.is_snapshot() || below.changelog == ChangelogMode::Append {
+            return node;
+        }
+        let partition = below.upsert_key.clone().unwrap_or_default();
+        let draft = Draft {
+            inputs: vec![Input {
+                node,
+                exchange: exchange(&partition),
+            }],
+            schema: below.schema.clone(),
+            changelog: ChangelogMode::Append,
+            traits: Traits {
+                keys: self.builder.traits_of(node).keys.clone(),
+                ..Traits::default()
+            },
+            operator: Operator::Snapshot { partition },
+        };
+        self.builder.add(draft)
+    }
+
+    /// Whether the session asks for a snapshot.
+    pub(super) fn is_snapshot(&self) -> bool {
+        let mode = self.session.get("sql.snapshot.mode");
+        mode.is_some_and(|mode| mode.eq_ignore_ascii_case("now"))
+    }
+
     /// What the session asks of sinks for NULL in columns that are NOT NULL.
     fn not_null_enforcer(&self) -> NotNullEnforcer {
         match self.session.get("table.exec.sink.not-null-enforcer") {
@@ -118,6 +153,7 @@ impl QueryBinder<'_> {
             })
             .collect();
         let node = self.builder.materialize(relation);
+        let node = self.snapshot(node);
         let changelog = self.builder.node(node).changelog;
         let upsert_columns = self.builder.node(node).upsert_key.clone();
         let spec = SinkSpec {

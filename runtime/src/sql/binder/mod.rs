@@ -61,9 +61,11 @@ mod tests;
 use self::query::QueryBinder;
 use crate::error::{Error, Result, unknown_name};
 use crate::plan::advice::advise;
-use crate::plan::explain::{explain, warnings};
+use crate::plan::explain::explain_with;
 use crate::plan::{Column, StreamPlan};
-use crate::sql::ast::{AlterView, CreateTable, Ident, Name, Query, Statement, StatementKind};
+use crate::sql::ast::{
+    AlterView, CreateTable, ExplainDetail, Ident, Name, Query, Statement, StatementKind,
+};
 use crate::sql::catalog::{Catalog, ObjectName, TableDef, ViewDef};
 use crate::sql::resource::Resource;
 use crate::sql::session::{Session, check_key, check_property};
@@ -231,7 +233,9 @@ fn analyze_kind(statement: &Statement, catalog: &dyn Catalog, session: &Session)
         StatementKind::Describe { name, extended } => {
             show::describe(name, *extended, catalog, session)?
         }
-        StatementKind::Explain(inner) => explain_statement(inner, catalog, session)?,
+        StatementKind::Explain { details, statement } => {
+            explain_statement((details, statement), catalog, session)?
+        }
         StatementKind::Set(_)
         | StatementKind::Reset(_)
         | StatementKind::UseCatalog(_)
@@ -454,11 +458,15 @@ fn check_view(query: &Query, columns: &[String], mut binder: QueryBinder<'_>) ->
 }
 
 /// Binds what EXPLAIN explains and prints its plan.
-fn explain_statement(inner: &Statement, catalog: &dyn Catalog, session: &Session) -> Result<Bound> {
-    let text = match analyze(inner, catalog, session)? {
+fn explain_statement(
+    (details, statement): (&[ExplainDetail], &Statement),
+    catalog: &dyn Catalog,
+    session: &Session,
+) -> Result<Bound> {
+    let text = match analyze(statement, catalog, session)? {
         Bound::Query(plan, _) | Bound::Insert(plan, _) | Bound::CreateTableAs { plan, .. } => {
             let advice = advise(&plan, session.state_ttl());
-            explain(&plan) + &warnings(&advice)
+            explain_with(&plan, &advice, details)
         }
         _ => return Err(Error::unsupported("EXPLAIN of a statement without a query")),
     };

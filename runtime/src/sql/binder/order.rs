@@ -215,6 +215,7 @@ impl QueryBinder<'_> {
         order: Vec<SortField>,
         ordering: &Ordering<'_>,
     ) {
+        relation.base = self.snapshot(relation.base);
         let base = self.builder.node(relation.base);
         let traits = self.builder.traits_of(relation.base).clone();
         let by_time = order
@@ -226,7 +227,9 @@ impl QueryBinder<'_> {
             fetch: ordering.fetch,
         };
         let is_limited = sort.fetch.is_some() || sort.offset > 0;
-        let keeps_order = base.changelog == ChangelogMode::Append && !is_limited;
+        // The first rows of a snapshot are known at its end.
+        let is_snapshot = self.is_snapshot();
+        let keeps_order = base.changelog == ChangelogMode::Append && (!is_limited || is_snapshot);
         let mut all = Traits {
             window: None,
             ..traits
@@ -250,6 +253,7 @@ impl QueryBinder<'_> {
             traits: all,
             operator: match (sort.order.is_empty(), is_limited, by_time) {
                 (true, ..) => Operator::Limit(sort),
+                (false, _, _) if is_snapshot => Operator::Sort(sort),
                 (false, true, _) => Operator::SortLimit(sort),
                 (false, false, true) => Operator::TemporalSort(sort),
                 (false, false, false) => Operator::Sort(sort),

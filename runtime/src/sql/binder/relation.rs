@@ -9,7 +9,7 @@ use super::traits::Traits;
 use crate::error::{Error, Result, Span};
 use crate::plan::{
     ChangelogMode, Column, Exchange, Input, Node, NodeId, Operator, PLAN_VERSION, StreamPlan,
-    TimeDomain, Window,
+    TimeDomain, Window, drop_update_before,
 };
 use crate::sql::catalog::TableDef;
 use crate::sql::expr::{Expr, ExprKind};
@@ -402,6 +402,7 @@ impl PlanBuilder {
                 "a sub-query that depends on the query around it in this way",
             ));
         }
+        drop_update_before(&mut nodes);
         let plan = StreamPlan {
             version: PLAN_VERSION,
             nodes,

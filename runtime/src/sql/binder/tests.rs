@@ -9,6 +9,7 @@ mod resources;
 mod shapes;
 mod state_ttl;
 mod statements;
+mod update_before;
 
 use super::*;
 use crate::error::{Code, Kind};
@@ -261,7 +262,7 @@ fn an_updating_aggregation_is_written_by_its_key() {
             aggregates: count_and_sum(1)
         }
     );
-    assert_eq!(aggregate.changelog, ChangelogMode::Retract);
+    assert_eq!(aggregate.changelog, ChangelogMode::Upsert);
     assert_eq!(aggregate.upsert_key, Some(vec![0]));
     let Operator::Sink(sink) = &plan.nodes[7].operator else {
         panic!("{:?}", plan.nodes[7]);
@@ -1017,14 +1018,14 @@ State size: low
 Changelog mode: append
 
 [3] StreamGroupAggregate
-Changelog mode: retract
+Changelog mode: upsert
 Upsert key: (customer_id)
 State size: medium
 
 [4] StreamSink
 Table: `default`.`cluster_0`.`totals`
 Primary key: (customer_id)
-Changelog mode: retract
+Changelog mode: upsert
 Upsert key: (customer_id)
 State size: low
 "

@@ -28,7 +28,7 @@ use self::tokens::{Source, lower_first, span_of, tokenize};
 use self::words::{eat, eat_all, expect, ident, if_not_exists, list, name, peek, string};
 use crate::error::{Code, Error, Kind, Result, Span};
 use crate::plan::ConflictStrategy;
-use crate::sql::ast::{Hint, Insert, Query, Statement, StatementKind};
+use crate::sql::ast::{ExplainDetail, Hint, Insert, Query, Statement, StatementKind};
 use crate::sql::dialect::FlinkDialect;
 
 /// How deeply parentheses and sub-queries may nest.
@@ -323,22 +323,16 @@ impl StatementParser<'_> {
         Ok(StatementKind::StatementSet(inserts))
     }
 
-    /// Parses `EXPLAIN [PLAN FOR] statement`.
+    /// Parses `EXPLAIN [PLAN FOR | detail, ...] statement`.
     fn explain(&mut self) -> Result<StatementKind, ParserError> {
         let parser = &mut self.inner;
         expect(parser, &["EXPLAIN"])?;
-        eat_all(parser, &["PLAN", "FOR"]);
+        let details = if eat_all(parser, &["PLAN", "FOR"]) {
+            Vec::new()
+        } else {
+            explain_details(parser)?
+        };
         let token = parser.peek_token();
-        for detail in [
-            "ESTIMATED_COST",
-            "CHANGELOG_MODE",
-            "JSON_EXECUTION_PLAN",
-            "PLAN_ADVICE",
-        ] {
-            if peek(parser, 0, detail) {
-                return fail(Code::Unsupported, &format!("EXPLAIN {detail}"), token.span);
-            }
-        }
         let allowed = [
             "SELECT",
             "WITH",
@@ -360,7 +354,10 @@ impl StatementParser<'_> {
                 token.span,
             );
         }
-        Ok(StatementKind::Explain(Box::new(self.statement()?)))
+        Ok(StatementKind::Explain {
+            details,
+            statement: Box::new(self.statement()?),
+        })
     }
 
     /// Parses `CREATE TABLE` and `CREATE VIEW`.
@@ -403,6 +400,26 @@ impl StatementParser<'_> {
             query,
             query_text: self.text_from(start),
         })
+    }
+}
+
+/// Parses what EXPLAIN shows beside the plan.
+fn explain_details(parser: &mut Parser<'_>) -> Result<Vec<ExplainDetail>, ParserError> {
+    let mut details = Vec::new();
+    loop {
+        let token = parser.peek_token();
+        let mut known = ExplainDetail::ALL.into_iter();
+        let Some(detail) = known.find(|detail| eat(parser, detail.keyword())) else {
+            return Ok(details);
+        };
+        if details.contains(&detail) {
+            let message = format!("EXPLAIN {} twice", detail.keyword());
+            return fail(Code::Validation, &message, token.span);
+        }
+        details.push(detail);
+        if !parser.consume_token(&Token::Comma) {
+            return Ok(details);
+        }
     }
 }
 

@@ -180,7 +180,7 @@ impl<V: Values> Keyed<V> {
     }
 
     /// The key group of an id in use.
-    fn key_group(&self, common: &Common, id: u32) -> u32 {
+    pub(super) fn key_group(&self, common: &Common, id: u32) -> u32 {
         crate::graph::key_group::key_group(self.groups.hash(id), common.config.key_groups)
     }
 

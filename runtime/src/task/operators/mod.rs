@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::operator::calc::Calc;
 use crate::operator::changelog_normalize::ChangelogNormalize;
 use crate::operator::group_aggregate::GroupAggregate;
+use crate::operator::snapshot_query::Snapshot;
 use crate::operator::union::Union;
 use crate::plan::explain::node_name;
 use crate::plan::{
@@ -113,6 +114,7 @@ fn missing(operator: &Operator) -> Option<String> {
         | Operator::Values { .. }
         | Operator::Calc { .. }
         | Operator::Union
+        | Operator::Snapshot { .. }
         | Operator::ChangelogNormalize { .. }
         | Operator::Sink(SinkSpec {
             upsert_materialize: false,
@@ -189,6 +191,11 @@ pub(super) fn make(operator: &Operator, making: &Making<'_>) -> Result<BoxedOper
             projections,
         } => Box::new(Calc::new(condition.as_ref(), projections, zone)?),
         Operator::Union => Box::new(Union),
+        Operator::Snapshot { partition } => {
+            let input = making.input()?;
+            let state = input.state.clone();
+            Box::new(Snapshot::new(partition, input.types, state)?)
+        }
         Operator::ChangelogNormalize { keys, condition } => {
             let input = making.input()?;
             let condition = (condition.as_ref(), zone);

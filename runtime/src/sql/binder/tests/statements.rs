@@ -317,3 +317,61 @@ fn properties_are_checked_when_they_are_set() {
         assert!(message.contains(expected), "{sql}: {message}");
     }
 }
+
+/// What EXPLAIN prints.
+fn explained(sql: &str) -> String {
+    match bind(sql) {
+        Ok(Bound::Rows { rows, .. }) => rows[0][0].clone().unwrap_or_default(),
+        other => panic!("{sql}: {other:?}"),
+    }
+}
+
+#[test]
+fn explain_shows_the_details_that_are_asked_for() {
+    let query =
+        "SELECT customer_id, COUNT(*) FROM orders WHERE customer_id = 3 GROUP BY customer_id";
+    let text = explained(&format!("EXPLAIN CHANGELOG_MODE, ESTIMATED_COST {query}"));
+    let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
+    let line = |start: &str| {
+        let found = lines.iter().find(|line| line.starts_with(start));
+        *found.unwrap_or_else(|| panic!("{start}: {text}"))
+    };
+    assert_eq!(
+        line("+- StreamTableSourceScan"),
+        "+- StreamTableSourceScan [1] (changelogMode=[I]): rowcount = 1.0E8, cumulative cost = \
+         {1.0E8 rows, 1.0E8 cpu, 1.2E9 io, 0.0 network, 0.0 memory}"
+    );
+    let filtered = line("+- StreamCalc [2]");
+    assert!(filtered.contains("rowcount = 1.5E7"), "{filtered}");
+    let grouped = line("+- StreamGroupAggregate");
+    assert!(
+        grouped.contains("(changelogMode=[I,UB,UA,D]): rowcount = 1500000.0"),
+        "{grouped}"
+    );
+    assert!(grouped.contains("6.0E7 network"), "{grouped}");
+    let plain = explained(&format!("EXPLAIN {query}"));
+    assert!(
+        !plain.contains("changelogMode") && !plain.contains("rowcount"),
+        "{plain}"
+    );
+}
+
+#[test]
+fn explain_shows_advice_and_the_plan_as_json() {
+    let text = explained("EXPLAIN JSON_EXECUTION_PLAN, PLAN_ADVICE SELECT order_id FROM orders");
+    assert!(text.contains("== Warnings ==\n\nnone\n"), "{text}");
+    let (_, json) = text.split_once("== Physical Execution Plan ==\n").unwrap();
+    let plan: serde_json::Value = serde_json::from_str(json).unwrap();
+    let nodes = plan["nodes"].as_array().unwrap();
+    assert_eq!(nodes[0]["pact"], "Data Source");
+    assert_eq!(
+        nodes.last().unwrap()["predecessors"][0]["ship_strategy"],
+        "FORWARD"
+    );
+}
+
+#[test]
+fn explain_refuses_a_detail_twice() {
+    let error = parse("EXPLAIN CHANGELOG_MODE, CHANGELOG_MODE SELECT 1").unwrap_err();
+    assert!(error.message.contains("twice"), "{error}");
+}

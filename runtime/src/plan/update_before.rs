@@ -1,0 +1,63 @@
+//! Which nodes need not say what a row was before its update.
+//!
+//! Place in the flow: the last rewrite of a plan, from the sinks to the sources. Invariant: a node whose changes are read by key, and by
+//! nothing else, emits upserts; every other updating node emits full changes.
+//!
+//! # Source
+//! Flink 2.3: `FlinkChangelogModeInferenceProgram`, its second pass.
+
+use std::collections::HashMap;
+
+use super::{ChangelogMode, Node, NodeId, Operator, SinkSpec};
+
+/// Makes upserts of the changes that nobody takes back.
+pub fn drop_update_before(nodes: &mut [Node]) {
+    let mut needed: HashMap<NodeId, bool> = HashMap::new();
+    for index in (0..nodes.len()).rev() {
+        let node = &nodes[index];
+        let of_consumers = needed.get(&node.id).copied().unwrap_or(false);
+        // Without a key nobody knows which row was updated.
+        let own = match &node.operator {
+            Operator::Sink(sink) => sink.changelog != ChangelogMode::Upsert || keeps_rows(sink),
+            _ => of_consumers || node.upsert_key.is_none(),
+        };
+        for input in &node.inputs {
+            let below = nodes.iter().find(|below| below.id == input.node);
+            let needs = below.is_none_or(|below| reads_before(node, below, own));
+            *needed.entry(input.node).or_default() |= needs;
+        }
+        let node = &mut nodes[index];
+        if node.changelog == ChangelogMode::Retract && !own {
+            node.changelog = ChangelogMode::Upsert;
+        }
+    }
+}
+
+/// Whether a node has to see what rows of an input were before their updates; `emits` tells whether it must say so itself.
+fn reads_before(node: &Node, below: &Node, emits: bool) -> bool {
+    match &node.operator {
+        Operator::Sink(sink) => {
+            let mut wanted = sink.primary_key.clone();
+            wanted.sort_unstable();
+            emits || below.upsert_key.as_ref() != Some(&wanted)
+        }
+        Operator::Calc { condition, .. } => {
+            let key = below.upsert_key.as_deref().unwrap_or_default();
+            // A row that passes a filter may be updated to one that does not.
+            let filters = condition.as_ref().is_some_and(|condition| {
+                condition
+                    .columns()
+                    .iter()
+                    .any(|column| !key.contains(column))
+            });
+            emits || filters
+        }
+        Operator::Union => emits,
+        _ => true,
+    }
+}
+
+/// Whether a sink keeps what it has written, by rows and not by key.
+fn keeps_rows(sink: &SinkSpec) -> bool {
+    sink.upsert_materialize || sink.on_conflict.is_some()
+}
