@@ -292,6 +292,23 @@ impl OrderedRows {
         Ok(())
     }
 
+    /// Lets the rows of a partition live on for the TTL as if they were written now.
+    ///
+    /// # Errors
+    /// As [`Self::insert`].
+    pub fn touch(&mut self, partition: PartitionKey<'_>, now_ms: EpochMillis) -> Result<()> {
+        let Some(head) = self.find(partition, 0, now_ms)? else {
+            return Ok(());
+        };
+        for place in 0..self.chunks.values().len(head) {
+            let number = self.chunks.values().number(head, place);
+            if self.find(partition, number, now_ms)?.is_some() {
+                self.upsert(partition, number, now_ms)?;
+            }
+        }
+        self.upsert(partition, 0, now_ms).map(drop)
+    }
+
     /// Forgets a partition.
     ///
     /// # Errors

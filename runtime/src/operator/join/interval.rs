@@ -18,10 +18,11 @@ use arrow::array::{Array, ArrayRef, PrimitiveArray, UInt32Array, new_null_array}
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::DataType;
 
-use self::backlog::{Arrived, Backlog, Cursor, Found, Searched, times_ms};
+use self::backlog::{Arrived, Backlog, Cursor, Found, Searched};
 use self::timed::{ALONE, Lonely, MET, Tables, TimedRows};
 use crate::batch::Batch;
 use crate::error::Result;
+use crate::operator::join::time_order::times_ms;
 use crate::operator::{Collector, EMIT_ROWS_MAX, Operator, OperatorContext, StateVisit};
 use crate::plan::TimeDomain;
 use crate::sql::eval::Evaluator;

@@ -5,3 +5,6 @@
 pub mod interval;
 pub mod regular;
 mod side;
+pub mod temporal;
+mod time_order;
+mod timers;

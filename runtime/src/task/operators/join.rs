@@ -6,6 +6,7 @@ use super::{BoxedOperator, Making, not_made};
 use crate::error::Result;
 use crate::operator::join::interval::{self, IntervalJoin};
 use crate::operator::join::regular::{self, RegularJoin};
+use crate::operator::join::temporal::{self, TemporalJoin};
 use crate::plan::{JoinKind, Operator};
 
 /// What of an operator cannot be executed.
@@ -27,7 +28,7 @@ pub(super) fn missing(operator: &Operator) -> Option<String> {
                 None
             }
         }
-        Operator::IntervalJoin(_) => None,
+        Operator::IntervalJoin(_) | Operator::TemporalJoin(_) => None,
         Operator::Correlate(correlate) => Some(format!("the function {}", correlate.function)),
         _ => Some(operator.name().to_owned()),
     }
@@ -60,6 +61,16 @@ pub(super) fn make(operator: &Operator, making: &Making<'_>) -> Result<BoxedOper
             };
             let states = [left.state.clone(), right.state.clone()];
             Box::new(IntervalJoin::new(&spec, states)?)
+        }
+        Operator::TemporalJoin(join) => {
+            let [left, right] = making.two_inputs()?;
+            let spec = temporal::Spec {
+                join,
+                types: [left.types, right.types],
+                time_zone: making.time_zone,
+            };
+            let states = [left.state.clone(), right.state.clone()];
+            Box::new(TemporalJoin::new(&spec, states)?)
         }
         _ => return Err(not_made(operator)),
     })

@@ -5,9 +5,9 @@
 
 use std::ops::ControlFlow;
 
-use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
+use arrow::array::{Array, PrimitiveArray};
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::{DataType, Int64Type, TimeUnit};
+use arrow::datatypes::Int64Type;
 
 use super::timed::TimedRows;
 use crate::batch::Batch;
@@ -150,27 +150,4 @@ impl Found {
             Searched::Wholly(earliest_ms)
         })
     }
-}
-
-/// The times of a column as milliseconds.
-///
-/// # Errors
-/// `Internal` for a column of another type.
-pub(super) fn times_ms(column: &ArrayRef) -> Result<PrimitiveArray<Int64Type>> {
-    let per_ms = match column.data_type() {
-        DataType::Timestamp(TimeUnit::Millisecond, _) => 1,
-        DataType::Timestamp(TimeUnit::Microsecond, _) => 1000,
-        other => return Err(Error::internal(format!("a time attribute of type {other}"))),
-    };
-    let longs = column
-        .to_data()
-        .into_builder()
-        .data_type(DataType::Int64)
-        .build()?;
-    let longs = arrow::array::make_array(longs);
-    let longs = longs.as_primitive::<Int64Type>();
-    Ok(match per_ms {
-        1 => longs.clone(),
-        per_ms => longs.unary(|value| value.div_euclid(per_ms)),
-    })
 }
