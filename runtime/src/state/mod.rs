@@ -15,6 +15,7 @@ pub mod ordered;
 mod slices;
 pub mod sort_key;
 mod table;
+pub mod waiting;
 
 pub use backend::{FjallSpace, SpillBatch, SpillSpace, StateBackend, Visit};
 pub use delta::Deltas;
@@ -26,3 +27,4 @@ pub use ordered::{Head, OrderedRows, PartitionKey};
 pub use slices::{MakeValues, Slice, Slices};
 pub use sort_key::SortCodec;
 pub use table::{KeyedTable, StateTable};
+pub use waiting::{DueRows, WaitingRows};

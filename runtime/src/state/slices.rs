@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::state::EncodedKeys;
 use crate::state::delta::Deltas;
 use crate::state::handed::{HandedOver, Legacy};
-use crate::state::keyed::{Common, ExportVisit, Keyed, StateConfig, Values};
+use crate::state::keyed::{Common, ExportVisit, Keyed, StateConfig, Values, hash_in};
 use crate::state::table::{StateTable, legacy};
 
 /// Makes the values of a namespace that is opened.
@@ -45,20 +45,25 @@ pub struct Slice<'a, V: Values> {
     keyed: &'a Keyed<V>,
 }
 
-impl<V: Values> Slice<'_, V> {
+impl<'a, V: Values> Slice<'a, V> {
     /// Values by id.
-    pub fn values(&self) -> &V {
+    pub fn values(&self) -> &'a V {
         self.keyed.values()
     }
 
     /// The encoded key of an id in use.
-    pub fn key(&self, id: u32) -> &[u8] {
+    pub fn key(&self, id: u32) -> &'a [u8] {
         self.keyed.key(id)
     }
 
     /// Ids in use from `first` on, at most `count`, ascending.
     pub fn ids(&self, first: u32, count: usize) -> Vec<u32> {
         self.keyed.ids_from(first).take(count).collect()
+    }
+
+    /// The hash of the key of an id in use.
+    pub fn hash(&self, id: u32) -> u64 {
+        self.keyed.hash(id)
     }
 }
 
@@ -89,17 +94,76 @@ impl<V: Values> Slices<V> {
         keys: &EncodedKeys,
         ids: &mut Vec<u32>,
     ) -> Result<&mut V> {
+        self.upsert_some(namespace, (keys, 0..keys.len()), ids)
+    }
+
+    /// As [`Self::upsert`], of the keys at some places.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn upsert_some(
+        &mut self,
+        namespace: i64,
+        (keys, places): (&EncodedKeys, impl Iterator<Item = usize>),
+        ids: &mut Vec<u32>,
+    ) -> Result<&mut V> {
         ids.clear();
-        ids.reserve(keys.len());
         let keyed = open(&mut self.open, namespace, &self.make)?;
-        let mut start = 0;
-        for (end, hash) in keys.ends.iter().zip(&keys.hashes) {
-            let key = &keys.bytes[start..*end];
-            start = *end;
-            let (id, _) = keyed.upsert(&mut self.common, (key, *hash), 0)?;
+        for place in places {
+            let key = (keys.key(place), keys.hashes[place]);
+            let (id, _) = keyed.upsert(&mut self.common, key, 0)?;
             ids.push(id);
         }
         Ok(keyed.values_mut())
+    }
+
+    /// As [`Self::upsert`], of one key whose key group may come from a part of it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn upsert_in(
+        &mut self,
+        namespace: i64,
+        key: &[u8],
+        key_group: u32,
+    ) -> Result<(u32, &mut V)> {
+        let hash = hash_in(key, key_group, self.common.key_groups());
+        let keyed = open(&mut self.open, namespace, &self.make)?;
+        let (id, _) = keyed.upsert(&mut self.common, (key, hash), 0)?;
+        Ok((id, keyed.values_mut()))
+    }
+
+    /// Values to change of an id in use, as if its key had been upserted.
+    pub fn change(&mut self, namespace: i64, id: u32) -> Option<&mut V> {
+        let keyed = self.open.get_mut(&namespace)?;
+        keyed.touch(&mut self.common, id);
+        Some(keyed.values_mut())
+    }
+
+    /// A namespace as far as it is in memory.
+    pub fn in_memory(&self, namespace: i64) -> Option<Slice<'_, V>> {
+        self.open.get(&namespace).map(|keyed| Slice { keyed })
+    }
+
+    /// Forgets a key of a namespace, which stays open; its id may be given to another.
+    ///
+    /// # Errors
+    /// `Unavailable` when spilled state cannot be changed.
+    pub fn remove(&mut self, namespace: i64, id: u32) -> Result<()> {
+        match self.open.get_mut(&namespace) {
+            Some(keyed) => keyed.remove(&mut self.common, id),
+            None => Ok(()),
+        }
+    }
+
+    /// Key groups of the statement.
+    pub fn key_groups(&self) -> u32 {
+        self.common.key_groups()
+    }
+
+    /// The namespaces in order.
+    pub fn namespaces(&self) -> impl ExactSizeIterator<Item = i64> {
+        self.open.keys().copied()
     }
 
     /// The first namespace.

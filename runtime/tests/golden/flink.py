@@ -293,7 +293,8 @@ def run_case(flink, folder, scratch):
     for statement in statements((folder / "query.sql").read_text()):
         if re.match(r"CREATE\s+TABLE", statement, re.I):
             table = Table(statement)
-            source = folder / "input" / (table.name + ".jsonl")
+            own = folder / "input"
+            source = (own if own.exists() else folder.parent / "input") / (table.name + ".jsonl")
             path = scratch / table.name
             tables[table.name] = table
             is_sink = re.search(r"INSERT\s+INTO\s+`?%s`?[\s(]" % re.escape(table.name), (folder / "query.sql").read_text(), re.I)

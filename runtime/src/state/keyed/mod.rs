@@ -314,7 +314,7 @@ impl<V: Values> Keyed<V> {
     }
 
     /// Notes that an id is about to change.
-    fn touch(&mut self, common: &mut Common, id: u32) {
+    pub(super) fn touch(&mut self, common: &mut Common, id: u32) {
         let flags = self.flags[id as usize];
         if flags & (DIRTY | FROZEN | SEEN) == DIRTY | SEEN {
             return;

@@ -96,8 +96,9 @@ impl Case {
         {
             return Err(format!("\"{other}\" is not part of a case"));
         }
-        for table in tables(&dir.join("input"))? {
-            let text = read(&dir.join("input").join(format!("{table}.jsonl")))?;
+        let input = input_of(dir);
+        for table in tables(&input)? {
+            let text = read(&input.join(format!("{table}.jsonl")))?;
             let steps = input::parse(&text, case.partitions(&table))
                 .map_err(|error| format!("input/{table}.jsonl {error}"))?;
             case.input.insert(table, steps);
@@ -160,6 +161,17 @@ pub(crate) fn list(root: &Path) -> Result<Vec<(String, PathBuf)>> {
         }
     }
     Ok(cases)
+}
+
+/// Where the records of a case are: in its own folder, else in that of its area.
+fn input_of(dir: &Path) -> PathBuf {
+    let own = dir.join("input");
+    let of_area = dir.join("../input");
+    if !own.exists() && of_area.exists() {
+        of_area
+    } else {
+        own
+    }
 }
 
 /// Names of the `.jsonl` files of a folder, without ending; none when there is no folder.
