@@ -106,6 +106,12 @@ pub trait Operator: Send + Debug {
         Ok(())
     }
 
+    /// The watermark that goes on behind the rows that one has made due: that one, or less when rows with earlier times may follow.
+    /// It never goes back while that one does not.
+    fn output_watermark_ms(&self, input_ms: EpochMillis) -> EpochMillis {
+        input_ms
+    }
+
     /// Emits about [`EMIT_ROWS_MAX`] rows of what is due; true when more is left.
     ///
     /// # Errors

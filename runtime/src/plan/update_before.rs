@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use super::{ChangelogMode, Node, NodeId, Operator, SinkSpec};
+use super::{ChangelogMode, Input, Node, NodeId, Operator, SinkSpec};
 
 /// Makes upserts of the changes that nobody takes back.
 pub fn drop_update_before(nodes: &mut [Node]) {
@@ -53,8 +53,27 @@ fn reads_before(node: &Node, below: &Node, emits: bool) -> bool {
             emits || filters
         }
         Operator::Union => emits,
+        // Versions are told apart by key and time. One that a filter takes away is ended by what it was.
+        Operator::TemporalJoin(_) => {
+            let is_version = |input: &Input| input.node == below.id;
+            let [left, right] = node.inputs.as_slice() else {
+                return true;
+            };
+            is_version(left) && emits || is_version(right) && filters(below)
+        }
         _ => true,
     }
+}
+
+/// Whether a node lets some rows of its updating input pass and others not.
+fn filters(node: &Node) -> bool {
+    matches!(
+        node.operator,
+        Operator::Calc {
+            condition: Some(_),
+            ..
+        }
+    )
 }
 
 /// Whether a sink keeps what it has written, by rows and not by key.

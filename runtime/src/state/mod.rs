@@ -23,7 +23,7 @@ pub use group_table::GroupTable;
 pub use handed::HandedOver;
 pub use key::{EncodedKeys, KeyCodec};
 pub use keyed::{ExportVisit, StateConfig, Values};
-pub use ordered::{OrderedRows, PartitionKey};
+pub use ordered::{Head, OrderedRows, PartitionKey};
 pub use slices::{MakeValues, Slice, Slices};
 pub use sort_key::SortCodec;
 pub use table::{KeyedTable, StateTable};

@@ -26,6 +26,10 @@ pub struct PartitionKey<'a> {
     pub key_group: u32,
 }
 
+/// A partition that was found; it holds until rows are added or taken away.
+#[derive(Debug, Clone, Copy)]
+pub struct Head(u32);
+
 /// Rows by partition, in the order of their sort keys; rows that are equal in order stay as they came.
 #[derive(Debug)]
 pub struct OrderedRows {
@@ -80,7 +84,7 @@ impl OrderedRows {
             .upsert_in(&self.key, partition.key_group, now_ms)
     }
 
-    /// Adds a row behind all that are not after it.
+    /// Adds a row behind all that are not after it; whether it is the first of its partition.
     ///
     /// # Errors
     /// `Unavailable` when spilled state cannot be read, as all functions here.
@@ -89,8 +93,8 @@ impl OrderedRows {
         partition: PartitionKey<'_>,
         (sort, row): (&[u8], &[u8]),
         now_ms: EpochMillis,
-    ) -> Result<()> {
-        let (head, _) = self.upsert(partition, 0, now_ms)?;
+    ) -> Result<bool> {
+        let (head, is_new) = self.upsert(partition, 0, now_ms)?;
         let (place, number) = self.chunks.values().place_for(head, sort);
         let id = match number {
             0 => head,
@@ -98,11 +102,12 @@ impl OrderedRows {
         };
         let chunks = self.chunks.values_mut();
         if chunks.is_full(id) {
-            return self.split(partition, (head, place, id), (sort, row), now_ms);
+            self.split(partition, (head, place, id), (sort, row), now_ms)?;
+            return Ok(false);
         }
         chunks.insert(id, (sort, row));
         chunks.note(head, place, id);
-        Ok(())
+        Ok(is_new)
     }
 
     /// Adds a row to a full chunk: a new chunk takes what comes after the middle, or the row alone when it comes last.
@@ -161,6 +166,35 @@ impl OrderedRows {
         Ok(false)
     }
 
+    /// Puts another row of the same length in the place of the first row that is equal in order and in itself; whether there was one.
+    ///
+    /// # Errors
+    /// As [`Self::insert`].
+    pub fn replace(
+        &mut self,
+        partition: PartitionKey<'_>,
+        (sort, old, new): (&[u8], &[u8], &[u8]),
+        now_ms: EpochMillis,
+    ) -> Result<bool> {
+        let Some(head) = self.find(partition, 0, now_ms)? else {
+            return Ok(false);
+        };
+        for place in self.chunks.values().places_with(head, sort) {
+            let number = self.chunks.values().number(head, place);
+            let Some(id) = self.find(partition, number, now_ms)? else {
+                continue;
+            };
+            if let Some(found) = self.chunks.values().position(id, (sort, old)) {
+                // The head is written with every change.
+                self.upsert(partition, 0, now_ms)?;
+                let (id, _) = self.upsert(partition, number, now_ms)?;
+                self.chunks.values_mut().replace(id, found, new);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Takes away the rows whose sort keys come before a bound; how many there were.
     ///
     /// # Errors
@@ -170,6 +204,20 @@ impl OrderedRows {
         partition: PartitionKey<'_>,
         until: Bound<&[u8]>,
         now_ms: EpochMillis,
+    ) -> Result<usize> {
+        self.drain_until(partition, (until, usize::MAX), now_ms, |_, _| ())
+    }
+
+    /// Takes away the rows whose sort keys come before a bound, the first ones up to a limit, and shows each of them; how many there were.
+    ///
+    /// # Errors
+    /// As [`Self::insert`].
+    pub fn drain_until(
+        &mut self,
+        partition: PartitionKey<'_>,
+        (until, limit): (Bound<&[u8]>, usize),
+        now_ms: EpochMillis,
+        mut show: impl FnMut(&[u8], &[u8]),
     ) -> Result<usize> {
         let mut removed = 0;
         while let Some(head) = self.find(partition, 0, now_ms)? {
@@ -186,10 +234,15 @@ impl OrderedRows {
                 self.forget(partition, (head, 0), now_ms)?;
                 continue;
             };
-            let (end, count) = self.chunks.values().end_of(id, until);
+            let chunks = self.chunks.values();
+            let (end, count) = chunks.end_of(id, (until, limit - removed));
             if count == 0 {
                 break;
             }
+            chunks
+                .iter(id)
+                .take(count)
+                .for_each(|(sort, row)| show(sort, row));
             let (head, _) = self.upsert(partition, 0, now_ms)?;
             let (id, _) = self.upsert(partition, number, now_ms)?;
             self.chunks.values_mut().remove_first(id, end);
@@ -239,6 +292,23 @@ impl OrderedRows {
         Ok(())
     }
 
+    /// Lets the rows of a partition live on for the TTL as if they were written now.
+    ///
+    /// # Errors
+    /// As [`Self::insert`].
+    pub fn touch(&mut self, partition: PartitionKey<'_>, now_ms: EpochMillis) -> Result<()> {
+        let Some(head) = self.find(partition, 0, now_ms)? else {
+            return Ok(());
+        };
+        for place in 0..self.chunks.values().len(head) {
+            let number = self.chunks.values().number(head, place);
+            if self.find(partition, number, now_ms)?.is_some() {
+                self.upsert(partition, number, now_ms)?;
+            }
+        }
+        self.upsert(partition, 0, now_ms).map(drop)
+    }
+
     /// Forgets a partition.
     ///
     /// # Errors
@@ -246,6 +316,23 @@ impl OrderedRows {
     pub fn clear(&mut self, partition: PartitionKey<'_>, now_ms: EpochMillis) -> Result<()> {
         self.remove_until(partition, Bound::Unbounded, now_ms)
             .map(drop)
+    }
+
+    /// A partition, if it has rows.
+    ///
+    /// # Errors
+    /// As [`Self::insert`].
+    pub fn find_partition(
+        &mut self,
+        partition: PartitionKey<'_>,
+        now_ms: EpochMillis,
+    ) -> Result<Option<Head>> {
+        Ok(self.find(partition, 0, now_ms)?.map(Head))
+    }
+
+    /// The sort key of the first row of a partition.
+    pub fn first_of(&self, Head(head): Head) -> Option<&[u8]> {
+        self.chunks.values().first(head, 0)
     }
 
     /// Rows of a partition. Rows of chunks whose state has expired may be among them.
@@ -283,7 +370,7 @@ impl OrderedRows {
             }
             let number = chunks.number(head, place);
             if let Some(id) = self.find(partition, number, now_ms)? {
-                count += self.chunks.values().end_of(id, until).1;
+                count += self.chunks.values().end_of(id, (until, usize::MAX)).1;
             }
             break;
         }
@@ -299,11 +386,25 @@ impl OrderedRows {
         partition: PartitionKey<'_>,
         range: impl RangeBounds<&'k [u8]>,
         now_ms: EpochMillis,
+        visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        match self.find_partition(partition, now_ms)? {
+            Some(head) => self.visit_in((partition, head), range, now_ms, visit),
+            None => Ok(()),
+        }
+    }
+
+    /// As [`Self::visit`], for a partition that was found.
+    ///
+    /// # Errors
+    /// As [`Self::visit`].
+    pub fn visit_in<'k>(
+        &mut self,
+        (partition, Head(head)): (PartitionKey<'_>, Head),
+        range: impl RangeBounds<&'k [u8]>,
+        now_ms: EpochMillis,
         mut visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        let Some(head) = self.find(partition, 0, now_ms)? else {
-            return Ok(());
-        };
         let first = match range.start_bound() {
             Bound::Unbounded => 0,
             Bound::Included(sort) | Bound::Excluded(sort) => {

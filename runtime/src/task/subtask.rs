@@ -465,7 +465,8 @@ impl Transform {
                 }
             }
             Event::Watermark(watermark_ms) => {
-                return self.advance(watermark_ms, StreamElement::Watermark(watermark_ms));
+                let output_ms = self.operator.output_watermark_ms(watermark_ms);
+                return self.advance(watermark_ms, StreamElement::Watermark(output_ms));
             }
             Event::Barrier(epoch) => {
                 self.epoch = epoch;

@@ -5,7 +5,11 @@
 
 mod changes;
 mod chunks;
+pub mod interval;
 mod meeting;
 mod page;
 pub mod regular;
 mod side;
+pub mod temporal;
+mod time_order;
+mod timers;

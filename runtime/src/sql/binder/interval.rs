@@ -80,6 +80,18 @@ pub(super) fn interval(
     Some((bounds, rest))
 }
 
+/// Whether a condition sets the difference of two time attributes to one value.
+pub(super) fn is_time_equality(
+    condition: &Expr,
+    width: usize,
+    domain: &dyn Fn(usize) -> Option<TimeDomain>,
+) -> bool {
+    let limits = limits(condition, width, domain);
+    limits
+        .iter()
+        .any(|limit| limit.lower_ms.is_some() && limit.lower_ms == limit.upper_ms)
+}
+
 /// What a condition says of the difference of two time attributes.
 fn limits(
     condition: &Expr,

@@ -3,7 +3,7 @@
 //! Place in the flow: two relations and the conditions between them become a regular join, a join of windows or a join of
 //! intervals. Invariant: the columns of the left base keep their places in the result, so that what was bound over it stays valid.
 
-use super::interval::{Bounds, interval};
+use super::interval::{Bounds, interval, is_time_equality};
 use super::relation::{Draft, Field, PlanBuilder, Relation, Using, is_volatile};
 use super::select_items::uniquify;
 use super::traits::Traits;
@@ -134,7 +134,7 @@ impl PlanBuilder {
         self.apply_window(&mut left);
         self.apply_window(&mut right);
         let width = self.width(&left);
-        let found = sort_conditions(kind, conditions, width);
+        let found = self.sort_conditions(kind, (&left, &right), conditions);
         let own = left.condition.take();
         left.condition = all(own.into_iter().chain(found.left).collect())?;
         let own = right.condition.take();
@@ -163,6 +163,31 @@ impl PlanBuilder {
             residual: found.residual.iter().map(over_nodes).collect(),
         };
         Ok((joined, left, right))
+    }
+
+    /// Sorts conditions by what a join can do with them.
+    fn sort_conditions(
+        &self,
+        kind: JoinKind,
+        (left, right): (&Relation, &Relation),
+        conditions: Vec<Expr>,
+    ) -> Conditions {
+        let width = self.width(left);
+        let (of_left, of_right) = (self.traits_of(left.base), self.traits_of(right.base));
+        let domain = |column: usize| match column.checked_sub(width) {
+            None => of_left.domain(column),
+            Some(column) => of_right.domain(column),
+        };
+        // An equality of times bounds an interval, where there may be one.
+        let is_append =
+            |relation: &Relation| self.node(relation.base).changelog == ChangelogMode::Append;
+        let may_be_interval = !kind.is_left_only() && is_append(left) && is_append(right);
+        let (times, others) = conjuncts(conditions)
+            .into_iter()
+            .partition(|conjunct| may_be_interval && is_time_equality(conjunct, width, &domain));
+        let mut found = sort_conditions(kind, others, width);
+        found.residual.extend::<Vec<Expr>>(times);
+        found
     }
 
     /// The columns that a join emits, named differently.
@@ -454,11 +479,7 @@ impl PlanBuilder {
 }
 
 /// Sorts the conditions of a join by what they become.
-fn sort_conditions(kind: JoinKind, conditions: Vec<Expr>, width: usize) -> Conditions {
-    let mut conjuncts = Vec::new();
-    for condition in conditions {
-        split(condition, &mut conjuncts);
-    }
+fn sort_conditions(kind: JoinKind, conjuncts: Vec<Expr>, width: usize) -> Conditions {
     let mut found = Conditions::default();
     for conjunct in conjuncts {
         if conjunct.is_true() {
@@ -486,6 +507,15 @@ fn sort_conditions(kind: JoinKind, conditions: Vec<Expr>, width: usize) -> Condi
         }
     }
     found
+}
+
+/// Takes conditions apart at their ANDs.
+fn conjuncts(conditions: Vec<Expr>) -> Vec<Expr> {
+    let mut conjuncts = Vec::new();
+    for condition in conditions {
+        split(condition, &mut conjuncts);
+    }
+    conjuncts
 }
 
 /// Takes a condition apart at its ANDs.

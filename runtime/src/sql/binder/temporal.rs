@@ -8,7 +8,7 @@ use sqlparser::ast::{Expr as Ast, JoinConstraint, Spanned, TableFactor};
 use super::expression::ExprBinder;
 use super::from::{alias_relation, plain_name};
 use super::join::{FromScope, JoinPlace, Part};
-use super::join_node::all;
+use super::join_node::{KeyedJoin, all};
 use super::query::QueryBinder;
 use super::relation::{Draft, Field, PlanBuilder, Relation};
 use super::traits::Traits;
@@ -124,9 +124,16 @@ impl QueryBinder<'_> {
         (kind, left_time, domain): (JoinKind, usize, TimeDomain),
         condition: Expr,
     ) -> Result<Relation> {
+        if domain == TimeDomain::Processing {
+            return Err(Error::unsupported(
+                "FOR SYSTEM_TIME AS OF processing time: join as of a rowtime, the event-time attribute of the left side",
+            ));
+        }
+        // As in a full join, no condition is tested before: a version for which one does not hold still ends the one before it.
         let (joined, left, right) =
             self.builder
-                .keyed_join(kind, (left, right), vec![condition])?;
+                .keyed_join(JoinKind::Full, (left, right), vec![condition])?;
+        let joined = KeyedJoin { kind, ..joined };
         let left_mode = self.builder.node(joined.left).changelog;
         let (left_traits, right_traits) = (
             self.builder.traits_of(joined.left).clone(),
@@ -143,7 +150,7 @@ impl QueryBinder<'_> {
             .find(|key| key.iter().all(|column| joined.right_keys.contains(column)))
             .cloned();
         let right_time = right_traits.rowtimes.first().copied();
-        if domain == TimeDomain::Event && (version_key.is_none() || right_time.is_none()) {
+        if version_key.is_none() || right_time.is_none() {
             return Err(Error::validation(
                 "event-time temporal table join requires both primary key and row time attribute in versioned table, and the primary key must be in the equivalence condition",
             ));
@@ -160,7 +167,7 @@ impl QueryBinder<'_> {
             left_keys: joined.left_keys.clone(),
             right_keys: joined.right_keys.clone(),
             left_time,
-            right_time: right_time.filter(|_| domain == TimeDomain::Event),
+            right_time,
             version_key: version_key.unwrap_or_default(),
             residual: all(joined.residual)?,
         });

@@ -242,9 +242,16 @@ impl Chunks {
         }
     }
 
-    /// Where the rows within an upper bound end, and how many they are.
-    pub(super) fn end_of(&self, id: u32, until: Bound<&[u8]>) -> (usize, usize) {
-        let within = self.iter(id).take_while(|(sort, _)| is_within(sort, until));
+    /// Puts another row in the place of one of the same length.
+    pub(super) fn replace(&mut self, id: u32, place: Range<usize>, row: &[u8]) {
+        let start = place.end - row.len();
+        self.chunk_mut(id).bytes[start..place.end].copy_from_slice(row);
+    }
+
+    /// Where the rows within an upper bound end, at most `limit` of them, and how many they are.
+    pub(super) fn end_of(&self, id: u32, (until, limit): (Bound<&[u8]>, usize)) -> (usize, usize) {
+        let within = self.iter(id).take(limit);
+        let within = within.take_while(|(sort, _)| is_within(sort, until));
         within.fold((0, 0), |(end, count), entry| {
             (end + entry_bytes(entry), count + 1)
         })

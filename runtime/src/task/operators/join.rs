@@ -5,13 +5,15 @@
 use super::{BoxedOperator, Making, not_made};
 use crate::error::Result;
 use crate::operator::correlate::{Correlate, is_executable};
+use crate::operator::join::interval::{self, IntervalJoin};
 use crate::operator::join::regular::{self, RegularJoin};
+use crate::operator::join::temporal::{self, TemporalJoin};
 use crate::plan::Operator;
 
 /// What of an operator cannot be executed.
 pub(super) fn missing(operator: &Operator) -> Option<String> {
     match operator {
-        Operator::Join { .. } => None,
+        Operator::Join { .. } | Operator::IntervalJoin(_) | Operator::TemporalJoin(_) => None,
         Operator::Correlate(correlate) if is_executable(correlate) => None,
         Operator::Correlate(correlate) => Some(format!("the function {}", correlate.function)),
         _ => Some(operator.name().to_owned()),
@@ -40,6 +42,26 @@ pub(super) fn make(operator: &Operator, making: &Making<'_>) -> Result<BoxedOper
             Box::new(RegularJoin::new(&spec, making.time_zone, states)?)
         }
         Operator::Correlate(correlate) => Box::new(Correlate::new(correlate, making.time_zone)?),
+        Operator::IntervalJoin(join) => {
+            let [left, right] = making.two_inputs()?;
+            let spec = interval::Spec {
+                join,
+                types: [left.types, right.types],
+                time_zone: making.time_zone,
+            };
+            let states = [left.state.clone(), right.state.clone()];
+            Box::new(IntervalJoin::new(&spec, states)?)
+        }
+        Operator::TemporalJoin(join) => {
+            let [left, right] = making.two_inputs()?;
+            let spec = temporal::Spec {
+                join,
+                types: [left.types, right.types],
+                time_zone: making.time_zone,
+            };
+            let states = [left.state.clone(), right.state.clone()];
+            Box::new(TemporalJoin::new(&spec, states)?)
+        }
         _ => return Err(not_made(operator)),
     })
 }

@@ -1,0 +1,456 @@
+//! The join of rows whose times are near each other.
+//!
+//! Place in the flow: after hash exchanges of both inputs by their join keys. Invariant: a row is kept for exactly as long as the other
+//! input may bring one that meets it, as the clock of the join says, which is the watermark or the machine's; a row that an outer join
+//! has to emit although it meets none is emitted once, when it is not kept or kept no more.
+//!
+//! A row meets the other input's rows when it comes, and is added to those of its own input afterwards. What it meets may be many
+//! times the batch, so it is emitted in steps of [`EMIT_ROWS_MAX`] rows, and the place reached is kept in between.
+//!
+//! # Source
+//! Flink 2.3, `TimeIntervalJoin` with `table.exec.interval-join.min-cleanup-interval` at 0: late rows may still meet, a row that comes
+//! too late to be kept is emitted at once by an outer join, and the watermark behind the join is held back by the interval.
+
+mod backlog;
+mod timed;
+
+use arrow::array::{Array, ArrayRef, PrimitiveArray, UInt32Array, new_null_array};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::DataType;
+
+use self::backlog::{Arrived, Backlog, Cursor, Found, Searched};
+use self::timed::{ALONE, Lonely, MET, Tables, TimedRows};
+use crate::batch::Batch;
+use crate::error::Result;
+use crate::operator::join::time_order::times_ms;
+use crate::operator::{Collector, EMIT_ROWS_MAX, Operator, OperatorContext, StateVisit};
+use crate::plan::TimeDomain;
+use crate::sql::eval::Evaluator;
+use crate::state::{EncodedKeys, KeyCodec, StateConfig};
+use crate::time::EpochMillis;
+use crate::types::FlinkType;
+
+/// Numbers of the tables of the left and the right input.
+const TABLES: [Tables; 2] = [Tables { rows: 0, timers: 1 }, Tables { rows: 2, timers: 3 }];
+
+/// What an interval join is made from.
+#[derive(Debug)]
+pub struct Spec<'a> {
+    /// The join as planned.
+    pub join: &'a crate::plan::IntervalJoin,
+    /// Types of the columns of the left and the right input.
+    pub types: [&'a [FlinkType]; 2],
+    /// The session time zone.
+    pub time_zone: &'a str,
+}
+
+/// A join with bounds in time.
+#[derive(Debug)]
+pub struct IntervalJoin {
+    /// Left and right.
+    sides: [Side; 2],
+    /// Least and greatest difference of left time minus right time, milliseconds.
+    bounds_ms: (i64, i64),
+    /// The clock.
+    domain: TimeDomain,
+    /// What else must be TRUE.
+    residual: Option<Evaluator>,
+    /// Key groups of the statement.
+    key_groups: u32,
+    /// The batch that has not met all of the other side yet.
+    backlog: Option<Backlog>,
+    /// What one step finds, kept for its memory.
+    found: Found,
+}
+
+/// One input.
+#[derive(Debug)]
+struct Side {
+    /// Key columns.
+    keys: Vec<usize>,
+    /// Those of them whose NULL equals nothing.
+    filtered: Vec<usize>,
+    /// The time column.
+    time: usize,
+    /// Whether rows that meet none are emitted.
+    is_outer: bool,
+    /// Types of its columns.
+    types: Vec<DataType>,
+    /// Encodes keys.
+    key_codec: KeyCodec,
+    /// Encodes rows.
+    row_codec: KeyCodec,
+    /// The rows that may still be met.
+    rows: TimedRows,
+}
+
+/// What a step takes away.
+#[derive(Debug, Clone, Copy)]
+enum Sweep {
+    /// Nothing.
+    Nothing,
+    /// Expired rows with the key of this row of the batch.
+    KeyOf(usize),
+}
+
+impl Side {
+    /// A side of a join.
+    fn new(spec: &Spec<'_>, input: usize, state: StateConfig) -> Result<Self> {
+        let (join, types) = (spec.join, spec.types[input]);
+        let (keys, time, is_outer, keep_ms) = if input == 0 {
+            let keep_ms = join.lower_ms.saturating_neg();
+            (
+                &join.left_keys,
+                join.left_time,
+                join.kind.nulls_right(),
+                keep_ms,
+            )
+        } else {
+            (
+                &join.right_keys,
+                join.right_time,
+                join.kind.nulls_left(),
+                join.upper_ms,
+            )
+        };
+        let filters = |at: usize| join.filter_nulls.get(at).copied().unwrap_or(true);
+        let filtered = (0..keys.len()).filter(|at| filters(*at));
+        Ok(Self {
+            keys: keys.clone(),
+            filtered: filtered.map(|at| keys[at]).collect(),
+            time,
+            is_outer,
+            types: types
+                .iter()
+                .map(FlinkType::to_arrow)
+                .collect::<Result<_>>()?,
+            key_codec: KeyCodec::new(keys.iter().map(|key| &types[*key]))?,
+            row_codec: KeyCodec::for_rows(types)?,
+            rows: TimedRows::new(TABLES[input], keep_ms, state),
+        })
+    }
+
+    /// The join keys of a batch, and which rows can meet others.
+    fn encode_keys(&self, batch: &Batch) -> Result<(EncodedKeys, Option<NullBuffer>)> {
+        let columns: Vec<&ArrayRef> = self.keys.iter().map(|key| &batch.columns[*key]).collect();
+        let valid = self
+            .filtered
+            .iter()
+            .fold(None, |valid: Option<NullBuffer>, key| {
+                NullBuffer::union(valid.as_ref(), batch.columns[*key].logical_nulls().as_ref())
+            });
+        Ok((self.key_codec.encode(&columns, batch.rows)?, valid))
+    }
+
+    /// Columns of NULLs.
+    fn nulls(&self, rows: usize) -> Vec<ArrayRef> {
+        let types = self.types.iter();
+        types.map(|ty| new_null_array(ty, rows)).collect()
+    }
+}
+
+impl IntervalJoin {
+    /// A join without rows.
+    ///
+    /// # Errors
+    /// `Unsupported` for keys that cannot be one; `Invalid` for a condition that does not compile.
+    pub fn new(spec: &Spec<'_>, states: [StateConfig; 2]) -> Result<Self> {
+        let residual = spec.join.residual.as_ref();
+        let residual = residual.map(|residual| Evaluator::compile(residual, spec.time_zone));
+        let [left, right] = states;
+        Ok(Self {
+            key_groups: left.key_groups,
+            sides: [Side::new(spec, 0, left)?, Side::new(spec, 1, right)?],
+            bounds_ms: (spec.join.lower_ms, spec.join.upper_ms),
+            domain: spec.join.domain,
+            residual: residual.transpose()?,
+            backlog: None,
+            found: Found::default(),
+        })
+    }
+
+    /// Whether no difference of times is within the bounds.
+    fn is_void(&self) -> bool {
+        self.bounds_ms.0 > self.bounds_ms.1
+    }
+
+    /// Where the clock of the join stands.
+    fn now_ms(&self, context: &OperatorContext<'_>) -> EpochMillis {
+        match self.domain {
+            TimeDomain::Event => context.watermark_ms.unwrap_or(EpochMillis::MIN),
+            TimeDomain::Processing => context.clock.now_ms(),
+        }
+    }
+
+    /// The times of the other input that a row of a time meets.
+    fn range_ms(&self, input: usize, time_ms: EpochMillis) -> (EpochMillis, EpochMillis) {
+        let (lower_ms, upper_ms) = self.bounds_ms;
+        if input == 0 {
+            (
+                time_ms.saturating_sub(upper_ms),
+                time_ms.saturating_sub(lower_ms),
+            )
+        } else {
+            (
+                time_ms.saturating_add(lower_ms),
+                time_ms.saturating_add(upper_ms),
+            )
+        }
+    }
+
+    /// Emits the next rows of the backlog.
+    fn step(&mut self, context: &OperatorContext<'_>, out: &mut Collector) -> Result<()> {
+        let Some(mut backlog) = self.backlog.take() else {
+            return Ok(());
+        };
+        let first = backlog.next.row;
+        let sweep = self.find(&mut backlog)?;
+        if !self.found.own.is_empty() {
+            let joined = self.joined(&backlog.arrived)?;
+            let joined = match &self.residual {
+                None => {
+                    self.note_met(&mut backlog, |_| true)?;
+                    joined
+                }
+                Some(residual) => {
+                    let mask = residual.eval_condition(&joined, &context.eval())?;
+                    self.note_met(&mut backlog, |at| mask.is_valid(at) && mask.value(at))?;
+                    joined.filter(&mask)?
+                }
+            };
+            out.emit(joined);
+        }
+        self.sweep(&backlog.arrived, sweep, out)?;
+        self.keep(&backlog, first, out)?;
+        if backlog.next.row < backlog.arrived.batch.rows {
+            self.backlog = Some(backlog);
+        }
+        Ok(())
+    }
+
+    /// Looks up what the next rows of the backlog meet, at most [`EMIT_ROWS_MAX`] rows. A row that has looked through expired rows is
+    /// the last one, as it takes them away, so that the next one does not meet them; its key's rows are swept.
+    fn find(&mut self, backlog: &mut Backlog) -> Result<Sweep> {
+        self.found.clear();
+        let input = backlog.arrived.input;
+        while backlog.next.row < backlog.arrived.batch.rows {
+            let row = backlog.next.row;
+            let time_ms = backlog.arrived.time_of(row);
+            let time_ms = time_ms.filter(|_| !self.is_void() && backlog.arrived.is_valid(row));
+            let range_ms = time_ms.map(|time_ms| self.range_ms(input, time_ms));
+            let other = &mut self.sides[1 - input].rows;
+            let expired_ms = other.expired_ms(backlog.arrived.now_ms);
+            // When nothing can be met but expired rows, they are left to the timers.
+            if let Some(range_ms) = range_ms.filter(|(_, to_ms)| *to_ms > expired_ms) {
+                let key = backlog.arrived.key(row, self.key_groups);
+                match self.found.search(other, key, range_ms, &mut backlog.next)? {
+                    Searched::Partly => return Ok(Sweep::Nothing),
+                    Searched::Wholly(Some(earliest_ms)) if earliest_ms <= expired_ms => {
+                        backlog.next.finish_row();
+                        return Ok(Sweep::KeyOf(row));
+                    }
+                    Searched::Wholly(_) => {}
+                }
+            }
+            backlog.next.finish_row();
+        }
+        Ok(Sweep::Nothing)
+    }
+
+    /// Remembers which rows have met others.
+    fn note_met(&mut self, backlog: &mut Backlog, is_met: impl Fn(usize) -> bool) -> Result<()> {
+        let input = backlog.arrived.input;
+        let is_outer = self.sides[1 - input].is_outer;
+        if !is_outer && !self.sides[input].is_outer {
+            return Ok(());
+        }
+        for (at, row) in self.found.own.iter().enumerate() {
+            if !is_met(at) {
+                continue;
+            }
+            backlog.met[*row as usize] = true;
+            let stored = self.found.rows.key(at);
+            if is_outer && stored.first() == Some(&ALONE) {
+                let key = backlog.arrived.key(*row as usize, self.key_groups);
+                let other = &mut self.sides[1 - input].rows;
+                other.mark_met(key, self.found.times_ms[at], stored)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the rows that are through to those of their input, or emits them.
+    fn keep(&mut self, backlog: &Backlog, first: usize, out: &mut Collector) -> Result<()> {
+        let (arrived, is_void) = (&backlog.arrived, self.is_void());
+        let own = &mut self.sides[arrived.input];
+        let mut lonely: Vec<u32> = Vec::new();
+        for (row, met) in (0..).zip(&backlog.met).take(backlog.next.row).skip(first) {
+            let at = row as usize;
+            let time_ms = arrived.time_of(at).filter(|_| !is_void);
+            let kept_ms = time_ms.filter(|time_ms| own.rows.keeps(*time_ms, arrived.now_ms));
+            if let Some(time_ms) = kept_ms {
+                if own.is_outer || arrived.is_valid(at) {
+                    let state = if *met { MET } else { ALONE };
+                    let key = arrived.key(at, self.key_groups);
+                    own.rows.add(key, time_ms, (state, arrived.rows.key(at)))?;
+                }
+            } else if own.is_outer && !met {
+                lonely.push(row);
+            }
+        }
+        if !lonely.is_empty() {
+            let rows = arrived.batch.take(&UInt32Array::from(lonely))?;
+            out.emit(self.padded(arrived.input, rows.columns, rows.rows));
+        }
+        Ok(())
+    }
+
+    /// Takes away the expired rows of the other input that have the key of a row.
+    fn sweep(&mut self, arrived: &Arrived, sweep: Sweep, out: &mut Collector) -> Result<()> {
+        let Sweep::KeyOf(row) = sweep else {
+            return Ok(());
+        };
+        let other = &mut self.sides[1 - arrived.input].rows;
+        let expired_ms = other.expired_ms(arrived.now_ms);
+        let mut rows = EncodedKeys::default();
+        let mut lonely = Lonely {
+            rows: &mut rows,
+            // What there is no room for is left to the timer.
+            room: EMIT_ROWS_MAX,
+        };
+        other.remove(arrived.key(row, self.key_groups), expired_ms, &mut lonely)?;
+        self.emit_lonely(1 - arrived.input, &rows, out)
+    }
+
+    /// The rows of a step: left columns, then right columns.
+    fn joined(&self, arrived: &Arrived) -> Result<Batch> {
+        let other = &self.sides[1 - arrived.input];
+        let rows = self.found.own.len();
+        let stored = (0..rows).map(|at| &self.found.rows.key(at)[1..]);
+        let theirs = other.row_codec.decode(stored)?;
+        let own = UInt32Array::from(self.found.own.clone());
+        let own = arrived.batch.take(&own)?.columns;
+        Ok(Batch::inserts(beside(arrived.input, own, theirs), rows))
+    }
+
+    /// Emits rows of an input that have met none, given in their stored form.
+    fn emit_lonely(&self, input: usize, rows: &EncodedKeys, out: &mut Collector) -> Result<()> {
+        let side = &self.sides[input];
+        if side.is_outer && !rows.is_empty() {
+            let stored = (0..rows.len()).map(|row| rows.key(row));
+            out.emit(self.padded(input, side.row_codec.decode(stored)?, rows.len()));
+        }
+        Ok(())
+    }
+
+    /// Rows of an input beside NULLs.
+    fn padded(&self, input: usize, own: Vec<ArrayRef>, rows: usize) -> Batch {
+        let nulls = self.sides[1 - input].nulls(rows);
+        Batch::inserts(beside(input, own, nulls), rows)
+    }
+
+    /// Takes away what the clock says; true when there is more.
+    fn expire(&mut self, context: &OperatorContext<'_>, out: &mut Collector) -> Result<bool> {
+        let now_ms = self.now_ms(context);
+        let mut room = EMIT_ROWS_MAX;
+        for input in 0..self.sides.len() {
+            let mut rows = EncodedKeys::default();
+            let mut lonely = Lonely {
+                rows: &mut rows,
+                room,
+            };
+            let has_more = self.sides[input].rows.expire(now_ms, &mut lonely)?;
+            room = lonely.room;
+            self.emit_lonely(input, &rows, out)?;
+            if has_more {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Columns of an input beside those of the other one, the left ones first.
+fn beside(input: usize, own: Vec<ArrayRef>, theirs: Vec<ArrayRef>) -> Vec<ArrayRef> {
+    let (mut columns, right) = if input == 0 {
+        (own, theirs)
+    } else {
+        (theirs, own)
+    };
+    columns.extend(right);
+    columns
+}
+
+impl Operator for IntervalJoin {
+    fn on_batch(
+        &mut self,
+        input: usize,
+        batch: &Batch,
+        context: &OperatorContext<'_>,
+        out: &mut Collector,
+    ) -> Result<()> {
+        // The batch before meets the other side as it was when it came.
+        while self.has_backlog() {
+            self.step(context, out)?;
+        }
+        let now_ms = self.now_ms(context);
+        let side = &self.sides[input];
+        let (keys, valid) = side.encode_keys(batch)?;
+        let columns: Vec<&ArrayRef> = batch.columns.iter().collect();
+        let times_ms = match self.domain {
+            TimeDomain::Event => times_ms(&batch.columns[side.time])?,
+            TimeDomain::Processing => PrimitiveArray::from_value(now_ms, batch.rows),
+        };
+        self.backlog = Some(Backlog {
+            arrived: Arrived {
+                input,
+                keys,
+                valid,
+                rows: side.row_codec.encode_rows(&columns, batch.rows)?,
+                batch: batch.clone(),
+                times_ms,
+                now_ms,
+            },
+            met: vec![false; batch.rows],
+            next: Cursor::default(),
+        });
+        self.step(context, out)
+    }
+
+    fn emit_pending(&mut self, context: &OperatorContext<'_>, out: &mut Collector) -> Result<bool> {
+        if self.has_backlog() {
+            self.step(context, out)?;
+            return Ok(self.has_backlog());
+        }
+        self.expire(context, out)
+    }
+
+    fn next_timer_ms(&self) -> Option<EpochMillis> {
+        let timers = self.sides.iter().map(|side| side.rows.next_due_ms());
+        let next = timers.flatten().min();
+        next.filter(|_| self.domain == TimeDomain::Processing)
+    }
+
+    fn has_backlog(&self) -> bool {
+        self.backlog.is_some()
+    }
+
+    fn output_watermark_ms(&self, input_ms: EpochMillis) -> EpochMillis {
+        let (lower_ms, upper_ms) = self.bounds_ms;
+        let delay_ms = upper_ms.max(lower_ms.saturating_neg());
+        match input_ms {
+            EpochMillis::MAX => EpochMillis::MAX,
+            input_ms if self.is_void() || self.domain == TimeDomain::Processing => input_ms,
+            input_ms => input_ms.saturating_sub(delay_ms),
+        }
+    }
+
+    fn visit_state(&mut self, visit: &mut StateVisit<'_>) {
+        for side in &mut self.sides {
+            side.rows.tables().into_iter().for_each(&mut *visit);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

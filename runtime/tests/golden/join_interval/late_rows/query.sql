@@ -1,0 +1,3 @@
+CREATE TABLE events (side STRING, v INT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts);
+CREATE TABLE met (l INT, r INT);
+INSERT INTO met SELECT l.v, r.v FROM (SELECT * FROM events WHERE side = 'l') AS l FULL JOIN (SELECT * FROM events WHERE side = 'r') AS r ON l.ts BETWEEN r.ts - INTERVAL '5' SECOND AND r.ts + INTERVAL '5' SECOND;

@@ -1,0 +1,6 @@
+CREATE TABLE l (k INT, v INT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '30' SECOND);
+CREATE TABLE r (k INT, v INT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '30' SECOND);
+CREATE TABLE met (l INT, r INT);
+CREATE TABLE inner_met (l INT, r INT);
+INSERT INTO met SELECT l.v, r.v FROM l FULL JOIN r ON l.k = r.k AND l.ts > r.ts + INTERVAL '5' SECOND AND l.ts < r.ts - INTERVAL '5' SECOND;
+INSERT INTO inner_met SELECT l.v, r.v FROM l JOIN r ON l.k = r.k AND l.ts > r.ts + INTERVAL '5' SECOND AND l.ts < r.ts - INTERVAL '5' SECOND;
