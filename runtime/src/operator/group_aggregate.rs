@@ -3,6 +3,7 @@
 //! Place in the flow: after a hash exchange by the keys. Invariant: per batch and key at most one change is emitted (an insert, an
 //! update pair or a delete), so a consumer that folds the changelog by key always holds the aggregate of what came in.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray};
@@ -141,31 +142,53 @@ impl GroupAggregate {
         Ok(touched)
     }
 
-    /// Counts the rows of each group. A group without rows has nothing to take back: the rows that count, when such a one does not.
+    /// Counts the rows of each group: the rows that count, when some do not. A group without rows has nothing to take back; one that gets
+    /// rows again begins anew, so what came to it before in the batch does not count either.
     ///
     /// # Source
     /// Flink 2.3, `GroupAggregate`: a retraction for a key without accumulators is skipped, as of a changelog that is read from its
-    /// middle, or behind a TTL.
+    /// middle, or behind a TTL; with the last row of a key its accumulators are dropped.
     fn count_rows(&mut self, batch: &Batch) -> Option<BooleanArray> {
-        let rows = &mut self.groups.values_mut().rows;
+        let Groups {
+            aggregates, rows, ..
+        } = self.groups.values_mut();
         let Some(kinds) = &batch.kinds else {
             self.ids.iter().for_each(|id| rows[*id as usize] += 1);
             return None;
         };
         let mut skipped = Vec::new();
+        // Where the groups that have lost all rows begin anew, once they do.
+        let mut emptied: HashMap<u32, usize, foldhash::fast::RandomState> = HashMap::default();
         for (row, (id, kind)) in self.ids.iter().zip(kinds.iter()).enumerate() {
             let count = &mut rows[*id as usize];
             match (kind.is_retraction(), *count) {
+                (false, 0) => {
+                    *count = 1;
+                    emptied.entry(*id).and_modify(|begin| *begin = row);
+                }
                 (false, _) => *count += 1,
                 (true, 0) => skipped.push(row),
+                (true, 1) => {
+                    *count = 0;
+                    emptied.entry(*id).or_insert(0);
+                }
                 (true, _) => *count -= 1,
             }
         }
-        if skipped.is_empty() {
+        emptied.retain(|_, begin| *begin > 0);
+        if skipped.is_empty() && emptied.is_empty() {
             return None;
         }
+        for id in &self.ids {
+            if emptied.contains_key(id) {
+                aggregates.clear(*id);
+            }
+        }
         let mut next = skipped.into_iter().peekable();
-        let counts = (0..batch.rows).map(|row| Some(next.next_if_eq(&row).is_none()));
+        let counts = self.ids.iter().enumerate().map(|(row, id)| {
+            let is_skipped = next.next_if_eq(&row).is_some();
+            Some(!is_skipped && emptied.get(id).is_none_or(|begin| row >= *begin))
+        });
         Some(counts.collect())
     }
 
@@ -222,13 +245,15 @@ impl GroupAggregate {
         Ok(same)
     }
 
-    /// Forgets groups without rows.
+    /// Forgets groups without rows; the only group of a global aggregation stays, without values.
     fn remove_empty(&mut self, touched: &Touched) -> Result<()> {
-        if self.keys.is_empty() {
-            return Ok(());
-        }
         for id in touched.old.iter().chain(&touched.new) {
-            if self.groups.values().rows[*id as usize] == 0 {
+            if self.groups.values().rows[*id as usize] > 0 {
+                continue;
+            }
+            if self.keys.is_empty() {
+                self.groups.values_mut().aggregates.clear(*id);
+            } else {
                 self.groups.remove(*id)?;
             }
         }

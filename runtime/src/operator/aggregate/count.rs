@@ -27,10 +27,8 @@ impl Accumulator for Count {
 
     fn update(&mut self, rows: Rows<'_>) -> Result<()> {
         let counts = &mut self.counts;
-        let nulls = rows
-            .further
-            .iter()
-            .filter_map(|column| Array::logical_nulls(column));
+        let further = rows.further.iter().copied();
+        let nulls = further.filter_map(Array::logical_nulls);
         let nulls: Vec<NullBuffer> = nulls.collect();
         rows.for_each(|row, group, is_retraction| {
             if nulls.iter().all(|nulls| nulls.is_valid(row)) {

@@ -411,9 +411,10 @@ proptest! {
             let array = results[index].as_primitive::<arrow::datatypes::Float64Type>();
             array.is_valid(0).then(|| array.value(0))
         };
-        let n = left.len() as f64;
-        let mean = left.iter().sum::<i64>() as f64 / n;
-        let squares: f64 = left.iter().map(|value| (*value as f64 - mean).powi(2)).sum();
+        let double = |value: i64| f64::from(i32::try_from(value).unwrap());
+        let n = double(i64::try_from(left.len()).unwrap());
+        let mean = double(left.iter().sum()) / n;
+        let squares: f64 = left.iter().map(|value| (double(*value) - mean).powi(2)).sum();
         let is_close = |result: Option<f64>, expected: f64| result.is_some_and(|r| (r - expected).abs() < 1e-3);
         let population = if left.is_empty() { result(0).is_none() } else { is_close(result(0), squares / n) };
         prop_assert!(population, "{:?}", result(0));

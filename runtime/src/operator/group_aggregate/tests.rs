@@ -115,6 +115,39 @@ fn an_unchanged_result_is_not_emitted_again() {
 }
 
 #[test]
+fn a_group_that_gets_rows_again_begins_anew() {
+    use RowKind::{Delete, Insert, UpdateAfter, UpdateBefore};
+    let mut operator = operator(&[0]);
+    feed(&mut operator, &[(1, 10, Insert), (1, 20, Insert)]);
+    // 7 never came: with the second retraction the group is gone, and what it was made of with it.
+    let rows = [
+        (1, 7, Delete),
+        (1, 10, Delete),
+        (1, 3, Delete),
+        (1, 5, Insert),
+        (1, 6, Insert),
+    ];
+    assert_eq!(
+        feed(&mut operator, &rows),
+        [
+            (UpdateBefore, vec![1, 2, 30]),
+            (UpdateAfter, vec![1, 2, 11])
+        ]
+    );
+    let rows = [
+        (1, 5, Delete),
+        (1, 6, Delete),
+        (1, 1, Insert),
+        (1, 1, Delete),
+        (1, 4, Insert),
+    ];
+    assert_eq!(
+        feed(&mut operator, &rows),
+        [(UpdateBefore, vec![1, 2, 11]), (UpdateAfter, vec![1, 1, 4])]
+    );
+}
+
+#[test]
 fn a_global_aggregate_stays_after_its_last_row() {
     use RowKind::{Delete, Insert};
     let mut operator = operator(&[]);
