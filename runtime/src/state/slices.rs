@@ -5,13 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::ops::RangeInclusive;
 
 use crate::checkpoint::entry::Entry;
 use crate::error::Result;
+use crate::graph::key_group::key_group;
 use crate::state::EncodedKeys;
 use crate::state::delta::Deltas;
 use crate::state::handed::{HandedOver, Legacy};
-use crate::state::keyed::{Common, ExportVisit, Keyed, StateConfig, Values};
+use crate::state::keyed::{Common, ExportVisit, Keyed, StateConfig, Values, hash_in};
 use crate::state::table::{StateTable, legacy};
 
 /// Makes the values of a namespace that is opened.
@@ -43,6 +45,8 @@ impl<V: Values> Debug for Slices<V> {
 pub struct Slice<'a, V: Values> {
     /// Its keys and values.
     keyed: &'a Keyed<V>,
+    /// Key groups of the statement.
+    key_groups: u32,
 }
 
 impl<V: Values> Slice<'_, V> {
@@ -54,6 +58,31 @@ impl<V: Values> Slice<'_, V> {
     /// The encoded key of an id in use.
     pub fn key(&self, id: u32) -> &[u8] {
         self.keyed.key(id)
+    }
+
+    /// The hash of the key of an id in use.
+    pub fn hash(&self, id: u32) -> u64 {
+        self.keyed.hash(id)
+    }
+
+    /// The id of a key, if it is held.
+    pub fn find(&self, key: &[u8], hash: u64) -> Option<u32> {
+        self.keyed.find_in_memory(key, hash)
+    }
+
+    /// The id of a key whose key group is given, if it is held.
+    pub fn find_in(&self, key: &[u8], key_group: u32) -> Option<u32> {
+        self.find(key, hash_in(key, key_group, self.key_groups))
+    }
+
+    /// The key group of an id in use.
+    pub fn key_group(&self, id: u32) -> u32 {
+        key_group(self.hash(id), self.key_groups)
+    }
+
+    /// Ids in use from `first` on, ascending.
+    pub fn ids_from(&self, first: u32) -> impl Iterator<Item = u32> {
+        self.keyed.ids_from(first)
     }
 
     /// Ids in use from `first` on, at most `count`, ascending.
@@ -102,6 +131,53 @@ impl<V: Values> Slices<V> {
         Ok(keyed.values_mut())
     }
 
+    /// The id of one key of a namespace that is about to be changed, and whether it is new. Its key group is given, as it may come from a
+    /// part of the key only. A namespace that is not open is opened.
+    ///
+    /// # Errors
+    /// As [`Self::upsert`].
+    pub fn upsert_in(
+        &mut self,
+        namespace: i64,
+        (key, key_group): (&[u8], u32),
+    ) -> Result<(u32, bool)> {
+        let hash = hash_in(key, key_group, self.common.key_groups());
+        self.upsert_hashed(namespace, (key, hash))
+    }
+
+    /// As [`Self::upsert_in`], of a key whose hash is known, as that of a key of another namespace.
+    ///
+    /// # Errors
+    /// As [`Self::upsert`].
+    pub fn upsert_hashed(
+        &mut self,
+        namespace: i64,
+        (key, hash): (&[u8], u64),
+    ) -> Result<(u32, bool)> {
+        let keyed = open(&mut self.open, namespace, &self.make)?;
+        keyed.upsert(&mut self.common, (key, hash), 0)
+    }
+
+    /// The values of an open namespace; only those that an upsert has returned since the last barrier may be changed.
+    pub fn values_mut(&mut self, namespace: i64) -> Option<&mut V> {
+        self.open.get_mut(&namespace).map(Keyed::values_mut)
+    }
+
+    /// Forgets a key of a namespace; its id may be given to another.
+    ///
+    /// # Errors
+    /// `Unavailable` when spilled state cannot be changed.
+    pub fn remove(&mut self, namespace: i64, id: u32) -> Result<()> {
+        let Some(keyed) = self.open.get_mut(&namespace) else {
+            return Ok(());
+        };
+        keyed.remove(&mut self.common, id)?;
+        if keyed.len() == 0 {
+            self.drop_slice(namespace)?;
+        }
+        Ok(())
+    }
+
     /// The first namespace.
     pub fn first(&self) -> Option<i64> {
         self.open.first_key_value().map(|(namespace, _)| *namespace)
@@ -115,7 +191,34 @@ impl<V: Values> Slices<V> {
         if let Some(keyed) = self.open.get_mut(&namespace) {
             keyed.fetch_all(&mut self.common)?;
         }
-        Ok(self.open.get(&namespace).map(|keyed| Slice { keyed }))
+        let key_groups = self.common.key_groups();
+        let keyed = self.open.get(&namespace);
+        Ok(keyed.map(|keyed| Slice { keyed, key_groups }))
+    }
+
+    /// The first namespace from `from` on.
+    pub fn first_from(&self, from: i64) -> Option<i64> {
+        self.open
+            .range(from..)
+            .next()
+            .map(|(namespace, _)| *namespace)
+    }
+
+    /// Namespaces in order, all of whose keys are in the memory of this table from then on.
+    ///
+    /// # Errors
+    /// `Unavailable` when spilled state cannot be read.
+    pub fn slices(&mut self, namespaces: RangeInclusive<i64>) -> Result<Vec<(i64, Slice<'_, V>)>> {
+        if namespaces.is_empty() {
+            return Ok(Vec::new());
+        }
+        for (_, keyed) in self.open.range_mut(namespaces.clone()) {
+            keyed.fetch_all(&mut self.common)?;
+        }
+        let key_groups = self.common.key_groups();
+        let open = self.open.range(namespaces);
+        let slices = open.map(|(namespace, keyed)| (*namespace, Slice { keyed, key_groups }));
+        Ok(slices.collect())
     }
 
     /// Drops a namespace.

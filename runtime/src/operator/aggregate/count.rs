@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array};
 
 use crate::error::Result;
-use crate::operator::aggregate::{Accumulator, Rows};
+use crate::operator::aggregate::{Accumulator, Merged, Rows, same};
 use crate::state::codec::{Reader, Writer};
 use crate::state::column;
 
@@ -28,6 +28,18 @@ impl Accumulator for Count {
         rows.for_each(|_, group, is_retraction| {
             counts[group] += if is_retraction { -1 } else { 1 }
         });
+        Ok(())
+    }
+
+    fn can_merge(&self) -> bool {
+        true
+    }
+
+    fn merge(&mut self, other: &dyn Accumulator, groups: &[Merged]) -> Result<()> {
+        let other: &Self = same(other)?;
+        for Merged { into, from } in groups {
+            self.counts[*into as usize] += other.counts[*from as usize];
+        }
         Ok(())
     }
 

@@ -19,7 +19,7 @@ use arrow::datatypes::{
 };
 
 use crate::error::{Error, Result};
-use crate::operator::aggregate::{Accumulator, Rows};
+use crate::operator::aggregate::{Accumulator, Merged, Rows, same};
 use crate::state::codec::{Reader, Writer};
 use crate::state::column;
 use crate::types::FlinkType;
@@ -88,6 +88,19 @@ impl<A: ArrowPrimitiveType> Native<A> {
             ty,
         }
     }
+
+    /// Adds one value.
+    fn add(&mut self, group: usize, new: A::Native)
+    where
+        A::Native: Ord,
+    {
+        let value = &mut self.values[group];
+        *value = Some(match (*value, self.side) {
+            (None, _) => new,
+            (Some(old), Side::Min) => old.min(new),
+            (Some(old), Side::Max) => old.max(new),
+        });
+    }
 }
 
 impl<A: ArrowPrimitiveType + std::fmt::Debug> Accumulator for Native<A>
@@ -105,16 +118,21 @@ where
         let input = argument
             .ok_or_else(|| Error::internal("MIN or MAX got another type"))?
             .values();
-        let (values, side) = (&mut self.values, self.side);
-        rows.for_each(|row, group, _| {
-            let new = input[row];
-            let best = match (values[group], side) {
-                (None, _) => new,
-                (Some(old), Side::Min) => old.min(new),
-                (Some(old), Side::Max) => old.max(new),
-            };
-            values[group] = Some(best);
-        });
+        rows.for_each(|row, group, _| self.add(group, input[row]));
+        Ok(())
+    }
+
+    fn can_merge(&self) -> bool {
+        true
+    }
+
+    fn merge(&mut self, other: &dyn Accumulator, groups: &[Merged]) -> Result<()> {
+        let other: &Self = same(other)?;
+        for Merged { into, from } in groups {
+            if let Some(value) = other.values[*from as usize] {
+                self.add(*into as usize, value);
+            }
+        }
         Ok(())
     }
 
@@ -312,6 +330,20 @@ impl Accumulator for Ordered {
             encode(row, &mut value);
             self.add(group, &value, if is_retraction { -1 } else { 1 });
         });
+        Ok(())
+    }
+
+    fn can_merge(&self) -> bool {
+        true
+    }
+
+    fn merge(&mut self, other: &dyn Accumulator, groups: &[Merged]) -> Result<()> {
+        let other: &Self = same(other)?;
+        for Merged { into, from } in groups {
+            for (value, count) in other.values[*from as usize].iter() {
+                self.add(*into as usize, value, count);
+            }
+        }
         Ok(())
     }
 
