@@ -103,12 +103,22 @@ fn missing_window_column(plan: &StreamPlan, node: &Node) -> Option<Advice> {
     if keys.is_empty() {
         return None;
     }
+    let mut keys: Vec<usize> = keys.clone();
     let mut below = node.inputs.first().and_then(|input| plan.node(input.node));
-    while let Some(calc) = below.filter(|node| matches!(node.operator, Operator::Calc { .. })) {
-        below = calc.inputs.first().and_then(|input| plan.node(input.node));
+    while let Some(Operator::Calc { projections, .. }) = below.map(|node| &node.operator) {
+        let columns = keys.iter().filter_map(|key| projections[*key].as_column());
+        keys = columns.collect();
+        let inputs = below.map(|calc| calc.inputs.as_slice());
+        let input = inputs.and_then(<[_]>::first);
+        below = input.and_then(|input| plan.node(input.node));
     }
-    let is_windowed = |node: &Node| matches!(node.operator, Operator::WindowTableFunction(_));
-    below.filter(|node| is_windowed(node))?;
+    let is_windowed = |node: &&Node| matches!(node.operator, Operator::WindowTableFunction(_));
+    let windowed = below.filter(is_windowed)?;
+    // Its last columns are start, end and time. Sessions of other keys are grouped like anything else.
+    let start = windowed.schema.len().checked_sub(3)?;
+    if keys.contains(&start) && keys.contains(&(start + 1)) {
+        return None;
+    }
     Some(Advice {
         severity: Severity::Moderate,
         reason: "MISSING_WINDOW_START_END",

@@ -125,6 +125,9 @@ pub struct WindowJoin {
     pub filter_nulls: Vec<bool>,
     /// What else must be TRUE, over the columns of both.
     pub residual: Option<Expr>,
+    /// The time zone of the windows; none is UTC.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub time_zone: String,
 }
 
 /// The first rows of each window and key.
@@ -144,6 +147,9 @@ pub struct WindowRank {
     pub range: RankRange,
     /// Whether the rank is a column of the result.
     pub has_number: bool,
+    /// The time zone of the windows; none is UTC.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub time_zone: String,
 }
 
 /// The first or last row of each window and key by a time attribute.
@@ -159,4 +165,7 @@ pub struct WindowDeduplicate {
     pub time: usize,
     /// Whether the last row is kept, not the first.
     pub keep_last: bool,
+    /// The time zone of the windows; none is UTC.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub time_zone: String,
 }

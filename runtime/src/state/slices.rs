@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::ops::RangeInclusive;
 
 use crate::checkpoint::entry::Entry;
 use crate::error::Result;
+use crate::graph::key_group::key_group;
 use crate::state::EncodedKeys;
 use crate::state::delta::Deltas;
 use crate::state::handed::{HandedOver, Legacy};
@@ -43,6 +45,8 @@ impl<V: Values> Debug for Slices<V> {
 pub struct Slice<'a, V: Values> {
     /// Its keys and values.
     keyed: &'a Keyed<V>,
+    /// Key groups of the statement.
+    key_groups: u32,
 }
 
 impl<'a, V: Values> Slice<'a, V> {
@@ -56,14 +60,34 @@ impl<'a, V: Values> Slice<'a, V> {
         self.keyed.key(id)
     }
 
-    /// Ids in use from `first` on, at most `count`, ascending.
-    pub fn ids(&self, first: u32, count: usize) -> Vec<u32> {
-        self.keyed.ids_from(first).take(count).collect()
-    }
-
     /// The hash of the key of an id in use.
     pub fn hash(&self, id: u32) -> u64 {
         self.keyed.hash(id)
+    }
+
+    /// The id of a key, if it is held.
+    pub fn find(&self, key: &[u8], hash: u64) -> Option<u32> {
+        self.keyed.find_in_memory(key, hash)
+    }
+
+    /// The id of a key whose key group is given, if it is held.
+    pub fn find_in(&self, key: &[u8], key_group: u32) -> Option<u32> {
+        self.find(key, hash_in(key, key_group, self.key_groups))
+    }
+
+    /// The key group of an id in use.
+    pub fn key_group(&self, id: u32) -> u32 {
+        key_group(self.hash(id), self.key_groups)
+    }
+
+    /// Ids in use from `first` on, ascending.
+    pub fn ids_from(&self, first: u32) -> impl Iterator<Item = u32> {
+        self.keyed.ids_from(first)
+    }
+
+    /// Ids in use from `first` on, at most `count`, ascending.
+    pub fn ids(&self, first: u32, count: usize) -> Vec<u32> {
+        self.keyed.ids_from(first).take(count).collect()
     }
 }
 
@@ -117,20 +141,36 @@ impl<V: Values> Slices<V> {
         Ok(keyed.values_mut())
     }
 
-    /// As [`Self::upsert`], of one key whose key group may come from a part of it.
+    /// The id of one key of a namespace that is about to be changed, and whether it is new. Its key group is given, as it may come from a
+    /// part of the key only. A namespace that is not open is opened.
     ///
     /// # Errors
-    /// As there.
+    /// As [`Self::upsert`].
     pub fn upsert_in(
         &mut self,
         namespace: i64,
-        key: &[u8],
-        key_group: u32,
-    ) -> Result<(u32, &mut V)> {
+        (key, key_group): (&[u8], u32),
+    ) -> Result<(u32, bool)> {
         let hash = hash_in(key, key_group, self.common.key_groups());
+        self.upsert_hashed(namespace, (key, hash))
+    }
+
+    /// As [`Self::upsert_in`], of a key whose hash is known, as that of a key of another namespace.
+    ///
+    /// # Errors
+    /// As [`Self::upsert`].
+    pub fn upsert_hashed(
+        &mut self,
+        namespace: i64,
+        (key, hash): (&[u8], u64),
+    ) -> Result<(u32, bool)> {
         let keyed = open(&mut self.open, namespace, &self.make)?;
-        let (id, _) = keyed.upsert(&mut self.common, (key, hash), 0)?;
-        Ok((id, keyed.values_mut()))
+        keyed.upsert(&mut self.common, (key, hash), 0)
+    }
+
+    /// The values of an open namespace; only those that an upsert has returned since the last barrier may be changed.
+    pub fn values_mut(&mut self, namespace: i64) -> Option<&mut V> {
+        self.open.get_mut(&namespace).map(Keyed::values_mut)
     }
 
     /// Values to change of an id in use, as if its key had been upserted.
@@ -142,7 +182,25 @@ impl<V: Values> Slices<V> {
 
     /// A namespace as far as it is in memory.
     pub fn in_memory(&self, namespace: i64) -> Option<Slice<'_, V>> {
-        self.open.get(&namespace).map(|keyed| Slice { keyed })
+        let key_groups = self.common.key_groups();
+        let keyed = self.open.get(&namespace);
+        keyed.map(|keyed| Slice { keyed, key_groups })
+    }
+
+    /// As [`Self::remove`], and drops the namespace with its last key.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn remove_and_drop(&mut self, namespace: i64, id: u32) -> Result<()> {
+        self.remove(namespace, id)?;
+        if self
+            .open
+            .get(&namespace)
+            .is_some_and(|keyed| keyed.len() == 0)
+        {
+            self.drop_slice(namespace)?;
+        }
+        Ok(())
     }
 
     /// Forgets a key of a namespace, which stays open; its id may be given to another.
@@ -179,7 +237,34 @@ impl<V: Values> Slices<V> {
         if let Some(keyed) = self.open.get_mut(&namespace) {
             keyed.fetch_all(&mut self.common)?;
         }
-        Ok(self.open.get(&namespace).map(|keyed| Slice { keyed }))
+        let key_groups = self.common.key_groups();
+        let keyed = self.open.get(&namespace);
+        Ok(keyed.map(|keyed| Slice { keyed, key_groups }))
+    }
+
+    /// The first namespace from `from` on.
+    pub fn first_from(&self, from: i64) -> Option<i64> {
+        self.open
+            .range(from..)
+            .next()
+            .map(|(namespace, _)| *namespace)
+    }
+
+    /// Namespaces in order, all of whose keys are in the memory of this table from then on.
+    ///
+    /// # Errors
+    /// `Unavailable` when spilled state cannot be read.
+    pub fn slices(&mut self, namespaces: RangeInclusive<i64>) -> Result<Vec<(i64, Slice<'_, V>)>> {
+        if namespaces.is_empty() {
+            return Ok(Vec::new());
+        }
+        for (_, keyed) in self.open.range_mut(namespaces.clone()) {
+            keyed.fetch_all(&mut self.common)?;
+        }
+        let key_groups = self.common.key_groups();
+        let open = self.open.range(namespaces);
+        let slices = open.map(|(namespace, keyed)| (*namespace, Slice { keyed, key_groups }));
+        Ok(slices.collect())
     }
 
     /// Drops a namespace.

@@ -15,7 +15,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type};
 
 use crate::error::{Error, Result};
-use crate::operator::aggregate::{Accumulator, Rows};
+use crate::operator::aggregate::{Accumulator, Merged, Rows, same};
 use crate::state::codec::{Reader, Writer};
 use crate::state::column;
 use crate::types::{FlinkType, TypeKind};
@@ -146,6 +146,32 @@ impl Accumulator for Averages {
                     sums[group] = sums[group].and_then(|sum| sum.checked_add(value));
                     count(group, is_retraction);
                 });
+            }
+        }
+        Ok(())
+    }
+
+    fn can_merge(&self) -> bool {
+        true
+    }
+
+    fn merge(&mut self, other: &dyn Accumulator, groups: &[Merged]) -> Result<()> {
+        let other: &Self = same(other)?;
+        for Merged { into, from } in groups {
+            let (into, from) = (*into as usize, *from as usize);
+            self.counts[into] += other.counts[from];
+            match (&mut self.sums, &other.sums) {
+                (Sums::Integer(sums), Sums::Integer(other)) => {
+                    sums[into] = sums[into].wrapping_add(other[from]);
+                }
+                (Sums::Double(sums), Sums::Double(other)) => sums[into] += other[from],
+                (Sums::Decimal(sums), Sums::Decimal(other)) => {
+                    let pair = sums[into].zip(other[from]);
+                    sums[into] = pair.and_then(|(sum, other)| sum.checked_add(other));
+                }
+                (Sums::Integer(_) | Sums::Double(_) | Sums::Decimal(_), _) => {
+                    return Err(Error::internal("averages of different types"));
+                }
             }
         }
         Ok(())

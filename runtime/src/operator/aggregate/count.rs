@@ -9,7 +9,7 @@ use arrow::array::{Array, ArrayRef, Int64Array};
 use arrow::buffer::NullBuffer;
 
 use crate::error::Result;
-use crate::operator::aggregate::{Accumulator, Rows};
+use crate::operator::aggregate::{Accumulator, Merged, Rows, same};
 use crate::state::codec::{Reader, Writer};
 use crate::state::column;
 
@@ -35,6 +35,18 @@ impl Accumulator for Count {
                 counts[group] += if is_retraction { -1 } else { 1 };
             }
         });
+        Ok(())
+    }
+
+    fn can_merge(&self) -> bool {
+        true
+    }
+
+    fn merge(&mut self, other: &dyn Accumulator, groups: &[Merged]) -> Result<()> {
+        let other: &Self = same(other)?;
+        for Merged { into, from } in groups {
+            self.counts[*into as usize] += other.counts[*from as usize];
+        }
         Ok(())
     }
 

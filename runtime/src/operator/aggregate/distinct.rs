@@ -7,9 +7,10 @@ use std::collections::HashMap;
 
 use arrow::array::{Array, ArrayRef, BooleanArray};
 
+use crate::batch::RowKind;
 use crate::error::Result;
 use crate::operator::aggregate::list::Nulls;
-use crate::operator::aggregate::{Accumulator, Rows};
+use crate::operator::aggregate::{Accumulator, Merged, Rows, same};
 use crate::state::KeyCodec;
 use crate::state::codec::{Reader, Writer};
 use crate::state::column;
@@ -57,22 +58,27 @@ impl Distinct {
         })
     }
 
-    /// Counts a copy and tells whether the inner aggregate must see the row.
-    fn count(&mut self, group: usize, value: &[u8], is_retraction: bool) -> bool {
+    /// Changes how often a value is there, and tells what the inner aggregate must see of it.
+    fn change(&mut self, group: usize, value: &[u8], change: i64) -> Option<RowKind> {
         let copies = &mut self.copies[group];
-        if let Some(count) = copies.get_mut(value) {
-            *count += if is_retraction { -1 } else { 1 };
-            let is_gone = *count == 0;
-            if is_gone {
-                copies.remove(value);
-                self.values_bytes -= entry_bytes(value);
-            }
-            // An insertion that ends at zero was taken away before it came.
-            return is_gone && is_retraction;
+        let (before, after) = if let Some(count) = copies.get_mut(value) {
+            let before = *count;
+            *count += change;
+            (before, *count)
+        } else {
+            copies.insert(value.into(), change);
+            self.values_bytes += entry_bytes(value);
+            (0, change)
+        };
+        if after == 0 {
+            copies.remove(value);
+            self.values_bytes -= entry_bytes(value);
         }
-        copies.insert(value.into(), if is_retraction { -1 } else { 1 });
-        self.values_bytes += entry_bytes(value);
-        !is_retraction
+        match (before > 0, after > 0) {
+            (false, true) => Some(RowKind::Insert),
+            (true, false) => Some(RowKind::Delete),
+            (true, true) | (false, false) => None,
+        }
     }
 }
 
@@ -92,7 +98,8 @@ impl Accumulator for Distinct {
         let nulls = self.nulls;
         let mut passes = vec![false; rows.groups.len()];
         let pass = |row: usize, group, is_retraction| {
-            passes[row] = self.count(group, keys.key(row), is_retraction);
+            let change = if is_retraction { -1 } else { 1 };
+            passes[row] = self.change(group, keys.key(row), change).is_some();
         };
         match nulls {
             Nulls::Keep => rows.for_each_row(pass),
@@ -102,6 +109,35 @@ impl Accumulator for Distinct {
         self.inner.update(Rows {
             selection: Some(&selection),
             ..rows
+        })
+    }
+
+    fn can_merge(&self) -> bool {
+        self.inner.can_merge()
+    }
+
+    fn merge(&mut self, other: &dyn Accumulator, groups: &[Merged]) -> Result<()> {
+        let other: &Self = same(other)?;
+        let (mut values, mut passed, mut kinds) = (Vec::new(), Vec::new(), Vec::new());
+        for Merged { into, from } in groups {
+            let mut copies: Vec<_> = other.copies[*from as usize].iter().collect();
+            copies.sort_unstable();
+            for (value, change) in copies {
+                if let Some(kind) = self.change(*into as usize, value, *change) {
+                    values.push(&**value);
+                    passed.push(*into);
+                    kinds.push(kind);
+                }
+            }
+        }
+        let arguments = self.codec.decode(values.into_iter())?;
+        let further: Vec<&ArrayRef> = arguments.iter().skip(1).collect();
+        self.inner.update(Rows {
+            groups: &passed,
+            argument: arguments.first(),
+            further: &further,
+            selection: None,
+            kinds: Some(&kinds.into()),
         })
     }
 

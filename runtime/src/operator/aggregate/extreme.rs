@@ -13,7 +13,7 @@ use arrow::datatypes::{
 use crate::error::{Error, Result};
 use crate::operator::aggregate::multiset::{Multiset, Multisets};
 use crate::operator::aggregate::ordered::{from_ordered_bytes, ordered_bytes};
-use crate::operator::aggregate::{Accumulator, Rows};
+use crate::operator::aggregate::{Accumulator, Merged, Rows, same};
 use crate::state::codec::{Reader, Writer};
 use crate::state::column;
 use crate::types::FlinkType;
@@ -89,6 +89,20 @@ impl<A: ArrowPrimitiveType> Native<A> {
             ty,
         }
     }
+
+    /// Adds one value.
+    fn add(&mut self, group: usize, new: A::Native)
+    where
+        A::Native: Ord,
+    {
+        let value = &mut self.values[group];
+        *value = Some(match (*value, self.side) {
+            (None, _) | (Some(_), Side::Last) => new,
+            (Some(old), Side::Min) => old.min(new),
+            (Some(old), Side::Max) => old.max(new),
+            (Some(old), Side::First) => old,
+        });
+    }
 }
 
 impl<A: ArrowPrimitiveType + std::fmt::Debug> Accumulator for Native<A>
@@ -106,17 +120,21 @@ where
         let input = argument
             .ok_or_else(|| Error::internal("MIN or MAX got another type"))?
             .values();
-        let (values, side) = (&mut self.values, self.side);
-        rows.for_each(|row, group, _| {
-            let new = input[row];
-            let best = match (values[group], side) {
-                (None, _) | (Some(_), Side::Last) => new,
-                (Some(old), Side::Min) => old.min(new),
-                (Some(old), Side::Max) => old.max(new),
-                (Some(old), Side::First) => old,
-            };
-            values[group] = Some(best);
-        });
+        rows.for_each(|row, group, _| self.add(group, input[row]));
+        Ok(())
+    }
+
+    fn can_merge(&self) -> bool {
+        true
+    }
+
+    fn merge(&mut self, other: &dyn Accumulator, groups: &[Merged]) -> Result<()> {
+        let other: &Self = same(other)?;
+        for Merged { into, from } in groups {
+            if let Some(value) = other.values[*from as usize] {
+                self.add(*into as usize, value);
+            }
+        }
         Ok(())
     }
 
@@ -224,6 +242,20 @@ impl Accumulator for Ordered {
             encode(row, &mut value);
             self.add(group, &value, if is_retraction { -1 } else { 1 });
         });
+        Ok(())
+    }
+
+    fn can_merge(&self) -> bool {
+        true
+    }
+
+    fn merge(&mut self, other: &dyn Accumulator, groups: &[Merged]) -> Result<()> {
+        let other: &Self = same(other)?;
+        for Merged { into, from } in groups {
+            for (value, count) in other.values.of(*from).iter() {
+                self.add(*into as usize, value, count);
+            }
+        }
         Ok(())
     }
 

@@ -24,12 +24,13 @@ mod values;
 
 pub use make::missing;
 
+use std::any::Any;
 use std::fmt::Debug;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 
 use crate::batch::{Batch, RowKinds};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::plan::AggregateCall;
 use crate::state::Values;
 use crate::state::codec::Reader;
@@ -89,8 +90,17 @@ impl Rows<'_> {
     }
 }
 
+/// A group and the group of other accumulators that is added to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Merged {
+    /// The group that grows.
+    pub into: u32,
+    /// The group that is added, which stays as it is.
+    pub from: u32,
+}
+
 /// The accumulators of one aggregate, indexed by group id.
-pub trait Accumulator: Send + Sync + Debug {
+pub trait Accumulator: Any + Send + Sync + Debug {
     /// Makes room for `groups` groups; new ones are empty.
     fn resize(&mut self, groups: usize);
 
@@ -99,6 +109,21 @@ pub trait Accumulator: Send + Sync + Debug {
     /// # Errors
     /// `Data` for values that the aggregate refuses; `Internal` when an argument has another type than declared.
     fn update(&mut self, rows: Rows<'_>) -> Result<()>;
+
+    /// Whether [`Self::merge`] can be asked for. Where it cannot, windows that overlap are kept one by one, and there are no sessions.
+    fn can_merge(&self) -> bool {
+        false
+    }
+
+    /// Adds groups of `other`, which are the accumulators of the same call in another table, to groups of this one. Groups are added in
+    /// the order of time.
+    ///
+    /// # Errors
+    /// `Internal` when `other` is of another call, or when these cannot be merged.
+    fn merge(&mut self, other: &dyn Accumulator, groups: &[Merged]) -> Result<()> {
+        let _ = (other, groups);
+        Err(Error::internal("an aggregate that cannot be merged"))
+    }
 
     /// The results of some groups.
     ///
@@ -169,6 +194,23 @@ impl Aggregates {
         Ok(())
     }
 
+    /// Whether groups can be added to groups.
+    pub fn can_merge(&self) -> bool {
+        let mut calls = self.calls.iter();
+        calls.all(|(_, accumulator)| accumulator.can_merge())
+    }
+
+    /// Adds groups of other accumulators of the same calls to groups of these.
+    ///
+    /// # Errors
+    /// `Internal` when they are of other calls.
+    pub fn merge(&mut self, other: &Self, groups: &[Merged]) -> Result<()> {
+        for ((_, accumulator), (_, other)) in self.calls.iter_mut().zip(&other.calls) {
+            accumulator.merge(&**other, groups)?;
+        }
+        Ok(())
+    }
+
     /// The results of some groups, one column per call.
     ///
     /// # Errors
@@ -219,6 +261,13 @@ impl Values for Aggregates {
             .map(|(_, accumulator)| accumulator.heap_bytes())
             .sum()
     }
+}
+
+/// The accumulators of another table as what they are.
+fn same<A: Accumulator>(other: &dyn Accumulator) -> Result<&A> {
+    let other: &dyn Any = other;
+    let same = other.downcast_ref();
+    same.ok_or_else(|| Error::internal("aggregates of different calls cannot be merged"))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use arrow::datatypes::{
 };
 
 use crate::error::{Error, Result};
-use crate::operator::aggregate::{Accumulator, Rows};
+use crate::operator::aggregate::{Accumulator, Merged, Rows, same};
 use crate::state::codec::{Reader, Writer};
 use crate::state::column;
 use crate::types::{FlinkType, TypeKind};
@@ -23,6 +23,9 @@ pub(super) trait Sum: Copy + Default + Send + Sync + std::fmt::Debug + 'static {
 
     /// Adds or takes away a value.
     fn add(self, value: <Self::Arrow as ArrowPrimitiveType>::Native, is_retraction: bool) -> Self;
+
+    /// The sum of both.
+    fn plus(self, other: Self) -> Self;
 
     /// The result; absent when it cannot be represented.
     fn result(self) -> Option<<Self::Arrow as ArrowPrimitiveType>::Native>;
@@ -50,6 +53,10 @@ macro_rules! wrapping_sum {
                 } else {
                     self.0.wrapping_add(value)
                 })
+            }
+
+            fn plus(self, other: Self) -> Self {
+                self.add(other.0, false)
             }
 
             fn result(self) -> Option<$native> {
@@ -101,6 +108,13 @@ impl Sum for Decimal {
         Self(sum.filter(|sum| sum.abs() < DECIMAL_LIMIT))
     }
 
+    fn plus(self, other: Self) -> Self {
+        match other.0 {
+            Some(value) => self.add(value, false),
+            None => other,
+        }
+    }
+
     fn result(self) -> Option<i128> {
         self.0
     }
@@ -130,6 +144,10 @@ macro_rules! float_sum {
                 } else {
                     self.0 + value
                 })
+            }
+
+            fn plus(self, other: Self) -> Self {
+                self.add(other.0, false)
             }
 
             fn result(self) -> Option<$native> {
@@ -224,6 +242,20 @@ impl<S: Sum> Accumulator for Sums<S> {
             sums[group] = sums[group].add(values[row], is_retraction);
             counts[group] += if is_retraction { -1 } else { 1 };
         });
+        Ok(())
+    }
+
+    fn can_merge(&self) -> bool {
+        true
+    }
+
+    fn merge(&mut self, other: &dyn Accumulator, groups: &[Merged]) -> Result<()> {
+        let other: &Self = same(other)?;
+        for Merged { into, from } in groups {
+            let (into, from) = (*into as usize, *from as usize);
+            self.totals[into] = self.totals[into].plus(other.totals[from]);
+            self.counts[into] += other.counts[from];
+        }
         Ok(())
     }
 

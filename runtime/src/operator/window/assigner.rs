@@ -1,181 +1,315 @@
-//! Which window a row belongs to.
+//! Which slice each row of a batch is in.
 //!
-//! Place in the flow: both window operators ask it. Invariant: window starts and ends are local to the time zone when the rowtime
-//! is `TIMESTAMP_LTZ`, while watermarks are instants; this is the only place that converts between the two.
+//! Place in the flow: operators of windows ask it first. Invariant: rows keep their order within a slice. A slice of windows that were
+//! assigned before is the window itself.
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::{DataType, Int64Type, TimeUnit};
-use chrono::{MappedLocalTime, Offset, TimeZone};
-use chrono_tz::Tz;
+use std::collections::BTreeMap;
 
+use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use arrow::buffer::ScalarBuffer;
+use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType};
+
+use crate::batch::Batch;
 use crate::error::{Error, Result};
-use crate::plan::{Window, WindowKind};
+use crate::operator::OperatorContext;
+use crate::operator::window::shape::{Shape, SliceOf};
+use crate::operator::window::zone::Zone;
+use crate::plan::{TimeDomain, Window};
 use crate::types::{FlinkType, TypeKind};
 
-/// Assigns rows to windows.
+/// Assigns rows to slices.
 #[derive(Debug)]
 pub struct Assigner {
-    /// The rowtime column.
-    time: usize,
-    /// Length, milliseconds.
-    size_ms: i64,
-    /// Shift, milliseconds.
-    offset_ms: i64,
-    /// The zone of window times; absent when the rowtime has none or the zone is UTC.
-    zone: Option<Tz>,
+    /// Where times come from.
+    source: Source,
+    /// The windows.
+    shape: Shape,
+    /// Their time zone.
+    zone: Zone,
+    /// The clock that closes them.
+    domain: TimeDomain,
+}
+
+/// Where the time of a row comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// A rowtime column.
+    Column(usize),
+    /// The clock.
+    Clock,
+    /// The column with the end of the window.
+    End(usize),
+}
+
+/// Rows of a batch that follow one another and are in one slice.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    /// End of the slice.
+    end_ms: i64,
+    /// First row.
+    first: usize,
+    /// Rows.
+    rows: usize,
+}
+
+/// Rows that are compared at once with the bounds of a slice (guess, unmeasured: a few vector registers).
+const BLOCK_ROWS: usize = 64;
+
+/// Rows of a run from which on it is worth a call of its own (guess, unmeasured).
+const RUN_ROWS: usize = 32;
+
+impl Source {
+    /// Where the time of a window's rows comes from.
+    pub fn of(window: &Window) -> Self {
+        match (window.attached, window.domain) {
+            (Some(attached), _) => Self::End(attached.end),
+            (None, TimeDomain::Event) => Self::Column(window.time),
+            (None, TimeDomain::Processing) => Self::Clock,
+        }
+    }
+
+    /// The time zone of windows over an input of these columns.
+    ///
+    /// # Errors
+    /// As [`Zone::new`].
+    pub fn zone(self, window: &Window, input: &[FlinkType]) -> Result<Zone> {
+        match self {
+            Self::Column(time) => Zone::of(&window.time_zone, &input[time]),
+            Self::Clock => Zone::of(&window.time_zone, &TypeKind::TimestampLtz(3).not_null()),
+            Self::End(_) => Zone::new(&window.time_zone),
+        }
+    }
+
+    /// The local times of rows.
+    ///
+    /// # Errors
+    /// `Data` when a row's time is NULL, which no window can hold.
+    pub fn times(
+        self,
+        batch: &Batch,
+        zone: Zone,
+        context: &OperatorContext<'_>,
+    ) -> Result<ScalarBuffer<i64>> {
+        let column = match self {
+            Self::Clock => {
+                let now_ms = zone.to_local(context.clock.now_ms());
+                return Ok(vec![now_ms; batch.rows].into());
+            }
+            Self::End(column) => return millis(&batch.columns[column]),
+            Self::Column(column) => column,
+        };
+        let times = millis(&batch.columns[column])?;
+        if zone.is_utc() {
+            return Ok(times);
+        }
+        let mut times = times.to_vec();
+        zone.all_to_local(&mut times);
+        Ok(times.into())
+    }
+}
+
+/// The milliseconds of a column of times.
+///
+/// # Errors
+/// `Data` for a NULL; `Internal` for a column of another type.
+pub(super) fn millis(column: &ArrayRef) -> Result<ScalarBuffer<i64>> {
+    if column.null_count() > 0 {
+        return Err(Error::deserialization(
+            "the rowtime column holds a NULL, which no window can take; filter such rows out",
+        ));
+    }
+    Ok(match column.data_type() {
+        DataType::Timestamp(TimeUnit::Millisecond, _) => column
+            .as_primitive::<TimestampMillisecondType>()
+            .values()
+            .clone(),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            let values = column.as_primitive::<TimestampMicrosecondType>().values();
+            values.iter().map(|value| value.div_euclid(1000)).collect()
+        }
+        other => return Err(Error::internal(format!("a rowtime of type {other}"))),
+    })
 }
 
 impl Assigner {
-    /// An assigner of a plan's window over a rowtime column of this type.
+    /// An assigner of a plan's window over an input of these columns; absent for sessions.
     ///
     /// # Errors
-    /// `Invalid` for a size that is not positive or an unknown time zone; `Unsupported` for a fixed offset as time zone.
-    pub fn new(window: &Window, rowtime: &FlinkType) -> Result<Self> {
-        let WindowKind::Tumble { size_ms, offset_ms } = window.kind else {
-            return Err(Error::unsupported("windows other than TUMBLE"));
+    /// As [`Shape::new`] and [`Zone::new`].
+    pub fn new(window: &Window, input: &[FlinkType]) -> Result<Option<Self>> {
+        let Some(shape) = Shape::new(&window.kind)? else {
+            return Ok(None);
         };
-        if size_ms <= 0 {
-            return Err(Error::validation(format!(
-                "the window size must be positive, not {size_ms} ms"
-            )));
-        }
-        let has_zone = matches!(rowtime.kind, TypeKind::TimestampLtz(_));
-        let zone = if has_zone && window.time_zone != "UTC" {
-            let zone = window.time_zone.parse::<Tz>();
-            Some(zone.map_err(|_| {
-                Error::unsupported(format!("windows in time zone {}", window.time_zone))
-            })?)
-        } else {
-            None
-        };
-        Ok(Self {
-            time: window.time,
-            size_ms,
-            offset_ms,
-            zone,
-        })
+        let source = Source::of(window);
+        Ok(Some(Self {
+            source,
+            shape,
+            zone: source.zone(window, input)?,
+            domain: window.domain,
+        }))
     }
 
-    /// The window ends of rows, local milliseconds, exclusive.
+    /// The windows.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// Their time zone.
+    pub fn zone(&self) -> Zone {
+        self.zone
+    }
+
+    /// The clock that closes them.
+    pub fn domain(&self) -> TimeDomain {
+        self.domain
+    }
+
+    /// Whether rows come with their windows.
+    pub fn is_attached(&self) -> bool {
+        matches!(self.source, Source::End(_))
+    }
+
+    /// The local times of rows.
     ///
     /// # Errors
-    /// `Data` when a row's rowtime is NULL, which no window can hold.
-    pub fn ends(&self, columns: &[ArrayRef]) -> Result<Vec<i64>> {
-        let column = &columns[self.time];
-        if column.null_count() > 0 {
-            return Err(Error::deserialization(
-                "the rowtime column holds a NULL, which no window can take; filter such rows out",
-            ));
+    /// As [`Source::times`].
+    pub fn times(&self, batch: &Batch, context: &OperatorContext<'_>) -> Result<ScalarBuffer<i64>> {
+        self.source.times(batch, self.zone, context)
+    }
+
+    /// The rows of each slice.
+    ///
+    /// # Errors
+    /// As [`Source::times`].
+    pub fn parts(&self, batch: &Batch, context: &OperatorContext<'_>) -> Result<Vec<(i64, Batch)>> {
+        if let Source::End(column) = self.source {
+            return by_value(batch, column);
         }
-        let (longs, per_ms) = match column.data_type() {
-            DataType::Timestamp(TimeUnit::Millisecond, _) => (column.to_data(), 1),
-            DataType::Timestamp(TimeUnit::Microsecond, _) => (column.to_data(), 1000),
-            other => return Err(Error::internal(format!("a rowtime of type {other}"))),
-        };
-        let longs = longs.into_builder().data_type(DataType::Int64).build()?;
-        let longs = arrow::array::make_array(longs);
-        let values = longs.as_primitive::<Int64Type>().values();
-        Ok(values
-            .iter()
-            .map(|value| self.end_of(self.to_local(value.div_euclid(per_ms))))
-            .collect())
+        let times = self.times(batch, context)?;
+        split(batch, &times, |time_ms| self.shape.slice_of(time_ms))
     }
+}
 
-    /// The end of the window that holds a local time.
-    fn end_of(&self, local_ms: i64) -> i64 {
-        let into = (local_ms - self.offset_ms).rem_euclid(self.size_ms);
-        local_ms - into + self.size_ms
+/// The rows of each value of a column, by the value.
+///
+/// # Errors
+/// As [`millis`].
+pub(super) fn by_value(batch: &Batch, column: usize) -> Result<Vec<(i64, Batch)>> {
+    let times = millis(&batch.columns[column])?;
+    let mut parts = split(batch, &times, |value| SliceOf {
+        start_ms: value,
+        end_ms: value + 1,
+    })?;
+    for (value, _) in &mut parts {
+        *value -= 1;
     }
+    Ok(parts)
+}
 
-    /// The inclusive start of the window with this end.
-    pub fn start_of(&self, end_ms: i64) -> i64 {
-        end_ms - self.size_ms
+/// The rows of each slice, by its end.
+fn split(
+    batch: &Batch,
+    times: &[i64],
+    slice_of: impl Fn(i64) -> SliceOf,
+) -> Result<Vec<(i64, Batch)>> {
+    let runs = runs(times, slice_of);
+    if let [run] = runs.as_slice() {
+        return Ok(vec![(run.end_ms, batch.clone())]);
     }
-
-    /// The watermark that closes the window with this end: no later row can belong to it.
-    pub fn closing_watermark(&self, end_ms: i64) -> i64 {
-        self.to_instant(end_ms - 1)
+    if runs.len() * RUN_ROWS <= times.len() {
+        let parts = runs.iter();
+        return Ok(parts
+            .map(|run| (run.end_ms, batch.slice(run.first, run.rows)))
+            .collect());
     }
-
-    /// The value of a `window_time` column: an instant for `TIMESTAMP_LTZ`, else local time.
-    pub fn window_time(&self, end_ms: i64) -> i64 {
-        self.to_instant(end_ms - 1)
+    let mut slices: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
+    for run in runs {
+        let rows = u32::try_from(run.first).unwrap_or(u32::MAX)..;
+        let rows = rows.take(run.rows);
+        slices.entry(run.end_ms).or_default().extend(rows);
     }
+    let parts = slices.into_iter();
+    parts
+        .map(|(end_ms, rows)| Ok((end_ms, batch.take(&UInt32Array::from(rows))?)))
+        .collect()
+}
 
-    /// Epoch milliseconds to local milliseconds.
-    fn to_local(&self, instant_ms: i64) -> i64 {
-        let Some(zone) = self.zone else {
-            return instant_ms;
-        };
-        let Some(instant) = chrono::DateTime::from_timestamp_millis(instant_ms) else {
-            return instant_ms;
-        };
-        let offset = zone
-            .offset_from_utc_datetime(&instant.naive_utc())
-            .fix()
-            .local_minus_utc();
-        instant_ms + i64::from(offset) * 1000
-    }
-
-    /// Local milliseconds to epoch milliseconds. A local time that occurs twice is the later instant, so that a window stays open
-    /// until its last row can have come; one that is skipped is moved forward by the gap.
-    fn to_instant(&self, local_ms: i64) -> i64 {
-        let Some(zone) = self.zone else {
-            return local_ms;
-        };
-        let Some(local) = chrono::DateTime::from_timestamp_millis(local_ms) else {
-            return local_ms;
-        };
-        let local = local.naive_utc();
-        let offset_s = match zone.offset_from_local_datetime(&local) {
-            MappedLocalTime::Single(offset) | MappedLocalTime::Ambiguous(_, offset) => {
-                offset.fix().local_minus_utc()
+/// Where the slice changes from row to row.
+fn runs(times: &[i64], slice_of: impl Fn(i64) -> SliceOf) -> Vec<Run> {
+    let mut runs = Vec::new();
+    let mut first = 0;
+    while let Some(time_ms) = times.get(first) {
+        let slice = slice_of(*time_ms);
+        let length = (slice.end_ms - slice.start_ms).unsigned_abs();
+        let is_in = |time_ms: &i64| time_ms.wrapping_sub(slice.start_ms).cast_unsigned() < length;
+        let mut next = first + 1;
+        for block in times[next..].chunks(BLOCK_ROWS) {
+            if block.iter().fold(true, |all, time_ms| all & is_in(time_ms)) {
+                next += block.len();
+            } else {
+                next += block.iter().take_while(|time_ms| is_in(time_ms)).count();
+                break;
             }
-            MappedLocalTime::None => {
-                let before = local - chrono::TimeDelta::hours(3);
-                zone.offset_from_utc_datetime(&before)
-                    .fix()
-                    .local_minus_utc()
-            }
-        };
-        local_ms - i64::from(offset_s) * 1000
+        }
+        runs.push(Run {
+            end_ms: slice.end_ms,
+            first,
+            rows: next - first,
+        });
+        first = next;
     }
+    runs
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::Arc;
 
-    /// An assigner over column 0.
-    fn assigner(size_ms: i64, offset_ms: i64, zone: &str) -> Assigner {
+    use arrow::array::TimestampMillisecondArray;
+
+    use super::*;
+    use crate::metering::SubtaskMetrics;
+    use crate::plan::WindowKind;
+    use crate::time::SystemClock;
+
+    #[test]
+    fn rows_of_a_slice_keep_their_order_however_they_are_mixed() {
         let window = Window {
             time: 0,
-            kind: WindowKind::Tumble { size_ms, offset_ms },
-            time_zone: zone.to_owned(),
+            kind: WindowKind::Tumble {
+                size_ms: 10,
+                offset_ms: 0,
+            },
+            time_zone: "UTC".to_owned(),
             partition: Vec::new(),
-            domain: crate::plan::TimeDomain::Event,
+            domain: TimeDomain::Event,
             attached: None,
         };
-        Assigner::new(&window, &TypeKind::TimestampLtz(3).not_null()).unwrap()
-    }
-
-    #[test]
-    fn windows_include_their_start_and_exclude_their_end() {
-        let tumble = assigner(10, 0, "UTC");
-        assert_eq!(tumble.end_of(0), 10);
-        assert_eq!(tumble.end_of(9), 10);
-        assert_eq!(tumble.end_of(10), 20);
-        assert_eq!(tumble.end_of(-1), 0);
-        assert_eq!(assigner(10, 3, "UTC").end_of(12), 13);
-        assert_eq!(assigner(10, -3, "UTC").end_of(7), 17);
-    }
-
-    #[test]
-    fn days_of_a_zone_begin_at_its_midnight() {
-        let day = assigner(86_400_000, 0, "Asia/Shanghai");
-        let instant = 1_700_000_000_000;
-        let end = day.end_of(day.to_local(instant));
-        assert_eq!(end.rem_euclid(86_400_000), 0);
-        assert_eq!(day.closing_watermark(end), end - 1 - 8 * 3_600_000);
+        let types = [TypeKind::Timestamp(3).not_null()];
+        let assigner = Assigner::new(&window, &types).unwrap().unwrap();
+        let metrics = SubtaskMetrics::default();
+        let context = OperatorContext {
+            clock: &SystemClock,
+            watermark_ms: None,
+            metrics: &metrics,
+        };
+        let mixed: Vec<i64> = (0..300).map(|n| (n * 7) % 40 - 5).collect();
+        let sorted: Vec<i64> = (0..300).map(|n| n / 10).collect();
+        let one: Vec<i64> = (0..300).map(|n| n % 10).collect();
+        for times in [mixed, sorted, one] {
+            let mut expected: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+            for time in &times {
+                let end = time.div_euclid(10) * 10 + 10;
+                expected.entry(end).or_default().push(*time);
+            }
+            let column: ArrayRef = Arc::new(TimestampMillisecondArray::from(times));
+            let batch = Batch::inserts(vec![column], 300);
+            let mut found: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+            for (end, part) in assigner.parts(&batch, &context).unwrap() {
+                let times = millis(&part.columns[0]).unwrap();
+                found.entry(end).or_default().extend(times.iter());
+            }
+            assert_eq!(found, expected);
+        }
     }
 }

@@ -19,7 +19,7 @@ use super::traits::{Traits, WindowColumns};
 use crate::error::{Error, Result};
 use crate::plan::{
     AggregateCall, AttachedWindow, ChangelogMode, Column, Input, NodeId, Operator, TimeDomain,
-    Window, WindowProperty,
+    Window, WindowKind, WindowProperty,
 };
 use crate::sql::expr::{Expr, Literal};
 use crate::types::{FlinkType, TypeKind};
@@ -106,6 +106,9 @@ impl PlanBuilder {
             self.apply_window(&mut relation);
         }
         let windowed = self.window_keys(&relation, &grouping.keys);
+        if let Some(keys) = &windowed {
+            check_aggregated(&keys.window.kind)?;
+        }
         let ttls = self.state_ttls.of_inputs(&[&relation]);
         let mut arguments = Arguments::default();
         let properties = windowed.as_ref().map_or_else(
@@ -168,6 +171,12 @@ impl PlanBuilder {
         let Some(keys) = self.window_keys(relation, &grouping.keys) else {
             return false;
         };
+        if let Some(window) = &relation.window
+            && matches!(window.kind, WindowKind::Session { .. })
+            && !is_partition(&window.partition, &grouping.keys, &keys.properties)
+        {
+            return false;
+        }
         let reads_window = |expr: &Expr| expr.columns().iter().any(|index| *index >= width);
         let properties: Vec<&Expr> = grouping
             .keys
@@ -187,6 +196,11 @@ impl PlanBuilder {
     fn window_keys(&self, relation: &Relation, keys: &[Expr]) -> Option<WindowKeys> {
         let traits = self.traits(relation);
         let columns = traits.window?;
+        // Flink: sessions that were assigned before, and windows in processing time, are groups like any other.
+        let is_session = matches!(columns.kind, WindowKind::Session { .. });
+        if relation.window.is_none() && (is_session || columns.domain == TimeDomain::Processing) {
+            return None;
+        }
         let property = |key: &Expr| {
             let column = key.as_column()?;
             if columns.starts.contains(&column) {
@@ -519,6 +533,35 @@ impl PlanBuilder {
         }
         grouped
     }
+}
+
+/// Refuses windows that rows can be assigned to and that cannot be aggregated.
+///
+/// # Source
+/// Flink 2.3: `HOP table function based aggregate requires ...`.
+fn check_aggregated(kind: &WindowKind) -> Result<()> {
+    match kind {
+        WindowKind::Hop {
+            size_ms, slide_ms, ..
+        } if size_ms % slide_ms != 0 => Err(Error::validation(format!(
+            "HOP table function based aggregate requires size must be an integral multiple of slide, but got size {size_ms} ms and slide {slide_ms} ms"
+        ))),
+        WindowKind::Tumble { .. }
+        | WindowKind::Hop { .. }
+        | WindowKind::Cumulate { .. }
+        | WindowKind::Session { .. } => Ok(()),
+    }
+}
+
+/// Whether the keys that are no window columns are what sessions are partitioned by.
+///
+/// # Source
+/// Flink: only then the sessions are those of the aggregation; else rows get their windows before.
+fn is_partition(partition: &[usize], keys: &[Expr], properties: &[Option<WindowProperty>]) -> bool {
+    let plain = keys.iter().zip(properties);
+    let plain = plain.filter(|(_, property)| property.is_none());
+    let columns: Option<BTreeSet<usize>> = plain.map(|(key, _)| key.as_column()).collect();
+    columns.is_some_and(|columns| columns == partition.iter().copied().collect())
 }
 
 /// What is known of the columns of an aggregation per window, whose first property is at `first`.

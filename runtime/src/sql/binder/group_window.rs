@@ -7,7 +7,7 @@ use sqlparser::ast::{Expr as Ast, Function};
 
 use super::call::{function_name, positional};
 use super::expression::{ExprBinder, place};
-use super::relation::Field;
+use super::relation::{Field, window_zone};
 use super::window_tvf::interval_ms;
 use crate::error::{Error, Result};
 use crate::plan::{TimeDomain, Window, WindowKind, WindowProperty};
@@ -97,7 +97,7 @@ impl GroupWindow {
         Ok(Window {
             time,
             kind: self.kind.clone(),
-            time_zone: self.time_zone.clone(),
+            time_zone: window_zone(&self.time.ty, &self.time_zone),
             partition: Vec::new(),
             domain,
             attached: None,

@@ -4,13 +4,14 @@
 //! intervals. Invariant: the columns of the left base keep their places in the result, so that what was bound over it stays valid.
 
 use super::interval::{Bounds, interval, is_time_equality};
+use super::over::exchange;
 use super::relation::{Draft, Field, PlanBuilder, Relation, Using, is_volatile};
 use super::select_items::uniquify;
-use super::traits::Traits;
+use super::traits::{Traits, WindowColumns};
 use crate::error::{Error, Result, Span};
 use crate::plan::{
     AttachedWindow, ChangelogMode, Column, Exchange, Input, IntervalJoin, JoinKind, NodeId,
-    Operator, WindowJoin,
+    Operator, TimeDomain, WindowJoin,
 };
 use crate::sql::expr::{Expr, ExprKind};
 use crate::sql::functions::resolve;
@@ -316,22 +317,13 @@ impl PlanBuilder {
         let (Some(left_window), Some(right_window)) = (&left.window, &right.window) else {
             return Ok(None);
         };
-        let is_same = left_window.kind == right_window.kind
-            && left_window.domain == right_window.domain
-            && left_window.time_zone == right_window.time_zone;
         let pairs: Vec<(usize, usize)> = joined
             .left_keys
             .iter()
             .copied()
             .zip(joined.right_keys.iter().copied())
             .collect();
-        let start = pairs
-            .iter()
-            .position(|(l, r)| left_window.starts.contains(l) && right_window.starts.contains(r));
-        let end = pairs
-            .iter()
-            .position(|(l, r)| left_window.ends.contains(l) && right_window.ends.contains(r));
-        let (Some(start), Some(end), true) = (start, end, is_same) else {
+        let Some((start, end)) = window_equalities(left_window, right_window, &pairs) else {
             return Ok(None);
         };
         let is_append = [joined.left, joined.right]
@@ -340,6 +332,11 @@ impl PlanBuilder {
         if !is_append {
             return Ok(None);
         }
+        if left_window.domain == TimeDomain::Processing {
+            return Err(Error::unsupported(
+                "Processing time Window Join is not supported yet",
+            ));
+        }
         let window = |side: fn(&(usize, usize)) -> usize| AttachedWindow {
             start: side(&pairs[start]),
             end: side(&pairs[end]),
@@ -347,22 +344,7 @@ impl PlanBuilder {
         let rest = |index: &usize| *index != start && *index != end;
         let indexes: Vec<usize> = (0..pairs.len()).filter(rest).collect();
         let width = self.node(joined.left).schema.len();
-        let mut traits = if joined.kind.is_left_only() {
-            left.clone()
-        } else {
-            left.beside(right, width)
-        };
-        let mut windows = left_window.clone();
-        if !joined.kind.is_left_only() {
-            let shifted = |column: &usize| width + column;
-            windows
-                .starts
-                .extend(right_window.starts.iter().map(shifted));
-            windows.ends.extend(right_window.ends.iter().map(shifted));
-            windows.times.extend(right_window.times.iter().map(shifted));
-        }
-        traits.window = Some(windows);
-        traits.keys.clear();
+        let traits = window_join_traits(joined.kind, left, right, width);
         let join = WindowJoin {
             kind: joined.kind,
             left_window: window(|pair| pair.0),
@@ -374,10 +356,18 @@ impl PlanBuilder {
                 .map(|index| joined.filter_nulls[*index])
                 .collect(),
             residual: all(joined.residual.clone())?,
+            time_zone: left_window.stored_zone(),
+        };
+        let edge = |node: NodeId, keys: &[usize]| Input {
+            node,
+            exchange: exchange(keys),
         };
         Ok(Some(Draft {
             schema: self.joined_schema(joined),
-            inputs: Self::joined_inputs(joined),
+            inputs: vec![
+                edge(joined.left, &join.left_keys),
+                edge(joined.right, &join.right_keys),
+            ],
             changelog: ChangelogMode::Append,
             traits,
             operator: Operator::WindowJoin(join),
@@ -589,4 +579,47 @@ fn as_keys(a: &Expr, b: &Expr) -> Option<(Expr, Expr)> {
         return Some((a.clone(), b.clone()));
     }
     Some((convert(a.clone(), &ty.kind), convert(b.clone(), &ty.kind)))
+}
+
+/// Which of the equalities of a join are those of the starts and of the ends of windows of one shape.
+fn window_equalities(
+    left: &WindowColumns,
+    right: &WindowColumns,
+    pairs: &[(usize, usize)],
+) -> Option<(usize, usize)> {
+    let is_same =
+        left.kind == right.kind && left.domain == right.domain && left.time_zone == right.time_zone;
+    let starts = |(l, r): &(usize, usize)| left.starts.contains(l) && right.starts.contains(r);
+    let ends = |(l, r): &(usize, usize)| left.ends.contains(l) && right.ends.contains(r);
+    let start = pairs.iter().position(starts)?;
+    let end = pairs.iter().position(ends)?;
+    is_same.then_some((start, end))
+}
+
+/// What is known of the columns of a join of windows. Those that are NULL in rows without a match hold no window.
+fn window_join_traits(kind: JoinKind, left: &Traits, right: &Traits, width: usize) -> Traits {
+    let shifted = |column: usize| vec![width + column];
+    let of_right = || right.window.as_ref()?.mapped(&shifted);
+    let of_left = || left.window.clone();
+    let window = match kind {
+        JoinKind::Semi | JoinKind::Anti | JoinKind::Left => of_left(),
+        JoinKind::Right => of_right(),
+        JoinKind::Full => None,
+        JoinKind::Inner => of_left().zip(of_right()).map(|(mut all, right)| {
+            all.starts.extend(right.starts);
+            all.ends.extend(right.ends);
+            all.times.extend(right.times);
+            all
+        }),
+    };
+    let traits = if kind.is_left_only() {
+        left.clone()
+    } else {
+        left.beside(right, width)
+    };
+    Traits {
+        window,
+        keys: Vec::new(),
+        ..traits
+    }
 }

@@ -11,9 +11,10 @@ use std::collections::BTreeSet;
 
 use super::join_node::{all, split};
 use super::literal;
+use super::over::exchange;
 use super::relation::{Draft, PlanBuilder, Relation};
-use super::traits::Traits;
-use crate::error::Result;
+use super::traits::{Traits, WindowColumns};
+use crate::error::{Error, Result};
 use crate::plan::{
     AggregateFunction, AttachedWindow, ChangelogMode, Column, Deduplicate, Input, NodeId, Operator,
     OverAggregate, Rank, RankFunction, RankRange, TimeDomain, WindowDeduplicate, WindowRank,
@@ -63,7 +64,7 @@ impl PlanBuilder {
             return Ok(());
         };
         relation.condition = all(bounds.rest)?;
-        let mut base = self.top(&ranked, &over, bounds.range);
+        let mut base = self.top(&ranked, &over, bounds.range)?;
         for calc in ranked.calcs.iter().rev() {
             let node = self.node(*calc).clone();
             if let Operator::Calc { projections, .. } = node.operator {
@@ -140,7 +141,7 @@ impl PlanBuilder {
     }
 
     /// Adds the node that keeps the rows of some ranks; its columns are those of the one that computes all.
-    fn top(&mut self, ranked: &Ranked, over: &OverAggregate, range: RankRange) -> NodeId {
+    fn top(&mut self, ranked: &Ranked, over: &OverAggregate, range: RankRange) -> Result<NodeId> {
         let node = self.node(ranked.node);
         let input = node.inputs[0].clone();
         let top = Top {
@@ -162,18 +163,44 @@ impl PlanBuilder {
         };
         match (top.window(over).filter(|_| is_append), time) {
             (Some(window), time) => self.window_top(top, over, (window, time)),
-            (None, Some(time)) => self.deduplicate(top, over, time),
-            (None, None) => self.rank(top, over),
+            (None, Some(time)) => Ok(self.deduplicate(top, over, time)),
+            (None, None) => Ok(self.rank(top, over)),
         }
     }
 
     /// Adds the node that keeps the first rows of each window.
+    ///
+    /// # Source
+    /// Flink 2.3, `WindowRank`: what it refuses is refused in its words.
     fn window_top(
         &mut self,
-        top: Top,
+        mut top: Top,
         over: &OverAggregate,
         (window, time): (AttachedWindow, Option<TimeOrder>),
-    ) -> NodeId {
+    ) -> Result<NodeId> {
+        let windows = top.traits.window.as_ref();
+        if windows.is_some_and(|windows| windows.domain == TimeDomain::Processing) {
+            return Err(Error::unsupported(
+                "Processing time Window TopN is not supported yet",
+            ));
+        }
+        let function = match top.function {
+            RankFunction::RowNumber => None,
+            RankFunction::Rank => Some("RANK"),
+            RankFunction::DenseRank => Some("DENSE_RANK"),
+        };
+        if let Some(function) = function {
+            return Err(Error::unsupported(format!(
+                "{function}() function is not supported on Window TopN currently, only ROW_NUMBER() is supported"
+            )));
+        }
+        if let RankRange::Variable { end } = top.range {
+            return Err(Error::unsupported(format!(
+                "Rank strategy rankEnd={} is not supported on window rank currently",
+                top.schema[end].name
+            )));
+        }
+        let time_zone = windows.map_or_else(String::new, WindowColumns::stored_zone);
         let keys: Vec<usize> = over
             .partition
             .iter()
@@ -182,16 +209,18 @@ impl PlanBuilder {
             .collect();
         let key = rank_key(over, top.range, top.schema.len() - 1);
         let traits = top.keyed(key);
+        top.input.exchange = exchange(&keys);
         if let Some((time, TimeDomain::Event, keep_last)) = time {
             let operator = Operator::WindowDeduplicate(WindowDeduplicate {
                 window,
                 keys,
                 time,
                 keep_last,
+                time_zone,
             });
-            return self.numbered(operator, top, (ChangelogMode::Append, traits));
+            return Ok(self.numbered(operator, top, (ChangelogMode::Append, traits)));
         }
-        self.add(Draft {
+        Ok(self.add(Draft {
             operator: Operator::WindowRank(WindowRank {
                 window,
                 function: top.function,
@@ -199,12 +228,13 @@ impl PlanBuilder {
                 order: over.order.clone(),
                 range: top.range,
                 has_number: true,
+                time_zone,
             }),
             inputs: vec![top.input],
             schema: top.schema,
             changelog: ChangelogMode::Append,
             traits,
-        })
+        }))
     }
 
     /// Adds the node that keeps the first or last row of each key.

@@ -4,12 +4,13 @@
 //! one. Invariant: the expressions of a relation are over the columns of its base node, followed by the three window columns
 //! when a window function is pending, so that nested projections melt into one Calc.
 
+use super::over::exchange;
 use super::state_ttl::StateTtls;
 use super::traits::Traits;
 use crate::error::{Error, Result, Span};
 use crate::plan::{
     ChangelogMode, Column, Exchange, Input, Node, NodeId, Operator, PLAN_VERSION, StreamPlan,
-    TimeDomain, Window, drop_update_before,
+    TimeDomain, Window, WindowKind, drop_update_before,
 };
 use crate::sql::catalog::TableDef;
 use crate::sql::expr::{Expr, ExprKind};
@@ -216,10 +217,12 @@ impl PlanBuilder {
                 ty,
             });
         }
-        let exchange = if window.partition.is_empty() {
-            Exchange::Forward
-        } else {
-            Exchange::Hash(window.partition.clone())
+        // A session is made of all rows of its key, wherever they come from.
+        let exchange = match window.kind {
+            WindowKind::Session { .. } => exchange(&window.partition),
+            WindowKind::Tumble { .. } | WindowKind::Hop { .. } | WindowKind::Cumulate { .. } => {
+                Exchange::Forward
+            }
         };
         let draft = Draft {
             inputs: vec![Input {
@@ -435,6 +438,14 @@ pub(super) fn window_types(time: &FlinkType) -> [FlinkType; 3] {
         TypeKind::Timestamp(3).not_null(),
         attribute.not_null(),
     ]
+}
+
+/// The time zone of windows over a time attribute of this type, in a session of this zone: one without a zone is local already.
+pub(super) fn window_zone(time: &FlinkType, session: &str) -> String {
+    match time.kind {
+        TypeKind::TimestampLtz(_) => session.to_owned(),
+        _ => "UTC".to_owned(),
+    }
 }
 
 /// Whether projections are the columns of an input of this width as they are.

@@ -47,8 +47,16 @@ pub(super) struct WindowColumns {
 }
 
 impl WindowColumns {
+    /// The time zone as operators over such rows store it: none is UTC.
+    pub(super) fn stored_zone(&self) -> String {
+        match self.time_zone.as_str() {
+            "UTC" => String::new(),
+            zone => zone.to_owned(),
+        }
+    }
+
     /// The columns of both that `map` finds a place for; absent when start or end gets lost.
-    fn mapped(&self, map: &dyn Fn(usize) -> Vec<usize>) -> Option<Self> {
+    pub(super) fn mapped(&self, map: &dyn Fn(usize) -> Vec<usize>) -> Option<Self> {
         let moved = |columns: &BTreeSet<usize>| -> BTreeSet<usize> {
             columns.iter().flat_map(|column| map(*column)).collect()
         };

@@ -10,7 +10,7 @@ use sqlparser::ast::{
 use super::call::{function_name, positional};
 use super::expression::{ExprBinder, place};
 use super::query::QueryBinder;
-use super::relation::{Field, Relation, Using, WINDOW_COLUMNS, window_types};
+use super::relation::{Field, Relation, Using, WINDOW_COLUMNS, window_types, window_zone};
 use crate::error::{Error, Result, Span, unknown_name};
 use crate::plan::{TimeDomain, Window, WindowKind};
 use crate::sql::dialect::TABLE_ARGUMENT;
@@ -159,7 +159,7 @@ impl QueryBinder<'_> {
         relation.window = Some(Window {
             time: places[0],
             kind,
-            time_zone: self.session.local_time_zone().to_owned(),
+            time_zone: window_zone(&schema[places[0]].ty, self.session.local_time_zone()),
             partition: places[1..].to_vec(),
             domain,
             attached: None,
@@ -246,10 +246,15 @@ fn window_kind(name: &str, args: &Arguments<'_>) -> Result<WindowKind> {
         .transpose()?
         .unwrap_or(0);
     Ok(match name {
-        "TUMBLE" => WindowKind::Tumble {
-            size_ms: length("SIZE")?,
-            offset_ms,
-        },
+        "TUMBLE" => {
+            let size_ms = length("SIZE")?;
+            if offset_ms.saturating_abs() >= size_ms {
+                return Err(Error::validation(format!(
+                    "TUMBLE table function parameters must satisfy abs(offset) < size, but got size {size_ms} ms and offset {offset_ms} ms"
+                )));
+            }
+            WindowKind::Tumble { size_ms, offset_ms }
+        }
         "HOP" => WindowKind::Hop {
             slide_ms: length("SLIDE")?,
             size_ms: length("SIZE")?,

@@ -12,7 +12,7 @@ mod lists;
 
 use std::collections::BTreeMap;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::key_group::key_group;
 use crate::state::waiting::bucket::{Bucket, Width, clamp};
 use crate::state::waiting::lists::{Lists, Row};
@@ -366,7 +366,7 @@ impl WaitingRows {
     /// Adds a row to the last list of its key.
     fn append(&mut self, namespace: i64, (key, hash): (&[u8], u64), row: Row<'_>) -> Result<()> {
         let key_group = key_group(hash, self.slices.key_groups());
-        let (first, lists) = self.slices.upsert_in(namespace, key, key_group)?;
+        let (first, lists) = self.list(namespace, (key, key_group))?;
         let mut number = lists.last_number(first);
         if number == 0 && !lists.is_full(first) {
             lists.push(first, row);
@@ -380,7 +380,7 @@ impl WaitingRows {
             }
         }
         number += 1;
-        let (first, lists) = self.slices.upsert_in(namespace, key, key_group)?;
+        let (first, lists) = self.list(namespace, (key, key_group))?;
         lists.set_last_number(first, number);
         let (id, lists) = self.further(namespace, (key, key_group), number)?;
         lists.set_number(id, number);
@@ -398,7 +398,23 @@ impl WaitingRows {
         self.key.clear();
         self.key.extend_from_slice(key);
         self.key.extend_from_slice(&number.to_be_bytes());
-        self.slices.upsert_in(namespace, &self.key, key_group)
+        let key = std::mem::take(&mut self.key);
+        let found = self.slices.upsert_in(namespace, (&key, key_group));
+        self.key = key;
+        let (id, _) = found?;
+        Ok((id, self.lists(namespace)?))
+    }
+
+    /// A list, about to be changed.
+    fn list(&mut self, namespace: i64, key: (&[u8], u32)) -> Result<(u32, &mut Lists)> {
+        let (id, _) = self.slices.upsert_in(namespace, key)?;
+        Ok((id, self.lists(namespace)?))
+    }
+
+    /// The lists of a namespace that was just written.
+    fn lists(&mut self, namespace: i64) -> Result<&mut Lists> {
+        let lists = self.slices.values_mut(namespace);
+        lists.ok_or_else(|| Error::internal("a bucket that is open has no lists"))
     }
 
     /// Hands out rows that are due, about `limit`; true when more are left, which the next call hands out. Rows of `out` are forgotten.

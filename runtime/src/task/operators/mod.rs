@@ -16,7 +16,7 @@ use crate::operator::group_aggregate::GroupAggregate;
 use crate::operator::snapshot_query::Snapshot;
 use crate::operator::union::Union;
 use crate::plan::explain::node_name;
-use crate::plan::{AggregateCall, ChangelogMode, Input, Node, Operator, SinkSpec, StreamPlan};
+use crate::plan::{AggregateCall, ChangelogMode, Node, Operator, SinkSpec, StreamPlan};
 use crate::state::StateConfig;
 use crate::types::FlinkType;
 
@@ -86,17 +86,6 @@ impl Making<'_> {
 /// `Unsupported`, naming the operator.
 pub fn check_executable(plan: &StreamPlan) -> Result<()> {
     for node in &plan.nodes {
-        let is_updating = |input: &Input| {
-            let below = plan.node(input.node);
-            below.is_some_and(|below| below.changelog != ChangelogMode::Append)
-        };
-        if matches!(node.operator, Operator::WindowAggregate { .. })
-            && node.inputs.iter().any(is_updating)
-        {
-            return Err(Error::unsupported(
-                "a window aggregation over an updating input",
-            ));
-        }
         if let Some(what) = missing(&node.operator) {
             return Err(Error::unsupported(format!(
                 "operator {}: {what} is planned and not executed by this version",

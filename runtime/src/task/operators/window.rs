@@ -4,49 +4,45 @@
 
 use super::{BoxedOperator, Making, missing_aggregate, not_made};
 use crate::error::Result;
-use crate::operator::window::aggregate::{Spec, WindowAggregate};
+use crate::operator::window::aggregate::WindowAggregate;
 use crate::operator::window::assigner::Assigner;
+use crate::operator::window::join::WindowJoin;
+use crate::operator::window::result::Spec;
+use crate::operator::window::session_aggregate::SessionAggregate;
+use crate::operator::window::session_function::SessionFunction;
 use crate::operator::window::table_function::WindowTableFunction;
-use crate::plan::{Operator, TimeDomain, Window, WindowKind};
+use crate::operator::window::top::WindowTop;
+use crate::plan::Operator;
 
 /// What of an operator cannot be executed.
 pub(super) fn missing(operator: &Operator) -> Option<String> {
     match operator {
-        Operator::WindowTableFunction(window) => missing_window(window),
-        Operator::WindowAggregate {
-            window, aggregates, ..
-        } => missing_window(window).or_else(|| missing_aggregate(aggregates)),
+        Operator::WindowTableFunction(_)
+        | Operator::WindowJoin(_)
+        | Operator::WindowRank(_)
+        | Operator::WindowDeduplicate(_) => None,
+        Operator::WindowAggregate { aggregates, .. }
+        | Operator::GroupWindowAggregate { aggregates, .. } => missing_aggregate(aggregates),
         _ => Some(operator.name().to_owned()),
     }
-}
-
-/// What of a window cannot be executed.
-fn missing_window(window: &Window) -> Option<String> {
-    let kind = match window.kind {
-        WindowKind::Tumble { .. } => None,
-        WindowKind::Hop { .. } => Some("HOP"),
-        WindowKind::Cumulate { .. } => Some("CUMULATE"),
-        WindowKind::Session { .. } => Some("SESSION"),
-    };
-    let missing = if window.domain == TimeDomain::Processing {
-        Some("a window in processing time")
-    } else if window.attached.is_some() {
-        Some("an aggregation by windows that were assigned before")
-    } else {
-        kind
-    };
-    missing.map(str::to_owned)
 }
 
 /// Makes the operator of a subtask.
 pub(super) fn make(operator: &Operator, making: &Making<'_>) -> Result<BoxedOperator> {
     let input = making.inputs.first().ok_or_else(|| not_made(operator))?;
-    let assigner = |window: &Window| Assigner::new(window, &input.types[window.time]);
+    let state = input.state.clone();
     Ok(match operator {
-        Operator::WindowTableFunction(window) => {
-            Box::new(WindowTableFunction::new(assigner(window)?))
-        }
+        Operator::WindowTableFunction(window) => match Assigner::new(window, input.types)? {
+            Some(assigner) => Box::new(WindowTableFunction::new(assigner)),
+            None => Box::new(SessionFunction::new(window, input.types, state)?),
+        },
         Operator::WindowAggregate {
+            window,
+            keys,
+            aggregates,
+            properties,
+        }
+        | Operator::GroupWindowAggregate {
             window,
             keys,
             aggregates,
@@ -57,9 +53,22 @@ pub(super) fn make(operator: &Operator, making: &Making<'_>) -> Result<BoxedOper
                 calls: aggregates.clone(),
                 properties: properties.clone(),
                 input: input.types.to_vec(),
+                retracts: input.retracts(),
             };
-            let state = input.state.clone();
-            Box::new(WindowAggregate::new(assigner(window)?, spec, state)?)
+            match Assigner::new(window, input.types)? {
+                Some(assigner) => Box::new(WindowAggregate::new(assigner, spec, state)?),
+                None => Box::new(SessionAggregate::new(window, spec, state)?),
+            }
+        }
+        Operator::WindowRank(rank) => Box::new(WindowTop::of_rank(rank, input.types, state)?),
+        Operator::WindowDeduplicate(deduplicate) => {
+            Box::new(WindowTop::of_deduplicate(deduplicate, input.types, state)?)
+        }
+        Operator::WindowJoin(join) => {
+            let [left, right] = making.two_inputs()?;
+            let states = [left.state.clone(), right.state.clone()];
+            let types = [left.types, right.types];
+            Box::new(WindowJoin::new(join, types, making.time_zone, states)?)
         }
         _ => return Err(not_made(operator)),
     })

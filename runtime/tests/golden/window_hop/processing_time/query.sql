@@ -1,0 +1,11 @@
+CREATE TABLE clicks (who STRING, n INT, p AS PROCTIME());
+CREATE TABLE placed (kind STRING, who STRING, in_window BOOLEAN);
+CREATE TABLE held (kind STRING, who STRING, n BIGINT);
+INSERT INTO placed SELECT 'TUMBLE', who, window_end > window_start FROM TUMBLE(TABLE clicks, DESCRIPTOR(p), INTERVAL '50000' DAY(5));
+INSERT INTO placed SELECT 'HOP', who, window_end > window_start FROM HOP(TABLE clicks, DESCRIPTOR(p), INTERVAL '40000' DAY(5), INTERVAL '80000' DAY(5));
+INSERT INTO held SELECT 'TUMBLE', who, COUNT(*) FROM TUMBLE(TABLE clicks, DESCRIPTOR(p), INTERVAL '50000' DAY(5)) GROUP BY window_start, window_end, who;
+INSERT INTO held SELECT 'HOP', who, COUNT(*) FROM HOP(TABLE clicks, DESCRIPTOR(p), INTERVAL '40000' DAY(5), INTERVAL '80000' DAY(5)) GROUP BY window_start, window_end, who;
+INSERT INTO held SELECT 'CUMULATE', who, COUNT(*) FROM CUMULATE(TABLE clicks, DESCRIPTOR(p), INTERVAL '40000' DAY(5), INTERVAL '80000' DAY(5)) GROUP BY window_start, window_end, who;
+INSERT INTO held SELECT 'SESSION', who, COUNT(*) FROM SESSION(TABLE clicks PARTITION BY who, DESCRIPTOR(p), INTERVAL '1' DAY) GROUP BY window_start, window_end, who;
+INSERT INTO held SELECT 'rows', who, n FROM SESSION(TABLE clicks PARTITION BY who, DESCRIPTOR(p), INTERVAL '1' DAY);
+INSERT INTO held SELECT 'legacy', who, COUNT(*) FROM clicks GROUP BY who, SESSION(p, INTERVAL '1' DAY);

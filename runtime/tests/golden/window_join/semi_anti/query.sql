@@ -1,0 +1,6 @@
+CREATE TABLE sent (ts TIMESTAMP(3), who STRING, n INT, WATERMARK FOR ts AS ts - INTERVAL '1' MINUTE);
+CREATE TABLE seen (ts TIMESTAMP(3), who STRING, m INT, WATERMARK FOR ts AS ts - INTERVAL '1' MINUTE);
+CREATE TABLE kept (kind STRING, s TIMESTAMP(3), who STRING, n INT);
+INSERT INTO kept SELECT 'semi', window_start, who, n FROM (SELECT * FROM TUMBLE(TABLE sent, DESCRIPTOR(ts), INTERVAL '10' SECOND)) l WHERE l.who IN (SELECT who FROM (SELECT * FROM TUMBLE(TABLE seen, DESCRIPTOR(ts), INTERVAL '10' SECOND)) r WHERE l.window_start = r.window_start AND l.window_end = r.window_end);
+INSERT INTO kept SELECT 'anti', window_start, who, n FROM (SELECT * FROM TUMBLE(TABLE sent, DESCRIPTOR(ts), INTERVAL '10' SECOND)) l WHERE NOT EXISTS (SELECT * FROM (SELECT * FROM TUMBLE(TABLE seen, DESCRIPTOR(ts), INTERVAL '10' SECOND)) r WHERE l.window_start = r.window_start AND l.window_end = r.window_end AND l.who = r.who);
+INSERT INTO kept SELECT 'more', window_start, who, n FROM (SELECT * FROM TUMBLE(TABLE sent, DESCRIPTOR(ts), INTERVAL '10' SECOND)) l WHERE EXISTS (SELECT * FROM (SELECT * FROM TUMBLE(TABLE seen, DESCRIPTOR(ts), INTERVAL '10' SECOND)) r WHERE l.window_start = r.window_start AND l.window_end = r.window_end AND l.who = r.who AND r.m > l.n + 1);

@@ -1,0 +1,5 @@
+CREATE TABLE orders (id INT, ts TIMESTAMP(3), item STRING, price INT, WATERMARK FOR ts AS ts - INTERVAL '1' MINUTE) WITH ('changelog.mode' = 'retract');
+CREATE TABLE totals (kind STRING, s TIMESTAMP(3), e TIMESTAMP(3), item STRING, n BIGINT, prices BIGINT, total INT, best INT);
+INSERT INTO totals SELECT 'TUMBLE', window_start, window_end, item, COUNT(*), COUNT(DISTINCT price), SUM(price), MAX(price) FROM TUMBLE(TABLE orders, DESCRIPTOR(ts), INTERVAL '10' SECOND) GROUP BY window_start, window_end, item;
+INSERT INTO totals SELECT 'HOP', window_start, window_end, item, COUNT(*), COUNT(DISTINCT price), SUM(price), MAX(price) FROM HOP(TABLE orders, DESCRIPTOR(ts), INTERVAL '5' SECOND, INTERVAL '10' SECOND) GROUP BY window_start, window_end, item;
+INSERT INTO totals SELECT 'CUMULATE', window_start, window_end, item, COUNT(*), COUNT(DISTINCT price), SUM(price), MAX(price) FROM CUMULATE(TABLE orders, DESCRIPTOR(ts), INTERVAL '5' SECOND, INTERVAL '20' SECOND) GROUP BY window_start, window_end, item;
