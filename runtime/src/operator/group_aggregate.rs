@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray};
-use arrow::row::{RowConverter, SortField};
+use arrow::array::{Array, ArrayRef, BooleanArray};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::kernels::cmp::not_distinct;
 
 use crate::batch::{Batch, RowKind};
 use crate::error::Result;
@@ -35,8 +36,8 @@ pub struct GroupAggregate {
     stamp: u32,
     /// Ids of the present batch's rows, kept for its memory.
     ids: Vec<u32>,
-    /// Compares results before and after a batch.
-    results: RowConverter,
+    /// Encodes results without an order, to compare those before and after a batch.
+    results: KeyCodec,
 }
 
 /// What is kept of a group, by id.
@@ -95,10 +96,7 @@ impl GroupAggregate {
         state: StateConfig,
     ) -> Result<Self> {
         let codec = KeyCodec::new(keys.iter().map(|key| &input[*key]))?;
-        let results = calls
-            .iter()
-            .map(|call| Ok(SortField::new(call.ty.to_arrow()?)))
-            .collect::<Result<Vec<_>>>()?;
+        let results = KeyCodec::for_rows(calls.iter().map(|call| &call.ty))?;
         Ok(Self {
             keys: keys.to_vec(),
             codec,
@@ -113,7 +111,7 @@ impl GroupAggregate {
             ),
             stamp: 0,
             ids: Vec::new(),
-            results: RowConverter::new(results)?,
+            results,
         })
     }
 
@@ -177,8 +175,7 @@ impl GroupAggregate {
             aggregates, rows, ..
         } = self.groups.values();
         let after = aggregates.evaluate(&touched.old)?;
-        let rows_before = self.results.convert_columns(before)?;
-        let rows_after = self.results.convert_columns(&after)?;
+        let is_same = self.are_same(before, &after, touched.old.len())?;
         let mut changes = Changes {
             after: concat(&after, &aggregates.evaluate(&touched.new)?)?,
             ..Changes::default()
@@ -190,7 +187,7 @@ impl GroupAggregate {
             let row = position as usize;
             if rows[*id as usize] == 0 && !is_global {
                 changes.push(Side::Before, position, *id, RowKind::Delete);
-            } else if has_results && rows_before.row(row) != rows_after.row(row) {
+            } else if has_results && !is_same.value(row) {
                 changes.push(Side::Before, position, *id, RowKind::UpdateBefore);
                 changes.push(Side::After, position, *id, RowKind::UpdateAfter);
             }
@@ -202,6 +199,27 @@ impl GroupAggregate {
             }
         }
         Ok(changes)
+    }
+
+    /// Which of the groups have the same results before and after.
+    fn are_same(
+        &self,
+        before: &[ArrayRef],
+        after: &[ArrayRef],
+        groups: usize,
+    ) -> Result<BooleanBuffer> {
+        let mut same = BooleanBuffer::new_set(groups);
+        for (before, after) in before.iter().zip(after) {
+            let of_column = if before.data_type().is_nested() {
+                let before = self.results.encode_rows(&[before], groups)?;
+                let after = self.results.encode_rows(&[after], groups)?;
+                BooleanBuffer::collect_bool(groups, |row| before.key(row) == after.key(row))
+            } else {
+                not_distinct(before, after)?.values().clone()
+            };
+            same = &same & &of_column;
+        }
+        Ok(same)
     }
 
     /// Forgets groups without rows.

@@ -7,6 +7,8 @@
 pub mod aggregate;
 pub mod calc;
 pub mod changelog_normalize;
+pub mod correlate;
+pub mod expand;
 pub mod group_aggregate;
 pub mod join;
 pub mod snapshot;

@@ -122,6 +122,15 @@ pub struct LookupJoin {
     pub residual: Option<Expr>,
 }
 
+/// Name of the function that makes a row of each element of a collection.
+pub const UNNEST: &str = "UNNEST";
+
+/// Name of the function that repeats its further arguments as often as the first one says.
+///
+/// # Source
+/// Flink: `$REPLICATE_ROWS$`.
+pub const REPLICATE_ROWS: &str = "$REPLICATE_ROWS";
+
 /// Joins each row with the rows that a function makes of it.
 ///
 /// Emits the columns of the input, then those of the function.

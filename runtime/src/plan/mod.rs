@@ -22,7 +22,9 @@ use crate::sql::catalog::TableDef;
 use crate::sql::expr::Expr;
 use crate::types::FlinkType;
 
-pub use join::{Correlate, IntervalJoin, JoinKind, LookupJoin, TemporalJoin};
+pub use join::{
+    Correlate, IntervalJoin, JoinKind, LookupJoin, REPLICATE_ROWS, TemporalJoin, UNNEST,
+};
 pub use pattern::{AfterMatch, Match, PATTERN_COLUMN, PATTERN_FIRST, PATTERN_LAST, Pattern};
 pub use rank::{
     Deduplicate, Frame, FrameBound, FrameUnit, OverAggregate, Rank, RankFunction, RankRange, Sort,
@@ -361,6 +363,16 @@ pub enum AggregateFunction {
     BitmapOrAgg,
     /// The symmetric difference of bitmaps.
     BitmapXorAgg,
+    /// An array of the values, without NULLs.
+    ArrayAggIgnoreNulls,
+    /// How many integers a bitmap of them has.
+    BitmapBuildCardinalityAgg,
+    /// How many integers the intersection of bitmaps has.
+    BitmapAndCardinalityAgg,
+    /// How many integers the union of bitmaps has.
+    BitmapOrCardinalityAgg,
+    /// How many integers the symmetric difference of bitmaps has.
+    BitmapXorCardinalityAgg,
     /// The value some rows before.
     Lag,
     /// The value some rows after.

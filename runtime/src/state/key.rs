@@ -5,8 +5,8 @@
 //!
 //! Per column: one byte 0 for NULL, or 1 followed by the value: BOOLEAN one byte; integers, DATE, TIME, TIMESTAMP and intervals
 //! little-endian in their stored width; FLOAT and DOUBLE their bits with one NaN; DECIMAL 16 bytes of the unscaled value;
-//! strings and bytes a 4-byte length and the bytes. Rows, which operators store as they are, are encoded the same way and may hold
-//! nested values.
+//! strings and bytes a 4-byte length and the bytes; ARRAY, MAP, MULTISET and ROW what [`nested`] says. Rows, which operators store as
+//! they are, are encoded the same way, but the entries of their maps keep their order.
 
 mod nested;
 
@@ -62,6 +62,17 @@ impl EncodedKeys {
 pub struct KeyCodec {
     /// Arrow types of the key columns.
     types: Vec<DataType>,
+    /// In which order the entries of maps are encoded.
+    entries: EntryOrder,
+}
+
+/// In which order the entries of a map are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum EntryOrder {
+    /// By their encodings, as maps with the same entries are one key.
+    Sorted,
+    /// As they stand.
+    Kept,
 }
 
 /// A column seen as what it encodes.
@@ -111,27 +122,25 @@ impl KeyCodec {
     /// A codec for key columns of these types.
     ///
     /// # Errors
-    /// `Unsupported` for nested types.
+    /// `Unsupported` for types without storage.
     pub fn new<'a>(types: impl IntoIterator<Item = &'a FlinkType>) -> Result<Self> {
-        let mut arrow_types = Vec::new();
-        for ty in types {
-            let arrow_type = ty.to_arrow()?;
-            if arrow_type.is_nested() || arrow_type == DataType::Null {
-                return Err(Error::unsupported(format!("{} as a key", ty.kind)));
-            }
-            arrow_types.push(arrow_type);
-        }
-        Ok(Self { types: arrow_types })
+        Self::of(types, EntryOrder::Sorted)
     }
 
-    /// A codec for whole rows, whose columns may be of any type.
+    /// A codec for whole rows, which decode to what they were.
     ///
     /// # Errors
     /// `Unsupported` for types without storage.
     pub fn for_rows<'a>(types: impl IntoIterator<Item = &'a FlinkType>) -> Result<Self> {
+        Self::of(types, EntryOrder::Kept)
+    }
+
+    /// A codec for columns of these types.
+    fn of<'a>(types: impl IntoIterator<Item = &'a FlinkType>, entries: EntryOrder) -> Result<Self> {
         let types = types.into_iter().map(FlinkType::to_arrow);
         Ok(Self {
             types: types.collect::<Result<_>>()?,
+            entries,
         })
     }
 
@@ -157,7 +166,7 @@ impl KeyCodec {
     pub fn encode_rows(&self, columns: &[&ArrayRef], rows: usize) -> Result<EncodedKeys> {
         let views = columns
             .iter()
-            .map(|column| view(column))
+            .map(|column| view(column, self.entries))
             .collect::<Result<Vec<_>>>()?;
         let mut keys = EncodedKeys {
             bytes: Vec::with_capacity(rows * columns.len() * 8),
@@ -190,17 +199,17 @@ impl KeyCodec {
 }
 
 /// Looks at a column.
-fn view(column: &ArrayRef) -> Result<Nullable<'_>> {
+fn view(column: &ArrayRef, order: EntryOrder) -> Result<Nullable<'_>> {
     Ok(Nullable {
         nulls: column
             .logical_nulls()
             .filter(|nulls| nulls.null_count() > 0),
-        column: values(column)?,
+        column: values(column, order)?,
     })
 }
 
 /// Looks at the values of a column.
-fn values(column: &ArrayRef) -> Result<Column<'_>> {
+fn values(column: &ArrayRef, order: EntryOrder) -> Result<Column<'_>> {
     /// The value bytes of a primitive array, offset applied.
     fn fixed<T: ArrowPrimitiveType>(column: &ArrayRef) -> Column<'_> {
         let array = column.as_primitive::<T>();
@@ -228,7 +237,7 @@ fn values(column: &ArrayRef) -> Result<Column<'_>> {
         DataType::Float64 => Column::Float64(column.as_primitive()),
         DataType::Utf8 => Column::Utf8(column.as_string()),
         DataType::Binary => Column::Binary(column.as_binary()),
-        _ => Column::Nested(nested::view(column)?),
+        _ => Column::Nested(nested::view(column, order)?),
     })
 }
 

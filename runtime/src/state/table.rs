@@ -182,6 +182,11 @@ impl<V: Values> KeyedTable<V> {
         self.keyed.find(&mut self.common, (key, hash), now_ms)
     }
 
+    /// Says that the value of an id that was found is about to be changed.
+    pub fn touch(&mut self, id: u32, now_ms: i64) {
+        self.keyed.renew(&mut self.common, id, now_ms);
+    }
+
     /// Forgets a key; its id may be given to another.
     ///
     /// # Errors

@@ -1,10 +1,12 @@
 //! `COUNT`.
 //!
-//! Place in the flow: an accumulator of the aggregations. Invariant: never NULL; retractions subtract.
+//! Place in the flow: an accumulator of the aggregations. Invariant: never NULL; retractions subtract; a row with NULL among the
+//! arguments does not count.
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array};
+use arrow::array::{Array, ArrayRef, Int64Array};
+use arrow::buffer::NullBuffer;
 
 use crate::error::Result;
 use crate::operator::aggregate::{Accumulator, Rows};
@@ -25,8 +27,15 @@ impl Accumulator for Count {
 
     fn update(&mut self, rows: Rows<'_>) -> Result<()> {
         let counts = &mut self.counts;
-        rows.for_each(|_, group, is_retraction| {
-            counts[group] += if is_retraction { -1 } else { 1 }
+        let nulls = rows
+            .further
+            .iter()
+            .filter_map(|column| Array::logical_nulls(column));
+        let nulls: Vec<NullBuffer> = nulls.collect();
+        rows.for_each(|row, group, is_retraction| {
+            if nulls.iter().all(|nulls| nulls.is_valid(row)) {
+                counts[group] += if is_retraction { -1 } else { 1 };
+            }
         });
         Ok(())
     }

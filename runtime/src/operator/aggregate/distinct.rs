@@ -7,7 +7,8 @@ use std::collections::HashMap;
 
 use arrow::array::{Array, ArrayRef, BooleanArray};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::operator::aggregate::list::Nulls;
 use crate::operator::aggregate::{Accumulator, Rows};
 use crate::state::KeyCodec;
 use crate::state::codec::{Reader, Writer};
@@ -19,8 +20,10 @@ use crate::types::FlinkType;
 pub(super) struct Distinct {
     /// What is aggregated.
     inner: Box<dyn Accumulator>,
-    /// Encodes values.
+    /// Encodes the arguments of a row.
     codec: KeyCodec,
+    /// Whether NULL is a value of the inner aggregate.
+    nulls: Nulls,
     /// Copies of each encoded value, per group.
     copies: Vec<HashMap<Box<[u8]>, i64, foldhash::fast::RandomState>>,
     /// Bytes of all encoded values, with [`ENTRY_BYTES`] for each.
@@ -36,14 +39,19 @@ fn entry_bytes(value: &[u8]) -> usize {
 }
 
 impl Distinct {
-    /// Wraps an aggregate.
+    /// Wraps an aggregate with these arguments.
     ///
     /// # Errors
-    /// `Unsupported` for nested arguments.
-    pub(super) fn new(inner: Box<dyn Accumulator>, argument: &FlinkType) -> Result<Self> {
+    /// `Unsupported` for arguments without storage.
+    pub(super) fn new(
+        inner: Box<dyn Accumulator>,
+        arguments: &[&FlinkType],
+        nulls: Nulls,
+    ) -> Result<Self> {
         Ok(Self {
             inner,
-            codec: KeyCodec::new([argument])?,
+            codec: KeyCodec::new(arguments.iter().copied())?,
+            nulls,
             copies: Vec::new(),
             values_bytes: 0,
         })
@@ -59,7 +67,8 @@ impl Distinct {
                 copies.remove(value);
                 self.values_bytes -= entry_bytes(value);
             }
-            return is_gone;
+            // An insertion that ends at zero was taken away before it came.
+            return is_gone && is_retraction;
         }
         copies.insert(value.into(), if is_retraction { -1 } else { 1 });
         self.values_bytes += entry_bytes(value);
@@ -74,14 +83,21 @@ impl Accumulator for Distinct {
     }
 
     fn update(&mut self, rows: Rows<'_>) -> Result<()> {
-        let argument = rows
-            .argument
-            .ok_or_else(|| Error::internal("DISTINCT without an argument"))?;
-        let keys = self.codec.encode(&[argument], argument.len())?;
+        let argument = rows.argument()?;
+        let arguments: Vec<&ArrayRef> = [argument]
+            .into_iter()
+            .chain(rows.further.to_vec())
+            .collect();
+        let keys = self.codec.encode_rows(&arguments, argument.len())?;
+        let nulls = self.nulls;
         let mut passes = vec![false; rows.groups.len()];
-        rows.for_each(|row, group, is_retraction| {
+        let pass = |row: usize, group, is_retraction| {
             passes[row] = self.count(group, keys.key(row), is_retraction);
-        });
+        };
+        match nulls {
+            Nulls::Keep => rows.for_each_row(pass),
+            Nulls::Skip => rows.for_each(pass),
+        }
         let selection = BooleanArray::from(passes);
         self.inner.update(Rows {
             selection: Some(&selection),

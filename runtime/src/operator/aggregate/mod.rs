@@ -4,18 +4,33 @@
 //! per aggregate and batch; all of them take retractions.
 
 mod average;
+mod bitmap;
+mod collect;
 mod count;
 mod distinct;
 mod extreme;
+mod first_last;
+mod json_object;
+mod list;
+mod make;
+mod moments;
+mod multiset;
+mod ordered;
+mod percentile;
+mod sequence;
+mod single_value;
 mod sum;
+mod values;
+
+pub use make::missing;
 
 use std::fmt::Debug;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 
 use crate::batch::{Batch, RowKinds};
-use crate::error::{Error, Result};
-use crate::plan::{AggregateCall, AggregateFunction};
+use crate::error::Result;
+use crate::plan::AggregateCall;
 use crate::state::Values;
 use crate::state::codec::Reader;
 use crate::types::FlinkType;
@@ -27,6 +42,8 @@ pub struct Rows<'a> {
     pub groups: &'a [u32],
     /// The argument, absent for `COUNT(*)`.
     pub argument: Option<&'a ArrayRef>,
+    /// Further arguments.
+    pub further: &'a [&'a ArrayRef],
     /// Rows that count; absent means all. Argument NULLs are the accumulator's business.
     pub selection: Option<&'a BooleanArray>,
     /// Kinds; absent means inserts.
@@ -61,6 +78,15 @@ impl Rows<'_> {
             }
         }
     }
+
+    /// As [`Self::for_each`], with the rows whose argument is NULL.
+    fn for_each_row(&self, mut f: impl FnMut(usize, usize, bool)) {
+        for (row, group) in self.groups.iter().enumerate() {
+            if self.is_selected(row) {
+                f(row, *group as usize, self.is_retraction(row));
+            }
+        }
+    }
 }
 
 /// The accumulators of one aggregate, indexed by group id.
@@ -71,13 +97,13 @@ pub trait Accumulator: Send + Sync + Debug {
     /// Adds and takes away rows.
     ///
     /// # Errors
-    /// `Internal` when the argument has another type than declared.
+    /// `Data` for values that the aggregate refuses; `Internal` when an argument has another type than declared.
     fn update(&mut self, rows: Rows<'_>) -> Result<()>;
 
     /// The results of some groups.
     ///
     /// # Errors
-    /// `Internal` only.
+    /// `Data` when the values of a group have no result.
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef>;
 
     /// Empties a group.
@@ -111,14 +137,14 @@ pub struct Aggregates {
 impl Aggregates {
     /// Empty accumulators for `calls` over an input with these column types.
     ///
-    /// `retracts` tells whether rows can be taken away, which costs MIN and MAX a multiset.
+    /// `retracts` tells whether rows can be taken away, which costs some aggregates every value.
     ///
     /// # Errors
     /// `Unsupported` for argument types that an aggregate does not take.
     pub fn new(calls: &[AggregateCall], input: &[FlinkType], retracts: bool) -> Result<Self> {
         let calls = calls
             .iter()
-            .map(|call| Ok((call.clone(), accumulator(call, input, retracts)?)))
+            .map(|call| Ok((call.clone(), make::accumulator(call, input, retracts)?)))
             .collect::<Result<_>>()?;
         Ok(Self { calls })
     }
@@ -126,12 +152,16 @@ impl Aggregates {
     /// Adds and takes away the rows of a batch.
     ///
     /// # Errors
-    /// `Internal` when a column has another type than declared.
+    /// `Data` for values that an aggregate refuses; `Internal` when a column has another type than declared.
     pub fn update(&mut self, batch: &Batch, groups: &[u32]) -> Result<()> {
+        let mut further = Vec::new();
         for (call, accumulator) in &mut self.calls {
+            further.clear();
+            further.extend(call.further.iter().map(|column| &batch.columns[*column]));
             accumulator.update(Rows {
                 groups,
                 argument: call.argument.map(|column| &batch.columns[column]),
+                further: &further,
                 selection: call.filter.map(|column| batch.columns[column].as_boolean()),
                 kinds: batch.kinds.as_ref(),
             })?;
@@ -142,7 +172,7 @@ impl Aggregates {
     /// The results of some groups, one column per call.
     ///
     /// # Errors
-    /// `Internal` only.
+    /// `Data` when the values of a group have no result.
     pub fn evaluate(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
         self.calls
             .iter()
@@ -188,39 +218,6 @@ impl Values for Aggregates {
             .iter()
             .map(|(_, accumulator)| accumulator.heap_bytes())
             .sum()
-    }
-}
-
-/// The accumulator of one call.
-fn accumulator(
-    call: &AggregateCall,
-    input: &[FlinkType],
-    retracts: bool,
-) -> Result<Box<dyn Accumulator>> {
-    let argument = call.argument.map(|column| &input[column]);
-    let inner: Box<dyn Accumulator> = match (call.function, argument) {
-        (AggregateFunction::Count, _) => Box::new(count::Count::default()),
-        (_, None) => {
-            return Err(Error::internal(format!(
-                "{:?} without an argument",
-                call.function
-            )));
-        }
-        (AggregateFunction::Sum, Some(argument)) => sum::accumulator(argument, &call.ty)?,
-        (AggregateFunction::Avg, Some(argument)) => average::accumulator(argument, &call.ty)?,
-        (AggregateFunction::Min, Some(argument)) => {
-            extreme::accumulator(argument, extreme::Side::Min, retracts)?
-        }
-        (AggregateFunction::Max, Some(argument)) => {
-            extreme::accumulator(argument, extreme::Side::Max, retracts)?
-        }
-        (other, Some(_)) => {
-            return Err(Error::unsupported(format!("the aggregate {other:?}")));
-        }
-    };
-    match argument {
-        Some(argument) if call.distinct => Ok(Box::new(distinct::Distinct::new(inner, argument)?)),
-        Some(_) | None => Ok(inner),
     }
 }
 

@@ -1,7 +1,7 @@
-//! `SUM`.
+//! `SUM` and `$SUM0`.
 //!
-//! Place in the flow: an accumulator of the aggregations. Invariant: NULL until a row counts, as in Flink; integers wrap around
-//! in their own width; a decimal sum past 38 digits is NULL.
+//! Place in the flow: an accumulator of the aggregations. Invariant: until a row counts `SUM` is NULL and `$SUM0` is 0, as in Flink;
+//! integers wrap around in their own width; a decimal sum past 38 digits is NULL.
 
 use std::sync::Arc;
 
@@ -153,42 +153,55 @@ macro_rules! float_sum {
 float_sum!(Single, Float32Type, f32);
 float_sum!(Double, Float64Type, f64);
 
+/// The sum of no values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Empty {
+    /// NULL.
+    Null,
+    /// 0.
+    Zero,
+}
+
 /// The sums of all groups.
 #[derive(Debug)]
 pub(super) struct Sums<S: Sum> {
     /// Sum of each group.
     totals: Vec<S>,
-    /// Values that each sum is made of; at zero the result is NULL.
+    /// Values that each sum is made of; at zero the result is `empty`.
     counts: Vec<i64>,
+    /// The sum of no values.
+    empty: Empty,
     /// Result type, with a decimal's precision and scale.
     ty: DataType,
 }
 
-/// The accumulator of `SUM` over an argument type.
+/// The accumulator of `SUM` or `$SUM0` over an argument type.
 ///
 /// # Errors
 /// `Unsupported` for an argument that is not a number.
 pub(super) fn accumulator(
     argument: &FlinkType,
     result: &FlinkType,
+    empty: Empty,
 ) -> Result<Box<dyn Accumulator>> {
     /// Boxes empty sums.
-    fn sums<S: Sum>(ty: DataType) -> Box<dyn Accumulator> {
+    fn sums<S: Sum>(ty: DataType, empty: Empty) -> Box<dyn Accumulator> {
         Box::new(Sums::<S> {
             totals: Vec::new(),
             counts: Vec::new(),
+            empty,
             ty,
         })
     }
     let ty = result.to_arrow()?;
     Ok(match argument.kind {
-        TypeKind::TinyInt => sums::<TinySum>(ty),
-        TypeKind::SmallInt => sums::<SmallSum>(ty),
-        TypeKind::Int => sums::<IntSum>(ty),
-        TypeKind::BigInt => sums::<LongSum>(ty),
-        TypeKind::Float => sums::<Single>(ty),
-        TypeKind::Double => sums::<Double>(ty),
-        TypeKind::Decimal { .. } => sums::<Decimal>(ty),
+        TypeKind::TinyInt => sums::<TinySum>(ty, empty),
+        TypeKind::SmallInt => sums::<SmallSum>(ty, empty),
+        TypeKind::Int => sums::<IntSum>(ty, empty),
+        TypeKind::BigInt => sums::<LongSum>(ty, empty),
+        TypeKind::Float => sums::<Single>(ty, empty),
+        TypeKind::Double => sums::<Double>(ty, empty),
+        TypeKind::Decimal { .. } => sums::<Decimal>(ty, empty),
         _ => return Err(Error::unsupported(format!("SUM of {}", argument.kind))),
     })
 }
@@ -219,7 +232,7 @@ impl<S: Sum> Accumulator for Sums<S> {
             .iter()
             .map(|group| {
                 let group = *group as usize;
-                if self.counts[group] == 0 {
+                if self.counts[group] == 0 && self.empty == Empty::Null {
                     None
                 } else {
                     self.totals[group].result()

@@ -1,19 +1,25 @@
-//! The join of two whole inputs by equal keys: every row meets every row of the other side that has come or will come.
+//! The join of two whole inputs: every row meets every row of the other side that has come or will come.
 //!
-//! Place in the flow: after hash exchanges of both inputs by their join keys. Invariant: what was emitted, folded, is the join of
-//! what both sides hold; rows with a NULL among their keys are neither kept nor emitted, as NULL equals nothing.
+//! Place in the flow: after hash exchanges of both inputs by their join keys, or in one subtask when there are none. Invariant: what was
+//! emitted, folded, is the join of what both sides hold; rows with a NULL among their keys are not kept, unless NULL equals NULL there.
 //!
-//! A batch changes its own side at once and then meets the other side, which stands still meanwhile. What it finds may be many
-//! times the batch, so it is emitted in steps of [`EMIT_ROWS_MAX`] rows, and the place reached is kept in between.
+//! A batch meets the other side, which stands still meanwhile. What it finds may be many times the batch, so it is emitted in steps of
+//! [`EMIT_ROWS_MAX`](crate::operator::EMIT_ROWS_MAX) rows, and the place reached is kept in between. A row of an outer side has to know
+//! whether it has a match. Without a further condition and a TTL that is so when the other side has its key; else the number of its
+//! matches is kept with the row.
 
-use arrow::array::{Array, ArrayRef, UInt32Array};
+use arrow::array::{Array, ArrayRef};
 use arrow::buffer::NullBuffer;
+use arrow::datatypes::DataType;
 
-use super::side::{JoinKey, JoinSide};
-use crate::batch::Batch;
-use crate::error::{Error, Result};
-use crate::graph::key_group::key_group;
-use crate::operator::{Collector, EMIT_ROWS_MAX, Operator, OperatorContext, StateVisit};
+use super::changes::{Changes, Matching, Roles};
+use super::meeting::{Cursor, Found, Search};
+use super::page::{Arrived, Page, pick};
+use super::side::{Counts, JoinSide, KeyChange};
+use crate::batch::{Batch, RowKind, RowKinds};
+use crate::error::Result;
+use crate::operator::{Collector, Operator, OperatorContext, StateVisit};
+use crate::plan::JoinKind;
 use crate::sql::eval::Evaluator;
 use crate::sql::expr::Expr;
 use crate::state::{EncodedKeys, KeyCodec, StateConfig};
@@ -29,21 +35,29 @@ const RIGHT_TABLE: u8 = 1;
 /// What a join is made from.
 #[derive(Debug, Clone, Copy)]
 pub struct Spec<'a> {
-    /// Key columns of the left and the right input, in pairs of one type.
+    /// Which rows are emitted.
+    pub kind: JoinKind,
+    /// Key columns of the left and the right input, in pairs of one type; none makes every row meet every other.
     pub keys: [&'a [usize]; 2],
+    /// For each key, whether NULL equals nothing; empty means every one.
+    pub filter_nulls: &'a [bool],
     /// Types of the columns of the left and the right input.
     pub types: [&'a [FlinkType]; 2],
     /// What else must be TRUE, over left columns followed by right columns.
     pub residual: Option<&'a Expr>,
 }
 
-/// An inner join without bounds in time.
+/// A join without bounds in time.
 #[derive(Debug)]
 pub struct RegularJoin {
+    /// Which rows are emitted.
+    kind: JoinKind,
     /// Left and right.
     sides: [Side; 2],
     /// What else must be TRUE.
-    residual: Option<Evaluator>,
+    residual: Option<Residual>,
+    /// How rows that mind their matches know of them.
+    counts: Counts,
     /// Key groups of the statement.
     key_groups: u32,
     /// The batch that has not met all of the other side yet.
@@ -57,12 +71,25 @@ pub struct RegularJoin {
 struct Side {
     /// Key columns.
     keys: Vec<usize>,
+    /// Those in which NULL equals nothing.
+    not_null: Vec<usize>,
+    /// Types of its columns.
+    types: Vec<DataType>,
     /// Encodes keys.
     key_codec: KeyCodec,
     /// Encodes rows.
     row_codec: KeyCodec,
     /// The rows so far.
     rows: JoinSide,
+}
+
+/// The rest of a condition.
+#[derive(Debug)]
+struct Residual {
+    /// Computes it.
+    evaluator: Evaluator,
+    /// Columns that it reads.
+    columns: Vec<usize>,
 }
 
 /// A batch on its way through the other side.
@@ -72,76 +99,49 @@ struct Backlog {
     arrived: Arrived,
     /// What comes next.
     next: Cursor,
-}
-
-/// A batch of one input with its join keys.
-#[derive(Debug)]
-struct Arrived {
-    /// Which input it came from.
-    input: usize,
-    /// Its rows.
-    batch: Batch,
-    /// Their join keys.
-    keys: EncodedKeys,
-    /// Rows without a NULL among their keys; absent when all are.
-    valid: Option<NullBuffer>,
-}
-
-/// A place on the way of a batch through the other side.
-#[derive(Debug, Default)]
-struct Cursor {
-    /// Row of the batch.
-    row: usize,
-    /// Chunk of the other side.
-    chunk: u32,
-    /// Rows of that chunk that were met.
-    met: u64,
-}
-
-/// Rows of the other side that one step has found.
-#[derive(Debug, Default)]
-struct Found {
-    /// Meetings in order.
-    matches: Vec<Match>,
-    /// Step in which each chunk was last met and where its rows begin among the decoded ones, by id.
-    places: Vec<(u32, u32)>,
-    /// Number of the present step.
-    step: u32,
-}
-
-/// A row and the rows of one chunk, or a part of them.
-#[derive(Debug, Clone, Copy)]
-struct Match {
-    /// Row of the batch.
-    row: u32,
-    /// The chunk.
-    id: u32,
-    /// Rows of the chunk that were met in an earlier step.
-    skip: u64,
-    /// Rows of the chunk to meet.
-    take: u64,
+    /// Rows that the next row has met already.
+    matches: u64,
 }
 
 impl Side {
     /// A side of a join.
-    fn new(spec: &Spec<'_>, input: usize, state: StateConfig) -> Result<Self> {
+    fn new(spec: &Spec<'_>, input: usize, counts: Counts, state: StateConfig) -> Result<Self> {
         let (keys, types) = (spec.keys[input], spec.types[input]);
         let table = if input == 0 { LEFT_TABLE } else { RIGHT_TABLE };
+        let counts = if Roles::minds_matches(spec.kind, input) {
+            counts
+        } else {
+            Counts::Derived
+        };
+        let filters = spec.filter_nulls.iter().copied();
+        let filters = filters.chain(std::iter::repeat(true));
+        let not_null = keys.iter().zip(filters).filter(|(_, filters)| *filters);
         Ok(Self {
             keys: keys.to_vec(),
+            not_null: not_null.map(|(key, _)| *key).collect(),
+            types: types
+                .iter()
+                .map(FlinkType::to_arrow)
+                .collect::<Result<_>>()?,
             key_codec: KeyCodec::new(keys.iter().map(|key| &types[*key]))?,
             row_codec: KeyCodec::for_rows(types)?,
-            rows: JoinSide::new(table, state),
+            rows: JoinSide::new(table, counts, state),
         })
     }
 
-    /// The join keys of a batch, and which of them are not NULL.
+    /// The join keys of a batch, and which of them may equal others.
     fn encode_keys(&self, batch: &Batch) -> Result<(EncodedKeys, Option<NullBuffer>)> {
         let columns: Vec<&ArrayRef> = self.keys.iter().map(|key| &batch.columns[*key]).collect();
-        let valid = columns.iter().fold(None, |valid, column| {
-            NullBuffer::union(valid.as_ref(), column.logical_nulls().as_ref())
+        let valid = self.not_null.iter().fold(None, |valid, key| {
+            NullBuffer::union(valid.as_ref(), batch.columns[*key].logical_nulls().as_ref())
         });
         Ok((self.key_codec.encode(&columns, batch.rows)?, valid))
+    }
+
+    /// The rows of a batch, encoded.
+    fn encode_rows(&self, batch: &Batch) -> Result<EncodedKeys> {
+        let columns: Vec<&ArrayRef> = batch.columns.iter().collect();
+        self.row_codec.encode_rows(&columns, batch.rows)
     }
 }
 
@@ -151,34 +151,117 @@ impl RegularJoin {
     /// # Errors
     /// `Unsupported` for keys that cannot be one; `Invalid` for a condition that does not compile.
     pub fn new(spec: &Spec<'_>, time_zone: &str, states: [StateConfig; 2]) -> Result<Self> {
-        let residual = spec
-            .residual
-            .map(|residual| Evaluator::compile(residual, time_zone));
+        let compile = |residual: &Expr| -> Result<Residual> {
+            Ok(Residual {
+                evaluator: Evaluator::compile(residual, time_zone)?,
+                columns: residual.columns(),
+            })
+        };
+        let expires = states.iter().any(|state| state.ttl_ms.is_some());
+        let counts = if spec.residual.is_some() || expires {
+            Counts::PerRow
+        } else {
+            Counts::Derived
+        };
         let [left, right] = states;
         let key_groups = left.key_groups;
         Ok(Self {
-            sides: [Side::new(spec, 0, left)?, Side::new(spec, 1, right)?],
-            residual: residual.transpose()?,
+            kind: spec.kind,
+            sides: [
+                Side::new(spec, 0, counts, left)?,
+                Side::new(spec, 1, counts, right)?,
+            ],
+            residual: spec.residual.map(compile).transpose()?,
+            counts,
             key_groups,
             backlog: None,
             found: Found::default(),
         })
     }
 
-    /// Adds the rows of a batch to their side, or takes them away.
-    fn keep(&mut self, arrived: &Arrived, context: &OperatorContext<'_>) -> Result<()> {
-        let (batch, now_ms) = (&arrived.batch, context.state_time_ms());
-        let side = &mut self.sides[arrived.input];
-        let columns: Vec<&ArrayRef> = batch.columns.iter().collect();
-        let rows = side.row_codec.encode_rows(&columns, batch.rows)?;
-        for row in (0..batch.rows).filter(|row| arrived.is_valid(*row)) {
-            let key = arrived.key(row, self.key_groups);
-            if batch.kind(row).is_retraction() {
-                side.rows.remove(key, rows.key(row), now_ms)?;
-            } else {
-                side.rows.add(key, rows.key(row), now_ms)?;
+    /// The part of an input.
+    fn roles(&self, input: usize) -> Roles {
+        let kind = self.kind;
+        Roles { kind, input }
+    }
+
+    /// Begins with a batch: its rows are kept now, or when it is known how many matches they have.
+    fn arrive(&mut self, input: usize, batch: &Batch, now_ms: EpochMillis) -> Result<Arrived> {
+        let roles = self.roles(input);
+        let side = &self.sides[input];
+        let (keys, valid) = side.encode_keys(batch)?;
+        let rows = side.encode_rows(batch)?;
+        let kinds = batch.kinds.as_deref();
+        let kinds = kinds.map(|kinds| self.paired_kinds(kinds, &keys));
+        let mut arrived = Arrived {
+            input,
+            batch: Batch {
+                kinds,
+                ..batch.clone()
+            },
+            keys,
+            valid,
+            now_ms,
+            changes: Vec::new(),
+            rows: None,
+        };
+        if roles.own_minds() && self.counts == Counts::PerRow {
+            arrived.rows = Some(rows);
+            return Ok(arrived);
+        }
+        let tells = roles.other_minds() && self.counts == Counts::Derived;
+        for row in 0..batch.rows {
+            let change = self.keep(&arrived, row, (rows.key(row), 0))?;
+            if tells {
+                arrived.note(row, change);
             }
         }
+        Ok(arrived)
+    }
+
+    /// The kinds of rows, in which -U and +U stand for an update of the same matches only. Who needs no -U takes no notice of one, so
+    /// that a row which has lost its match must be deleted.
+    fn paired_kinds(&self, kinds: &[RowKind], keys: &EncodedKeys) -> RowKinds {
+        let updates = |row: usize| {
+            self.residual.is_none()
+                && kinds[row..].starts_with(&[RowKind::UpdateBefore, RowKind::UpdateAfter])
+                && keys.key(row) == keys.key(row + 1)
+        };
+        let kind = |row: usize| match kinds[row] {
+            RowKind::UpdateBefore if !updates(row) => RowKind::Delete,
+            RowKind::UpdateAfter if row == 0 || !updates(row - 1) => RowKind::Insert,
+            kind => kind,
+        };
+        (0..kinds.len()).map(kind).collect()
+    }
+
+    /// Adds a row to its side, or takes it away.
+    fn keep(&mut self, arrived: &Arrived, row: usize, stored: (&[u8], u64)) -> Result<KeyChange> {
+        if !arrived.is_valid(row) {
+            return Ok(KeyChange::Same);
+        }
+        let key = arrived.key(row, self.key_groups);
+        let side = &mut self.sides[arrived.input].rows;
+        if arrived.batch.kind(row).is_retraction() {
+            side.remove(key, stored.0, arrived.now_ms)
+        } else {
+            side.add(key, stored, arrived.now_ms)
+        }
+    }
+
+    /// Emits the rows of a batch of the left input that have a match, or have none, when their keys alone tell.
+    fn emit_by_key(&mut self, arrived: &Arrived, out: &mut Collector) -> Result<()> {
+        let is_semi = self.kind == JoinKind::Semi;
+        let mut emitted = Vec::with_capacity(arrived.batch.rows);
+        for row in 0..arrived.batch.rows {
+            let has_match = arrived.is_valid(row) && {
+                let key = arrived.key(row, self.key_groups);
+                let other = &mut self.sides[1].rows;
+                other.find(key, 0, arrived.now_ms)?.is_some()
+            };
+            emitted.push(has_match == is_semi);
+        }
+        out.emit(arrived.batch.filter(&emitted.into())?);
         Ok(())
     }
 
@@ -187,220 +270,169 @@ impl RegularJoin {
         let Some(mut backlog) = self.backlog.take() else {
             return Ok(());
         };
-        let is_done = self.find(&mut backlog, context)?;
-        if !self.found.matches.is_empty() {
-            let joined = self.joined(&backlog.arrived)?;
-            let joined = match &self.residual {
-                None => joined,
-                Some(residual) => {
-                    joined.filter(&residual.eval_condition(&joined, &context.eval())?)?
-                }
-            };
-            out.emit(joined);
+        let first = backlog.next.row;
+        self.find(&mut backlog)?;
+        let page = self.page(&backlog.arrived, context)?;
+        if self.kind == JoinKind::Inner {
+            self.emit_pairs(&backlog.arrived, &page, out)?;
+        } else {
+            self.emit_changes(&mut backlog, (first, page), out)?;
         }
-        if !is_done {
+        if backlog.next.row < backlog.arrived.batch.rows {
             self.backlog = Some(backlog);
         }
         Ok(())
     }
 
-    /// Looks up what the next rows of the backlog meet, at most [`EMIT_ROWS_MAX`] rows; true once that is all.
-    fn find(&mut self, backlog: &mut Backlog, context: &OperatorContext<'_>) -> Result<bool> {
-        let Backlog { arrived, next } = backlog;
+    /// Looks up what the next rows of the backlog meet.
+    fn find(&mut self, backlog: &mut Backlog) -> Result<()> {
+        let Backlog { arrived, next, .. } = backlog;
+        // Rows that only exist or not need to hear of the first and the last match alone.
+        let only_changes = self.kind.is_left_only() && !arrived.changes.is_empty();
         let other = &mut self.sides[1 - arrived.input].rows;
-        let mut search = Search {
-            other,
-            found: &mut self.found.matches,
-            room: EMIT_ROWS_MAX as u64,
-            now_ms: context.state_time_ms(),
-        };
-        search.found.clear();
+        let mut search = Search::new(other, &mut self.found, arrived.now_ms);
         while next.row < arrived.batch.rows {
-            let is_complete = !arrived.is_valid(next.row)
-                || search.row(arrived.key(next.row, self.key_groups), next)?;
-            if !is_complete {
-                return Ok(false);
+            let meets = arrived.is_valid(next.row)
+                && !(only_changes && arrived.changes[next.row] == KeyChange::Same);
+            if meets && !search.row(arrived.key(next.row, self.key_groups), next)? {
+                break;
             }
-            *next = Cursor {
-                row: next.row + 1,
-                ..Cursor::default()
-            };
+            next.advance();
         }
-        Ok(true)
+        Ok(())
     }
 
-    /// The rows of a step: left columns, then right columns.
-    fn joined(&mut self, arrived: &Arrived) -> Result<Batch> {
+    /// What was found, without the pairs for which the rest of the condition is not TRUE.
+    fn page(&mut self, arrived: &Arrived, context: &OperatorContext<'_>) -> Result<Page> {
         let other = &self.sides[1 - arrived.input];
-        let meetings = self.found.expand(&other.rows);
-        let stored = other.row_codec.decode(meetings.stored.iter().copied())?;
-        let rows = meetings.own.len();
+        if self.found.is_empty() {
+            return Ok(Page::default());
+        }
+        let meetings = self.found.expand(&other.rows, arrived.now_ms);
+        let rows = meetings.stored.iter().map(|stored| stored.row);
+        let mut page = Page {
+            theirs: other.row_codec.decode(rows)?,
+            stored: meetings.stored.len(),
+            matches: meetings.stored.iter().map(|row| row.associations).collect(),
+            runs: meetings.runs,
+            places: meetings.places,
+        };
+        if let Some(residual) = &self.residual {
+            let pairs = page.pairs(arrived, &residual.columns)?;
+            let mask = residual.evaluator.eval_condition(&pairs, &context.eval())?;
+            let mut index = 0;
+            page.runs.retain(|_| {
+                index += 1;
+                mask.is_valid(index - 1) && mask.value(index - 1)
+            });
+        }
+        Ok(page)
+    }
+
+    /// Emits pairs as they are.
+    fn emit_pairs(&self, arrived: &Arrived, page: &Page, out: &mut Collector) -> Result<()> {
+        let mut changes = Changes::default();
+        changes.extend_pairs(&page.runs);
         let kinds = arrived.batch.kinds.as_ref();
         let kinds = kinds.map(|kinds| {
             let kind = |row: &u32| kinds[*row as usize];
-            meetings.own.iter().map(kind).collect()
+            changes.own.iter().map(kind).collect()
         });
-        let own = pick(&arrived.batch.columns, arrived.batch.rows, meetings.own)?;
-        let theirs = pick(&stored, meetings.stored.len(), meetings.theirs)?;
-        let (mut columns, right) = if arrived.input == 0 {
-            (own, theirs)
+        self.emit(arrived, (page, changes), kinds, out)
+    }
+
+    /// Emits what pairs change when rows without a match are there, too.
+    fn emit_changes(
+        &mut self,
+        backlog: &mut Backlog,
+        (first, mut page): (usize, Page),
+        out: &mut Collector,
+    ) -> Result<()> {
+        let Backlog {
+            arrived,
+            next,
+            matches,
+        } = backlog;
+        let roles = self.roles(arrived.input);
+        let (mut changes, mut updated, mut counts) = (Changes::default(), Vec::new(), Vec::new());
+        let mut matching = if !arrived.changes.is_empty() {
+            Matching::Keys(&arrived.changes)
+        } else if page.places.is_empty() {
+            Matching::None
         } else {
-            (theirs, own)
+            Matching::Counts {
+                matches: &mut page.matches,
+                changed: &mut updated,
+            }
         };
-        columns.extend(right);
-        Ok(Batch {
+        let mut runs = page.runs.iter().copied().peekable();
+        for (own, row) in (0..).zip(0..arrived.batch.rows).skip(first) {
+            let kind = arrived.batch.kind(row);
+            while let Some(run) = runs.next_if(|run| run.own == own) {
+                changes.meet(roles, run, kind, &mut matching);
+                *matches += u64::from(run.copies);
+            }
+            if row >= next.row {
+                break;
+            }
+            changes.complete(roles, own, kind, *matches);
+            counts.push(std::mem::take(matches));
+        }
+        let kinds = std::mem::take(&mut changes.kinds);
+        let is_append = kinds.iter().all(|kind| *kind == RowKind::Insert);
+        let kinds = (!is_append).then(|| kinds.into());
+        self.emit(arrived, (&page, changes), kinds, out)?;
+        let other = &mut self.sides[1 - arrived.input].rows;
+        for position in updated.iter().map(|position| *position as usize) {
+            other.associate(
+                page.places[position],
+                page.matches[position],
+                arrived.now_ms,
+            );
+        }
+        if let Some(rows) = &arrived.rows {
+            for (row, matches) in (first..).zip(counts) {
+                self.keep(arrived, row, (rows.key(row), matches))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Emits rows by their positions.
+    fn emit(
+        &self,
+        arrived: &Arrived,
+        (page, changes): (&Page, Changes),
+        kinds: Option<RowKinds>,
+        out: &mut Collector,
+    ) -> Result<()> {
+        let rows = changes.own.len();
+        if rows == 0 {
+            return Ok(());
+        }
+        let own_types = &self.sides[arrived.input].types;
+        let their_types = &self.sides[1 - arrived.input].types;
+        let own = || {
+            pick(
+                (&arrived.batch.columns, arrived.batch.rows),
+                own_types,
+                &changes.own,
+            )
+        };
+        let theirs = || pick((&page.theirs, page.stored), their_types, &changes.theirs);
+        let columns = match (arrived.input, self.kind.is_left_only()) {
+            (0, true) => own()?,
+            (_, true) => theirs()?,
+            (0, false) => [own()?, theirs()?].concat(),
+            (_, false) => [theirs()?, own()?].concat(),
+        };
+        out.emit(Batch {
             columns,
             rows,
             kinds,
-        })
+        });
+        Ok(())
     }
-}
-
-impl Arrived {
-    /// Whether a row has no NULL among its keys.
-    fn is_valid(&self, row: usize) -> bool {
-        self.valid.as_ref().is_none_or(|valid| valid.is_valid(row))
-    }
-
-    /// The join key of a row.
-    fn key(&self, row: usize, key_groups: u32) -> JoinKey<'_> {
-        JoinKey {
-            bytes: self.keys.key(row),
-            key_group: key_group(self.keys.hashes[row], key_groups),
-        }
-    }
-}
-
-/// A look-up of the other side.
-struct Search<'a> {
-    /// The other side.
-    other: &'a mut JoinSide,
-    /// What was found.
-    found: &'a mut Vec<Match>,
-    /// Rows that the step may still emit.
-    room: u64,
-    /// Time of the state's TTL.
-    now_ms: EpochMillis,
-}
-
-impl Search<'_> {
-    /// Looks up what is left for one row; true when the step had room for all of it.
-    fn row(&mut self, key: JoinKey<'_>, next: &mut Cursor) -> Result<bool> {
-        let Some(first) = self.other.find(key, 0, self.now_ms)? else {
-            return Ok(true);
-        };
-        let row = u32::try_from(next.row).map_err(|_| Error::internal("a batch of 4 G rows"))?;
-        let chunks = self.other.rows().chunks_of(first);
-        while next.chunk < chunks {
-            let id = if next.chunk == 0 {
-                Some(first)
-            } else {
-                self.other.find(key, next.chunk, self.now_ms)?
-            };
-            if let Some(id) = id {
-                let left = self.other.rows().copies(id).saturating_sub(next.met);
-                let take = left.min(self.room);
-                if take > 0 {
-                    let skip = next.met;
-                    self.found.push(Match {
-                        row,
-                        id,
-                        skip,
-                        take,
-                    });
-                }
-                self.room -= take;
-                next.met += take;
-                if take < left {
-                    return Ok(false);
-                }
-            }
-            next.chunk += 1;
-            next.met = 0;
-        }
-        Ok(true)
-    }
-}
-
-/// Rows that meet.
-struct Meetings<'a> {
-    /// Encoded rows of the other side, each chunk once.
-    stored: Vec<&'a [u8]>,
-    /// Row of the batch.
-    own: Vec<u32>,
-    /// Position in `stored`.
-    theirs: Vec<u32>,
-}
-
-impl Found {
-    /// The rows behind the matches.
-    fn expand<'a>(&mut self, other: &'a JoinSide) -> Meetings<'a> {
-        self.step = self.step.wrapping_add(1);
-        if self.step == 0 {
-            self.places.clear();
-            self.step = 1;
-        }
-        let rows = self.matches.iter().map(|found| found.take).sum::<u64>();
-        let rows = usize::try_from(rows).unwrap_or(EMIT_ROWS_MAX);
-        let mut meetings = Meetings {
-            stored: Vec::with_capacity(self.matches.len()),
-            own: Vec::with_capacity(rows),
-            theirs: Vec::with_capacity(rows),
-        };
-        let chunks = other.rows();
-        for found in &self.matches {
-            let id = found.id as usize;
-            if self.places.len() <= id {
-                self.places.resize(id + 1, (0, 0));
-            }
-            let place = &mut self.places[id];
-            if place.0 != self.step {
-                let first = u32::try_from(meetings.stored.len()).unwrap_or(u32::MAX);
-                *place = (self.step, first);
-                meetings
-                    .stored
-                    .extend(chunks.iter(found.id).map(|(row, _)| row));
-            }
-            let counts = chunks.iter(found.id).map(|(_, count)| count);
-            meetings.add(*found, (place.1..).zip(counts));
-        }
-        meetings
-    }
-}
-
-impl Meetings<'_> {
-    /// Adds the rows of one match out of those of its chunk, given by position and how often each is there.
-    fn add(&mut self, found: Match, chunk: impl Iterator<Item = (u32, u32)>) {
-        let (mut skip, mut take) = (found.skip, found.take);
-        for (position, count) in chunk {
-            let count = u64::from(count);
-            if skip >= count {
-                skip -= count;
-                continue;
-            }
-            let copies = (count - skip).min(take);
-            (skip, take) = (0, take - copies);
-            let copies = usize::try_from(copies).unwrap_or(EMIT_ROWS_MAX);
-            self.own.extend(std::iter::repeat_n(found.row, copies));
-            self.theirs.extend(std::iter::repeat_n(position, copies));
-            if take == 0 {
-                break;
-            }
-        }
-    }
-}
-
-/// The rows at `indices` of columns of `rows` rows.
-fn pick(columns: &[ArrayRef], rows: usize, indices: Vec<u32>) -> Result<Vec<ArrayRef>> {
-    let is_everything = indices.len() == rows && (0u32..).zip(&indices).all(|(a, b)| a == *b);
-    if is_everything {
-        return Ok(columns.to_vec());
-    }
-    let indices = UInt32Array::from(indices);
-    columns
-        .iter()
-        .map(|column| Ok(arrow::compute::take(column, &indices, None)?))
-        .collect()
 }
 
 impl Operator for RegularJoin {
@@ -415,17 +447,14 @@ impl Operator for RegularJoin {
         while self.has_backlog() {
             self.step(context, out)?;
         }
-        let (keys, valid) = self.sides[input].encode_keys(batch)?;
-        let arrived = Arrived {
-            input,
-            batch: batch.clone(),
-            keys,
-            valid,
-        };
-        self.keep(&arrived, context)?;
+        let arrived = self.arrive(input, batch, context.state_time_ms())?;
+        if self.kind.is_left_only() && input == 0 && self.counts == Counts::Derived {
+            return self.emit_by_key(&arrived, out);
+        }
         self.backlog = Some(Backlog {
             arrived,
             next: Cursor::default(),
+            matches: 0,
         });
         self.step(context, out)
     }
@@ -446,5 +475,7 @@ impl Operator for RegularJoin {
     }
 }
 
+#[cfg(test)]
+mod kinds_tests;
 #[cfg(test)]
 mod tests;

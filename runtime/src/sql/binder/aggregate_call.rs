@@ -13,12 +13,12 @@ use super::expression::ExprBinder;
 use crate::error::{Error, Result, Span};
 use crate::plan::AggregateFunction;
 use crate::sql::expr::{Expr, ExprKind, Literal};
-use crate::sql::functions::is_ordered;
+use crate::sql::functions::{is_ordered, resolve};
 use crate::sql::typing::{common_type, convert};
 use crate::types::{FlinkType, TypeKind};
 
 /// Aggregates of a GROUP BY, and their names.
-const GROUPED: [(&str, AggregateFunction); 27] = [
+const GROUPED: [(&str, AggregateFunction); 30] = [
     (
         "APPROX_COUNT_DISTINCT",
         AggregateFunction::ApproxCountDistinct,
@@ -26,9 +26,25 @@ const GROUPED: [(&str, AggregateFunction); 27] = [
     ("ARRAY_AGG", AggregateFunction::ArrayAgg),
     ("AVG", AggregateFunction::Avg),
     ("BITMAP_AND_AGG", AggregateFunction::BitmapAndAgg),
+    (
+        "BITMAP_AND_CARDINALITY_AGG",
+        AggregateFunction::BitmapAndCardinalityAgg,
+    ),
     ("BITMAP_BUILD_AGG", AggregateFunction::BitmapBuildAgg),
+    (
+        "BITMAP_BUILD_CARDINALITY_AGG",
+        AggregateFunction::BitmapBuildCardinalityAgg,
+    ),
     ("BITMAP_OR_AGG", AggregateFunction::BitmapOrAgg),
+    (
+        "BITMAP_OR_CARDINALITY_AGG",
+        AggregateFunction::BitmapOrCardinalityAgg,
+    ),
     ("BITMAP_XOR_AGG", AggregateFunction::BitmapXorAgg),
+    (
+        "BITMAP_XOR_CARDINALITY_AGG",
+        AggregateFunction::BitmapXorCardinalityAgg,
+    ),
     ("COLLECT", AggregateFunction::Collect),
     ("COUNT", AggregateFunction::Count),
     ("FIRST_VALUE", AggregateFunction::FirstValue),
@@ -44,7 +60,6 @@ const GROUPED: [(&str, AggregateFunction); 27] = [
     ("STDDEV_POP", AggregateFunction::StddevPop),
     ("STDDEV_SAMP", AggregateFunction::StddevSamp),
     ("SUM", AggregateFunction::Sum),
-    ("SUM0", AggregateFunction::Sum0),
     ("$SUM0", AggregateFunction::Sum0),
     ("VARIANCE", AggregateFunction::VarSamp),
     ("VAR_POP", AggregateFunction::VarPop),
@@ -67,6 +82,12 @@ const OVER_ONLY: [(&str, AggregateFunction); 8] = [
 pub(super) fn grouped_function(name: &str) -> Option<AggregateFunction> {
     let found = GROUPED.iter().find(|(known, _)| *known == name);
     found.map(|(_, function)| *function)
+}
+
+/// Names of the aggregates of a GROUP BY that are called by them.
+pub(super) fn grouped_names() -> impl Iterator<Item = &'static str> {
+    let names = GROUPED.iter().map(|(name, _)| *name);
+    names.filter(|name| !name.starts_with('$') && *name != "APPROX_COUNT_DISTINCT")
 }
 
 /// Whether a name is that of an aggregate.
@@ -129,9 +150,14 @@ pub(super) fn bind_call(
     let may_be_empty = is_empty_possible || filter.is_some();
     let ty = result_type(function, &mut args, may_be_empty, &written.name)
         .map_err(|error| error.with_span(span))?;
+    check_literals(function, &args)?;
+    json_values(function, &mut args)?;
     // The smallest of distinct values is the smallest of all values.
     let distinct =
         written.distinct && !matches!(function, AggregateFunction::Min | AggregateFunction::Max);
+    if distinct {
+        check_distinct(&args, &written.name).map_err(|error| error.with_span(span))?;
+    }
     Ok(Called {
         function,
         args,
@@ -139,6 +165,62 @@ pub(super) fn bind_call(
         distinct,
         ty,
     })
+}
+
+/// Refuses a separator that is no literal.
+///
+/// # Source
+/// Flink: `LISTAGG`.
+fn check_literals(function: AggregateFunction, args: &[Expr]) -> Result<()> {
+    match args.get(1) {
+        Some(separator)
+            if function == AggregateFunction::ListAgg
+                && !matches!(separator.kind, ExprKind::Literal(Literal::String(_))) =>
+        {
+            let error = Error::validation("the separator of LISTAGG must be a literal");
+            Err(error.with_span(separator.span))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes the values of JSON aggregates JSON.
+///
+/// # Source
+/// Flink: `WrapJsonAggFunctionArgumentsRule`.
+fn json_values(function: AggregateFunction, args: &mut [Expr]) -> Result<()> {
+    use AggregateFunction as F;
+    let value = match function {
+        F::JsonArrayAggNullOnNull | F::JsonArrayAggAbsentOnNull => args.first_mut(),
+        F::JsonObjectAggNullOnNull | F::JsonObjectAggAbsentOnNull => args.get_mut(1),
+        _ => None,
+    };
+    if let Some(value) = value {
+        let span = value.span;
+        *value = resolve("JSON_STRING", vec![value.clone()], span)?;
+    }
+    Ok(())
+}
+
+/// Refuses DISTINCT of types that Flink does not tell apart.
+///
+/// # Source
+/// Flink 2.3: "Distinct aggregate function does not support type".
+fn check_distinct(args: &[Expr], name: &str) -> Result<()> {
+    let is_refused = |kind: &TypeKind| {
+        kind.is_binary()
+            || matches!(
+                kind,
+                TypeKind::Map(..) | TypeKind::Multiset(_) | TypeKind::Row(_)
+            )
+    };
+    match args.first() {
+        Some(arg) if is_refused(&arg.ty.kind) => Err(Error::unsupported(format!(
+            "{name} of DISTINCT values of type {}, as in Flink",
+            arg.ty.kind
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The function of a call.
@@ -159,22 +241,29 @@ fn function(written: &Written<'_>, is_over: bool) -> Result<AggregateFunction> {
         }
     };
     Ok(match (function, &written.on_null, &written.nulls) {
-        (function, None, None) => function,
         (F::JsonArrayAggAbsentOnNull, Some(JsonNullClause::NullOnNull), None) => {
             F::JsonArrayAggNullOnNull
         }
         (F::JsonObjectAggNullOnNull, Some(JsonNullClause::AbsentOnNull), None) => {
             F::JsonObjectAggAbsentOnNull
         }
-        (function @ (F::JsonArrayAggAbsentOnNull | F::JsonObjectAggNullOnNull), Some(_), None)
-        | (function @ (F::FirstValue | F::LastValue), None, Some(NullTreatment::RespectNulls)) => {
-            function
+        (function, None, None)
+        | (function @ (F::JsonArrayAggAbsentOnNull | F::JsonObjectAggNullOnNull), Some(_), None)
+        | (function @ F::ArrayAgg, None, Some(NullTreatment::RespectNulls)) => function,
+        (F::ArrayAgg, None, Some(NullTreatment::IgnoreNulls)) => F::ArrayAggIgnoreNulls,
+        (F::FirstValue | F::LastValue, None, Some(_)) => {
+            return Err(Error::validation(format!(
+                "{name} leaves NULLs out in any case: write it without IGNORE NULLS and RESPECT NULLS"
+            )));
         }
-        (F::FirstValue, None, Some(NullTreatment::IgnoreNulls)) => F::FirstValueIgnoreNulls,
-        (F::LastValue, None, Some(NullTreatment::IgnoreNulls)) => F::LastValueIgnoreNulls,
-        _ => {
-            return Err(Error::unsupported(format!(
-                "this treatment of NULLs in {name}"
+        (_, None, Some(_)) => {
+            return Err(Error::validation(format!(
+                "{name} takes neither IGNORE NULLS nor RESPECT NULLS; ARRAY_AGG does"
+            )));
+        }
+        (_, Some(_), _) => {
+            return Err(Error::validation(format!(
+                "{name} takes neither NULL ON NULL nor ABSENT ON NULL"
             )));
         }
     })
@@ -275,11 +364,14 @@ fn result_type(
         F::FirstValue | F::LastValue | F::FirstValueIgnoreNulls | F::LastValueIgnoreNulls => {
             kind.with_nullable(nullable)
         }
+        F::SingleValue if !is_single(&kind) => return mismatch(),
         F::SingleValue => kind.nullable(),
         F::ListAgg if args.iter().any(|arg| !is_text(&arg.ty.kind)) => return mismatch(),
         F::ListAgg => TypeKind::string().with_nullable(nullable),
         F::Collect => TypeKind::Multiset(Box::new(args[0].ty.clone())).not_null(),
-        F::ArrayAgg => TypeKind::Array(Box::new(args[0].ty.clone())).nullable(),
+        F::ArrayAgg | F::ArrayAggIgnoreNulls => {
+            TypeKind::Array(Box::new(args[0].ty.clone())).nullable()
+        }
         F::JsonObjectAggNullOnNull | F::JsonObjectAggAbsentOnNull if !is_text(&kind) => {
             return mismatch();
         }
@@ -289,13 +381,26 @@ fn result_type(
         | F::JsonArrayAggAbsentOnNull => TypeKind::string().not_null(),
         F::Percentile => return percentile(args, name),
         F::Lag | F::Lead => return lag(args, name),
-        F::BitmapBuildAgg if kind != TypeKind::Int => return mismatch(),
-        F::BitmapAndAgg | F::BitmapOrAgg | F::BitmapXorAgg if kind != TypeKind::Bitmap => {
+        F::BitmapBuildAgg | F::BitmapBuildCardinalityAgg if kind != TypeKind::Int => {
+            return mismatch();
+        }
+        F::BitmapAndAgg
+        | F::BitmapAndCardinalityAgg
+        | F::BitmapOrAgg
+        | F::BitmapOrCardinalityAgg
+        | F::BitmapXorAgg
+        | F::BitmapXorCardinalityAgg
+            if kind != TypeKind::Bitmap =>
+        {
             return mismatch();
         }
         F::BitmapBuildAgg | F::BitmapAndAgg | F::BitmapOrAgg | F::BitmapXorAgg => {
             TypeKind::Bitmap.nullable()
         }
+        F::BitmapBuildCardinalityAgg
+        | F::BitmapAndCardinalityAgg
+        | F::BitmapOrCardinalityAgg
+        | F::BitmapXorCardinalityAgg => TypeKind::BigInt.nullable(),
         F::BoolOr | F::Ntile => return mismatch(),
     })
 }
@@ -304,7 +409,17 @@ fn result_type(
 fn check_count(function: AggregateFunction, count: usize, name: &str) -> Result<()> {
     use AggregateFunction as F;
     let (min, max) = match function {
-        F::Count => (0, usize::MAX),
+        F::Count if count > 1 => {
+            return Err(Error::unsupported(
+                "COUNT of several columns, as in Flink; count one column that is NULL when any of them is: COUNT(CASE WHEN a IS NOT NULL THEN b END), COUNT(DISTINCT JSON_ARRAY(a, b))",
+            ));
+        }
+        F::ApproxCountDistinct => {
+            return Err(Error::unsupported(
+                "APPROX_COUNT_DISTINCT on streams, as in Flink; COUNT(DISTINCT ...) is exact",
+            ));
+        }
+        F::Count => (0, 1),
         F::RowNumber | F::Rank | F::DenseRank | F::PercentRank | F::CumeDist => (0, 0),
         F::ListAgg => (1, 2),
         F::JsonObjectAggNullOnNull | F::JsonObjectAggAbsentOnNull => (2, 2),
@@ -321,19 +436,23 @@ fn check_count(function: AggregateFunction, count: usize, name: &str) -> Result<
         | F::VarSamp
         | F::Collect
         | F::ArrayAgg
+        | F::ArrayAggIgnoreNulls
         | F::FirstValue
         | F::LastValue
         | F::FirstValueIgnoreNulls
         | F::LastValueIgnoreNulls
         | F::JsonArrayAggNullOnNull
         | F::JsonArrayAggAbsentOnNull
-        | F::ApproxCountDistinct
         | F::SingleValue
         | F::BoolOr
         | F::BitmapBuildAgg
         | F::BitmapAndAgg
         | F::BitmapOrAgg
         | F::BitmapXorAgg
+        | F::BitmapBuildCardinalityAgg
+        | F::BitmapAndCardinalityAgg
+        | F::BitmapOrCardinalityAgg
+        | F::BitmapXorCardinalityAgg
         | F::Ntile => (1, 1),
     };
     if (min..=max).contains(&count) {
@@ -371,7 +490,24 @@ fn average_kind(kind: &TypeKind) -> TypeKind {
 
 /// Whether values have an order that MIN and MAX go by.
 fn has_extremes(kind: &TypeKind) -> bool {
-    is_ordered(kind) && !matches!(kind, TypeKind::Variant | TypeKind::Null)
+    is_ordered(kind) && !kind.is_binary() && !matches!(kind, TypeKind::Variant | TypeKind::Null)
+}
+
+/// Whether `SINGLE_VALUE` takes a type.
+///
+/// # Source
+/// Flink 2.3: "`SINGLE_VALUE` aggregate function doesn't support type".
+fn is_single(kind: &TypeKind) -> bool {
+    kind.is_numeric()
+        || kind.is_character()
+        || matches!(
+            kind,
+            TypeKind::Boolean
+                | TypeKind::Date
+                | TypeKind::Time(_)
+                | TypeKind::Timestamp(_)
+                | TypeKind::TimestampLtz(_)
+        )
 }
 
 /// Whether values are texts or NULL.

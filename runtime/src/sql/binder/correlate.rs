@@ -17,13 +17,10 @@ use super::query::{QueryBinder, query_place};
 use super::relation::{Draft, Field, Relation, Using, forward};
 use super::traits::Traits;
 use crate::error::{Error, Result, Span};
-use crate::plan::{Column, Correlate, JoinKind, Operator};
+use crate::plan::{Column, Correlate, JoinKind, Operator, UNNEST};
 use crate::sql::expr::{Expr, ExprKind};
 use crate::sql::parser::tokens::span_of;
 use crate::types::TypeKind;
-
-/// Name of the function that makes rows of a collection.
-const UNNEST: &str = "UNNEST";
 
 /// Name of the column that counts the rows of a collection.
 ///

@@ -41,6 +41,16 @@ fn needed_columns(nodes: &[Node]) -> Vec<Option<BTreeSet<usize>>> {
         let Some(mut own) = needed[index].take() else {
             continue;
         };
+        if let Operator::TableSourceScan(scan) = &node.operator
+            && let Some(watermark) = &scan.watermark
+        {
+            own.insert(watermark.rowtime);
+            own.extend(watermark.expression.iter().flat_map(Expr::columns));
+        }
+        // A batch keeps at least one column, for which the inputs need theirs.
+        if own.is_empty() && !node.schema.is_empty() {
+            own.insert(cheapest(node));
+        }
         let width = |input: &Input| nodes[input.node.0 as usize - 1].schema.len();
         let widths: Vec<usize> = node.inputs.iter().map(width).collect();
         for (input_index, input) in node.inputs.iter().enumerate() {
@@ -50,16 +60,6 @@ fn needed_columns(nodes: &[Node]) -> Vec<Option<BTreeSet<usize>>> {
                 columns.extend(keys);
             }
             needed[from].get_or_insert_default().extend(columns);
-        }
-        if let Operator::TableSourceScan(scan) = &node.operator
-            && let Some(watermark) = &scan.watermark
-        {
-            own.insert(watermark.rowtime);
-            own.extend(watermark.expression.iter().flat_map(Expr::columns));
-        }
-        // A batch keeps at least one column.
-        if own.is_empty() && !node.schema.is_empty() {
-            own.insert(cheapest(node));
         }
         needed[index] = Some(own);
     }

@@ -20,18 +20,13 @@ use super::traits::Traits;
 use crate::error::{Error, Result, Span};
 use crate::plan::{
     AggregateCall, AggregateFunction, ChangelogMode, Column, Correlate, Input, JoinKind, Operator,
+    REPLICATE_ROWS,
 };
 use crate::sql::expr::{Expr, Literal};
 use crate::sql::functions::resolve;
 use crate::sql::parser::tokens::span_of;
 use crate::sql::typing::{case, common_type, implicit_cast};
 use crate::types::{FlinkType, TypeKind};
-
-/// Name of the function that repeats a row as often as its first argument says.
-///
-/// # Source
-/// Flink: `$REPLICATE_ROWS$`.
-const REPLICATE_ROWS: &str = "$REPLICATE_ROWS";
 
 /// A set operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,14 +3,12 @@
 //! Place in the flow: answers from the function tables. Invariant: what is listed can be called by that name.
 
 use super::Bound;
+use super::aggregate_call::grouped_names;
 use super::call::CURRENT_DATABASE;
 use super::show::rows;
 use crate::error::{Result, unknown_name};
 use crate::sql::ast::Name;
 use crate::sql::functions::{self, Volatility};
-
-/// Aggregates that are listed; they are bound by the clauses they stand in.
-const AGGREGATES: [&str; 5] = ["AVG", "COUNT", "MAX", "MIN", "SUM"];
 
 /// Functions that have a name, and aggregates, sorted.
 pub(super) fn names() -> Vec<String> {
@@ -19,7 +17,7 @@ pub(super) fn names() -> Vec<String> {
     let mut found: Vec<&str> = functions::names()
         .into_iter()
         .filter(is_name)
-        .chain(AGGREGATES)
+        .chain(grouped_names())
         .chain([CURRENT_DATABASE])
         .collect();
     found.sort_unstable();
@@ -29,7 +27,9 @@ pub(super) fn names() -> Vec<String> {
 
 /// Whether the system has a function of that name, which is in upper case.
 pub(super) fn is_builtin(name: &str) -> bool {
-    functions::is_function(name) || AGGREGATES.contains(&name) || name == CURRENT_DATABASE
+    functions::is_function(name)
+        || grouped_names().any(|own| own == name)
+        || name == CURRENT_DATABASE
 }
 
 /// Answers `DESCRIBE FUNCTION [EXTENDED]`.
@@ -50,7 +50,7 @@ pub(super) fn describe(name: &Name, extended: bool) -> Result<Bound> {
     }
     let mut facts = vec![("is system function", "true"), ("is temporary", "false")];
     if extended {
-        let is_aggregate = AGGREGATES.contains(&own.as_str());
+        let is_aggregate = grouped_names().any(|known| known == own);
         let is_fixed = functions::volatility(&own) == Volatility::Immutable;
         let truth = |is: bool| if is { "true" } else { "false" };
         facts.push(("kind", if is_aggregate { "AGGREGATE" } else { "SCALAR" }));

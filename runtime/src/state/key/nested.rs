@@ -1,7 +1,8 @@
 //! ARRAY, MAP, MULTISET and ROW in the canonical encoding.
 //!
-//! Place in the flow: [`super::KeyCodec`] calls it for columns of these types, which rows have and keys have not. Invariant: the
-//! entries of a map keep their order, so that a row decodes to what it was.
+//! Place in the flow: [`super::KeyCodec`] calls it for columns of these types. Invariant: the entries of a map in a row keep their
+//! order, so that the row decodes to what it was; those of a map in a key stand in the order of their encodings, so that maps with the
+//! same entries are the same key.
 //!
 //! After the byte 1: ARRAY a 4-byte count and its elements; MAP and MULTISET a 4-byte count and their entries, each a key and a
 //! value; ROW its fields. Elements, keys, values and fields are encoded as columns are.
@@ -14,7 +15,7 @@ use arrow::array::{
 use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 
-use super::{Nullable, decode_column, present};
+use super::{EntryOrder, Nullable, decode_column, present};
 use crate::error::{Error, Result};
 use crate::state::codec::{Reader, Writer};
 
@@ -29,6 +30,8 @@ pub(super) enum Nested<'a> {
         offsets: &'a [i32],
         /// What an element is made of.
         parts: Vec<Nullable<'a>>,
+        /// In which order elements are encoded.
+        order: EntryOrder,
     },
     /// Rows.
     Row(Vec<Nullable<'a>>),
@@ -37,25 +40,27 @@ pub(super) enum Nested<'a> {
 }
 
 /// Looks at the values of a column.
-pub(super) fn view(column: &ArrayRef) -> Result<Nested<'_>> {
+pub(super) fn view(column: &ArrayRef, order: EntryOrder) -> Result<Nested<'_>> {
     Ok(match column.data_type() {
         DataType::List(_) => {
             let list = column.as_list::<i32>();
             Nested::Repeated {
                 offsets: list.value_offsets(),
-                parts: views(&[list.values()])?,
+                parts: views(&[list.values()], order)?,
+                order: EntryOrder::Kept,
             }
         }
         DataType::Map(..) => {
             let map = column.as_map();
             Nested::Repeated {
                 offsets: map.value_offsets(),
-                parts: views(&[map.keys(), map.values()])?,
+                parts: views(&[map.keys(), map.values()], order)?,
+                order,
             }
         }
         DataType::Struct(_) => {
             let fields: Vec<&ArrayRef> = column.as_struct().columns().iter().collect();
-            Nested::Row(views(&fields)?)
+            Nested::Row(views(&fields, order)?)
         }
         DataType::Null => Nested::Null,
         other => return Err(Error::internal(format!("stored column of type {other}"))),
@@ -63,26 +68,52 @@ pub(super) fn view(column: &ArrayRef) -> Result<Nested<'_>> {
 }
 
 /// Looks at several columns.
-fn views<'a>(columns: &[&'a ArrayRef]) -> Result<Vec<Nullable<'a>>> {
-    columns.iter().map(|column| super::view(column)).collect()
+fn views<'a>(columns: &[&'a ArrayRef], order: EntryOrder) -> Result<Vec<Nullable<'a>>> {
+    let columns = columns.iter();
+    columns.map(|column| super::view(column, order)).collect()
 }
 
 impl Nested<'_> {
     /// Appends the encoding of one value that is not null.
     pub(super) fn append(&self, row: usize, bytes: &mut Vec<u8>) {
         match self {
-            Self::Repeated { offsets, parts } => {
+            Self::Repeated {
+                offsets,
+                parts,
+                order,
+            } => {
                 let (first, end) = (offsets[row], offsets[row + 1]);
                 bytes.put_u32((end - first).unsigned_abs());
+                let start = bytes.len();
+                let mut ends = Vec::new();
                 for element in first.unsigned_abs()..end.unsigned_abs() {
                     for part in parts {
                         part.append(element as usize, bytes);
                     }
+                    if *order == EntryOrder::Sorted {
+                        ends.push(bytes.len());
+                    }
                 }
+                sort(bytes, start, &ends);
             }
             Self::Row(fields) => fields.iter().for_each(|field| field.append(row, bytes)),
             Self::Null => {}
         }
+    }
+}
+
+/// Sorts the encodings that begin at `start` and have these ends.
+fn sort(bytes: &mut Vec<u8>, start: usize, ends: &[usize]) {
+    let starts = [start].into_iter().chain(ends.iter().copied());
+    let mut entries: Vec<&[u8]> = starts
+        .zip(ends)
+        .map(|(start, end)| &bytes[start..*end])
+        .collect();
+    if !entries.is_sorted() {
+        entries.sort_unstable();
+        let sorted = entries.concat();
+        bytes.truncate(start);
+        bytes.extend_from_slice(&sorted);
     }
 }
 
@@ -361,6 +392,12 @@ mod tests {
             1, 2, 0, 0, 0, 1, 1, 0, 0, 0, b'b', 1, 2, 0, 0, 0, 1, 1, 0, 0, 0, b'a', 1, 1, 0, 0, 0,
         ];
         assert_eq!(encoded.key(0), expected);
+        let codec = KeyCodec::new([&multiset]).unwrap();
+        let encoded = codec.encode(&[&sets], 1).unwrap();
+        let expected = [
+            1, 2, 0, 0, 0, 1, 1, 0, 0, 0, b'a', 1, 1, 0, 0, 0, 1, 1, 0, 0, 0, b'b', 1, 2, 0, 0, 0,
+        ];
+        assert_eq!(encoded.key(0), expected);
     }
 
     #[test]
@@ -417,7 +454,41 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_not_nested() {
-        assert!(KeyCodec::new([&row_type()]).is_err());
+    fn maps_with_the_same_entries_are_one_key() {
+        let of_maps = TypeKind::Map(
+            Box::new(TypeKind::string().not_null()),
+            Box::new(row_type()),
+        );
+        let ty = TypeKind::Array(Box::new(of_maps.nullable())).nullable();
+        let DataType::List(element) = ty.to_arrow().unwrap() else {
+            panic!("an array is a list");
+        };
+        // The entries of the second map are those of the first, the other way round.
+        let DataType::Map(entries, is_sorted) = element.data_type().clone() else {
+            panic!("a map is a map");
+        };
+        let DataType::Struct(fields) = entries.data_type().clone() else {
+            panic!("entries are rows");
+        };
+        let keys = Arc::new(StringArray::from(vec!["x", "y", "y", "x", "x"]));
+        let order = UInt32Array::from(vec![0, 1, 1, 0, 2]);
+        let values = take(&rows(), &order, None).unwrap();
+        let entry = StructArray::try_new(fields, vec![keys, values], None).unwrap();
+        let offsets = OffsetBuffer::new(ScalarBuffer::from(vec![0, 2, 4, 5]));
+        let maps = MapArray::try_new(entries, offsets, entry, None, is_sorted).unwrap();
+        let offsets = OffsetBuffer::new(ScalarBuffer::from(vec![0, 1, 2, 3]));
+        let lists: ArrayRef =
+            Arc::new(ListArray::try_new(element, offsets, Arc::new(maps), None).unwrap());
+        let keys = KeyCodec::new([&ty]).unwrap();
+        let encoded = keys.encode(&[&lists], 3).unwrap();
+        assert_eq!(encoded.key(0), encoded.key(1));
+        assert_eq!(encoded.hashes[0], encoded.hashes[1]);
+        assert_ne!(encoded.key(0), encoded.key(2));
+        let decoded = keys.decode([encoded.key(1)].into_iter()).unwrap();
+        let again = keys.encode(&[&decoded[0]], 1).unwrap();
+        assert_eq!(again.key(0), encoded.key(0));
+        let rows = KeyCodec::for_rows([&ty]).unwrap();
+        let encoded = rows.encode_rows(&[&lists], 3).unwrap();
+        assert_ne!(encoded.key(0), encoded.key(1));
     }
 }

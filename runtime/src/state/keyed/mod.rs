@@ -231,6 +231,14 @@ impl<V: Values> Keyed<V> {
         Ok((id, is_new))
     }
 
+    /// Notes that an id which is held and not expired is about to change.
+    pub(super) fn renew(&mut self, common: &mut Common, id: u32, now_ms: i64) {
+        if let Some(written_ms) = self.written_ms.get_mut(id as usize) {
+            *written_ms = now_ms;
+        }
+        self.touch(common, id);
+    }
+
     /// The id of a key, if it is held and not expired. Its value is not to be changed.
     pub(super) fn find(
         &mut self,

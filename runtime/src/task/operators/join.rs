@@ -4,31 +4,17 @@
 
 use super::{BoxedOperator, Making, not_made};
 use crate::error::Result;
+use crate::operator::correlate::{Correlate, is_executable};
 use crate::operator::join::interval::{self, IntervalJoin};
 use crate::operator::join::regular::{self, RegularJoin};
 use crate::operator::join::temporal::{self, TemporalJoin};
-use crate::plan::{JoinKind, Operator};
+use crate::plan::Operator;
 
 /// What of an operator cannot be executed.
 pub(super) fn missing(operator: &Operator) -> Option<String> {
     match operator {
-        Operator::Join {
-            kind,
-            left_keys,
-            filter_nulls,
-            ..
-        } => {
-            if *kind != JoinKind::Inner {
-                Some(kind.name().to_owned())
-            } else if left_keys.is_empty() {
-                Some("a join without an equality between columns of its inputs".to_owned())
-            } else if filter_nulls.contains(&false) {
-                Some("a join by IS NOT DISTINCT FROM".to_owned())
-            } else {
-                None
-            }
-        }
-        Operator::IntervalJoin(_) | Operator::TemporalJoin(_) => None,
+        Operator::Join { .. } | Operator::IntervalJoin(_) | Operator::TemporalJoin(_) => None,
+        Operator::Correlate(correlate) if is_executable(correlate) => None,
         Operator::Correlate(correlate) => Some(format!("the function {}", correlate.function)),
         _ => Some(operator.name().to_owned()),
     }
@@ -38,13 +24,16 @@ pub(super) fn missing(operator: &Operator) -> Option<String> {
 pub(super) fn make(operator: &Operator, making: &Making<'_>) -> Result<BoxedOperator> {
     Ok(match operator {
         Operator::Join {
+            kind,
             left_keys,
             right_keys,
             residual,
-            ..
+            filter_nulls,
         } => {
             let [left, right] = making.two_inputs()?;
             let spec = regular::Spec {
+                kind: *kind,
+                filter_nulls,
                 keys: [left_keys, right_keys],
                 types: [left.types, right.types],
                 residual: residual.as_ref(),
@@ -72,6 +61,7 @@ pub(super) fn make(operator: &Operator, making: &Making<'_>) -> Result<BoxedOper
             let states = [left.state.clone(), right.state.clone()];
             Box::new(TemporalJoin::new(&spec, states)?)
         }
+        Operator::Correlate(correlate) => Box::new(Correlate::new(correlate, making.time_zone)?),
         _ => return Err(not_made(operator)),
     })
 }

@@ -8,15 +8,15 @@ mod order;
 mod window;
 
 use crate::error::{Error, Result};
+use crate::operator::aggregate::missing as missing_accumulator;
 use crate::operator::calc::Calc;
 use crate::operator::changelog_normalize::ChangelogNormalize;
+use crate::operator::expand::Expand;
 use crate::operator::group_aggregate::GroupAggregate;
 use crate::operator::snapshot_query::Snapshot;
 use crate::operator::union::Union;
 use crate::plan::explain::node_name;
-use crate::plan::{
-    AggregateCall, AggregateFunction, ChangelogMode, Input, Node, Operator, SinkSpec, StreamPlan,
-};
+use crate::plan::{AggregateCall, ChangelogMode, Input, Node, Operator, SinkSpec, StreamPlan};
 use crate::state::StateConfig;
 use crate::types::FlinkType;
 
@@ -115,6 +115,7 @@ fn missing(operator: &Operator) -> Option<String> {
         | Operator::Calc { .. }
         | Operator::Union
         | Operator::Snapshot { .. }
+        | Operator::Expand { .. }
         | Operator::ChangelogNormalize { .. }
         | Operator::Sink(SinkSpec {
             upsert_materialize: false,
@@ -133,9 +134,7 @@ fn missing(operator: &Operator) -> Option<String> {
             on_conflict: Some(_),
             ..
         }) => Some("ON CONFLICT".to_owned()),
-        Operator::Expand { .. } | Operator::ProcessTableFunction { .. } => {
-            Some(operator.name().to_owned())
-        }
+        Operator::ProcessTableFunction { .. } => Some(operator.name().to_owned()),
         Operator::WindowTableFunction(_)
         | Operator::WindowAggregate { .. }
         | Operator::GroupWindowAggregate { .. }
@@ -160,23 +159,8 @@ fn missing(operator: &Operator) -> Option<String> {
 
 /// Which of the aggregates cannot be executed.
 fn missing_aggregate(calls: &[AggregateCall]) -> Option<String> {
-    let is_there = |call: &AggregateCall| {
-        let is_known = matches!(
-            call.function,
-            AggregateFunction::Count
-                | AggregateFunction::Sum
-                | AggregateFunction::Avg
-                | AggregateFunction::Min
-                | AggregateFunction::Max
-        );
-        is_known && call.further.is_empty()
-    };
-    let missing = calls.iter().find(|call| !is_there(call))?;
-    Some(if missing.further.is_empty() {
-        format!("the aggregate {:?}", missing.function)
-    } else {
-        format!("the aggregate {:?} of several columns", missing.function)
-    })
+    let missing = calls.iter().find_map(missing_accumulator)?;
+    Some(format!("the aggregate {missing:?}"))
 }
 
 /// Makes the operator of a subtask between source and sink.
@@ -196,6 +180,7 @@ pub(super) fn make(operator: &Operator, making: &Making<'_>) -> Result<BoxedOper
             let state = input.state.clone();
             Box::new(Snapshot::new(partition, input.types, state)?)
         }
+        Operator::Expand { projections } => Box::new(Expand::new(projections, zone)?),
         Operator::ChangelogNormalize { keys, condition } => {
             let input = making.input()?;
             let condition = (condition.as_ref(), zone);
@@ -233,7 +218,6 @@ pub(super) fn make(operator: &Operator, making: &Making<'_>) -> Result<BoxedOper
         | Operator::Match(_) => return order::make(operator, making),
         Operator::TableSourceScan(_)
         | Operator::Values { .. }
-        | Operator::Expand { .. }
         | Operator::ProcessTableFunction { .. }
         | Operator::Sink(_) => return Err(not_made(operator)),
     })

@@ -461,7 +461,7 @@ fn changes_and_rows_are_turned_into_one_another() {
 fn aggregates_have_flinks_types() {
     assert_eq!(
         types(
-            "SELECT LISTAGG(product_id), COLLECT(product_id), ARRAY_AGG(quantity), FIRST_VALUE(order_id), STDDEV_POP(quantity), VAR_POP(amount), JSON_OBJECTAGG(KEY order_id VALUE price), JSON_ARRAYAGG(price ABSENT ON NULL), COUNT(DISTINCT product_id, price), PERCENTILE(price, ARRAY[0.5, 0.9]) FROM orders GROUP BY customer_id"
+            "SELECT LISTAGG(product_id), COLLECT(product_id), ARRAY_AGG(quantity), FIRST_VALUE(order_id), STDDEV_POP(quantity), VAR_POP(amount), JSON_OBJECTAGG(KEY order_id VALUE price), JSON_ARRAYAGG(price ABSENT ON NULL), COUNT(DISTINCT product_id), PERCENTILE(price, ARRAY[0.5, 0.9]) FROM orders GROUP BY customer_id"
         ),
         [
             "STRING",

@@ -18,4 +18,4 @@ mod tests;
 
 pub(crate) use parse::{Duplicates, parse};
 pub(crate) use path::{Mode, PathSpec};
-pub(crate) use value::Json;
+pub(crate) use value::{Json, sort_keys};

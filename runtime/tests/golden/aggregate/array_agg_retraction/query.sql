@@ -1,0 +1,3 @@
+CREATE TABLE marks (k INT, i INT) WITH ('changelog.mode' = 'retract');
+CREATE TABLE lists (k INT, a ARRAY<INT>, ig ARRAY<INT>, n BIGINT, PRIMARY KEY (k) NOT ENFORCED);
+INSERT INTO lists SELECT k, ARRAY_AGG(i), ARRAY_AGG(i) IGNORE NULLS, COUNT(*) FROM marks GROUP BY k;

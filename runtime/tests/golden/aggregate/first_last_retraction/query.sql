@@ -1,0 +1,3 @@
+CREATE TABLE visits (k INT, i INT, s STRING) WITH ('changelog.mode' = 'retract');
+CREATE TABLE ends (k INT, fi INT, li INT, fs STRING, ls STRING, n BIGINT, PRIMARY KEY (k) NOT ENFORCED);
+INSERT INTO ends SELECT k, FIRST_VALUE(i), LAST_VALUE(i), FIRST_VALUE(s), LAST_VALUE(s), COUNT(*) FROM visits GROUP BY k;

@@ -1,0 +1,3 @@
+CREATE TABLE words (k INT, s STRING, n INT);
+CREATE TABLE texts (k INT, plain STRING, bars STRING, uniq STRING, some_of STRING, none_between STRING, numbers STRING, PRIMARY KEY (k) NOT ENFORCED);
+INSERT INTO texts SELECT k, LISTAGG(s), LISTAGG(s, ' | '), LISTAGG(DISTINCT s, '-'), LISTAGG(s) FILTER (WHERE n > 1), LISTAGG(s, ''), LISTAGG(CAST(n AS STRING), ';') FROM words GROUP BY k;

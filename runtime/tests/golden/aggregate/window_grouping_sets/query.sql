@@ -1,0 +1,3 @@
+CREATE TABLE clicks (u STRING, page STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '5' SECOND);
+CREATE TABLE counts (ws TIMESTAMP(3), u STRING, page STRING, n BIGINT, us BIGINT);
+INSERT INTO counts SELECT window_start, u, page, COUNT(*), COUNT(DISTINCT u) FROM TUMBLE(TABLE clicks, DESCRIPTOR(ts), INTERVAL '10' SECOND) GROUP BY window_start, window_end, GROUPING SETS ((u), (page), ());

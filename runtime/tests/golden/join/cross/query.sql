@@ -1,0 +1,5 @@
+CREATE TABLE a (k INT, v STRING) WITH ('changelog.mode' = 'retract');
+CREATE TABLE b (k INT, v STRING) WITH ('changelog.mode' = 'retract');
+CREATE TABLE c (k INT, v STRING);
+CREATE TABLE r (ka INT, va STRING, kb INT, vb STRING) WITH ('changelog.mode' = 'retract');
+INSERT INTO r SELECT a.k, a.v, b.k, b.v FROM a CROSS JOIN b;

@@ -1,0 +1,5 @@
+CREATE TABLE a (k INT, v STRING) WITH ('changelog.mode' = 'retract');
+CREATE TABLE b (k INT, v STRING) WITH ('changelog.mode' = 'retract');
+CREATE TABLE c (k INT, v STRING);
+CREATE TABLE r (k INT, v STRING) WITH ('changelog.mode' = 'retract');
+INSERT INTO r SELECT k, v FROM a WHERE NOT EXISTS (SELECT * FROM b WHERE b.k = a.k);
