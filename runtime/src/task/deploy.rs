@@ -23,6 +23,7 @@ use crate::metering::{OperatorMetrics, SubtaskMetrics};
 use crate::operator::snapshot;
 use crate::plan::explain::node_name;
 use crate::plan::{ChangelogMode, Column, Exchange, Operator, Scan, SinkSpec, SinkTarget};
+use crate::sql::binder::changelog_mode;
 use crate::sql::catalog::{ObjectName, TableDef};
 use crate::state::{FjallSpace, KeyCodec, StateConfig};
 use crate::task::dead_letters::DeadLetters;
@@ -477,11 +478,9 @@ impl<'a> Deployer<'a> {
         let is_generator = matches!(scan.table.option("connector"), Some("datagen" | "faker"));
         let decoder = (!is_generator)
             .then(|| {
-                RecordDecoder::new(
-                    scan,
-                    vertex.node.changelog,
-                    self.environment.registry.as_ref(),
-                )
+                // What its records say, whether or not all of it is read.
+                let changelog = changelog_mode(&scan.table)?;
+                RecordDecoder::new(scan, changelog, self.environment.registry.as_ref())
             })
             .transpose()?;
         let restored = self.node(place);

@@ -59,6 +59,7 @@ mod window_tvf;
 mod tests;
 
 use self::query::QueryBinder;
+pub use self::scan::changelog_mode;
 use crate::error::{Error, Result, unknown_name};
 use crate::plan::advice::advise;
 use crate::plan::explain::explain_with;

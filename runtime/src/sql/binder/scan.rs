@@ -60,7 +60,7 @@ pub(super) fn is_source_watermark(expression: &str) -> bool {
 ///
 /// # Errors
 /// `Invalid` for a mode that the table cannot have.
-pub(super) fn changelog_mode(table: &TableDef) -> Result<ChangelogMode> {
+pub fn changelog_mode(table: &TableDef) -> Result<ChangelogMode> {
     let has_key = !table.primary_key.is_empty();
     let derived = match connector(&table.options) {
         "upsert-kafka" => ChangelogMode::Upsert,

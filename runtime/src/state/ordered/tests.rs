@@ -121,14 +121,21 @@ fn every_look_agrees_with_a_sorted_list() {
                 vec![b'.'; random.random_range(0..if step % 20 == 0 { 3_000_usize } else { 20 })];
             // It grows first and shrinks then.
             if random.random_range(0..3_000) > step {
-                ordered.insert(KEY, (&sort, &row), 0).unwrap();
+                let is_first = ordered.insert(KEY, (&sort, &row), 0).unwrap();
+                assert_eq!(is_first, model.is_empty());
                 let place = model.partition_point(|(other, _)| *other <= sort);
                 model.insert(place, (sort, row));
             } else if let Some((sort, row)) = model.choose(&mut random).cloned() {
-                assert!(ordered.remove(KEY, (&sort, &row), 0).unwrap());
                 let place = model
                     .iter()
                     .position(|other| *other == (sort.clone(), row.clone()));
+                if step % 3 == 0 {
+                    let new = vec![b'!'; row.len()];
+                    assert!(ordered.replace(KEY, (&sort, &row, &new), 0).unwrap());
+                    model[place.unwrap()].1 = new;
+                    continue;
+                }
+                assert!(ordered.remove(KEY, (&sort, &row), 0).unwrap());
                 model.remove(place.unwrap());
             }
             if step % 100 == 0 {
@@ -278,4 +285,69 @@ fn damaged_rows_are_refused() {
     let mut input = Reader::new(&written[0].entries);
     let entry = Entry::read(&mut input).unwrap().unwrap();
     assert!(empty(None).table().load(5, &entry).is_err());
+}
+
+#[test]
+fn rows_are_drained_up_to_a_limit_and_shown() {
+    let mut ordered = empty(None);
+    assert!(ordered.find_partition(KEY, 0).unwrap().is_none());
+    let many = 3 * CHUNK_ROWS_MAX;
+    for number in 0..many {
+        ordered
+            .insert(KEY, (&number.to_be_bytes(), b"row"), 0)
+            .unwrap();
+    }
+    let mut shown = 0_u32;
+    let until = (many - 1).to_be_bytes();
+    let limit = 50;
+    loop {
+        let head = ordered.find_partition(KEY, 0).unwrap().unwrap();
+        assert_eq!(ordered.first_of(head), Some(&shown.to_be_bytes()[..]));
+        let before = shown;
+        let drained = ordered
+            .drain_until(KEY, (Bound::Excluded(&until), limit), 0, |sort, row| {
+                assert_eq!((sort, row), (&shown.to_be_bytes()[..], &b"row"[..]));
+                shown += 1;
+            })
+            .unwrap();
+        assert_eq!(drained, (shown - before) as usize);
+        if drained < limit {
+            break;
+        }
+    }
+    assert_eq!((shown, ordered.len(KEY, 0).unwrap()), (many - 1, 1));
+    assert_eq!(ordered.remove_until(KEY, Bound::Unbounded, 0).unwrap(), 1);
+    assert_eq!(ordered.table().keys(), 0);
+}
+
+#[test]
+fn a_row_that_is_not_there_is_not_replaced() {
+    let mut ordered = empty(None);
+    assert!(!ordered.replace(KEY, (b"a", b"old", b"new"), 0).unwrap());
+    ordered.insert(KEY, (b"a", b"row"), 0).unwrap();
+    assert!(!ordered.replace(KEY, (b"a", b"old", b"new"), 0).unwrap());
+    assert!(!ordered.replace(KEY, (b"b", b"row", b"new"), 0).unwrap());
+    assert!(!ordered.replace(OTHER, (b"a", b"row", b"new"), 0).unwrap());
+}
+
+#[test]
+fn a_partition_that_is_touched_lives_on_for_the_ttl() {
+    let mut ordered = empty(Some(100));
+    let many = 2 * CHUNK_ROWS_MAX;
+    for number in 0..many {
+        ordered
+            .insert(KEY, (&number.to_be_bytes(), b"row"), 0)
+            .unwrap();
+    }
+    ordered.touch(KEY, 90).unwrap();
+    ordered.touch(OTHER, 90).unwrap();
+    let mut count = 0;
+    let visit = |_: &[u8], _: &[u8]| {
+        count += 1;
+        Ok(ControlFlow::Continue(()))
+    };
+    ordered.visit(KEY, .., 189, visit).unwrap();
+    assert_eq!(count, many);
+    assert!(ordered.find_partition(KEY, 190).unwrap().is_none());
+    assert!(ordered.find_partition(OTHER, 90).unwrap().is_none());
 }

@@ -365,7 +365,9 @@ proptest! {
                         value += 7;
                         (key, middle_ms + offset_ms, value % 11 * 1000 + value)
                     }).collect();
-                    rows.iter().for_each(|row| model.feed(input, *row, &mut expected));
+                    for row in &rows {
+                        model.feed(input, *row, &mut expected);
+                    }
                     join.feed(input, &rows)
                 }
                 Event::Advance(ms) => {

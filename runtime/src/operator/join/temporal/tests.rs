@@ -287,17 +287,19 @@ proptest! {
                         value += 7;
                         (key, middle_ms + offset_ms, value % 11 * 1000 + value, kind)
                     }).collect();
-                    rows.iter().for_each(|row| model.feed(input, *row));
+                    for row in &rows {
+                        model.feed(input, *row);
+                    }
                     join.feed(input, &rows);
                 }
                 Event::Advance(ms) => {
                     watermark_ms += ms;
-                    check(join.advance(watermark_ms), model.advance(watermark_ms))?;
+                    check(&join.advance(watermark_ms), model.advance(watermark_ms))?;
                 }
                 Event::Restore => join.restore(),
             }
         }
-        check(join.advance(i64::MAX), model.advance(i64::MAX))?;
+        check(&join.advance(i64::MAX), model.advance(i64::MAX))?;
         // Of each key with versions the last one is left.
         let keys = model.keys.values().filter(|key| !key.versions.is_empty()).count();
         prop_assert_eq!(join.keys(), keys);
@@ -305,10 +307,7 @@ proptest! {
 }
 
 /// Compares what was emitted with what each key emits: all of that, each key's in its order.
-fn check(
-    emitted: Vec<Joined>,
-    expected: Vec<Vec<Joined>>,
-) -> std::result::Result<(), TestCaseError> {
+fn check(emitted: &[Joined], expected: Vec<Vec<Joined>>) -> std::result::Result<(), TestCaseError> {
     let total: usize = expected.iter().map(Vec::len).sum();
     prop_assert_eq!(emitted.len(), total);
     for of_key in expected {

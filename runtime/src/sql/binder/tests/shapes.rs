@@ -343,6 +343,14 @@ fn joins_near_in_time_are_interval_joins() {
     assert_eq!((join.lower_ms, join.upper_ms), (-5_000, 1_999));
     assert!(join.residual.is_some());
     assert!(node.rowtime.is_some());
+    let equal = self::plan(
+        "SELECT a.v FROM clicks a FULL JOIN clicks b ON a.k = b.k AND a.ts = b.ts + INTERVAL '1' SECOND",
+    );
+    let Operator::IntervalJoin(join) = &find(&equal, "IntervalJoin").operator else {
+        panic!("{:?}", nodes(&equal));
+    };
+    assert_eq!((join.lower_ms, join.upper_ms), (1_000, 1_000));
+    assert_eq!((join.left_keys.len(), &join.residual), (1, &None));
     assert_eq!(
         shape("SELECT a.v FROM clicks a JOIN clicks b ON a.k = b.k AND a.ts >= b.ts"),
         ["Join"]
@@ -380,6 +388,8 @@ fn rows_are_joined_with_versions() {
     assert_eq!(node.changelog, ChangelogMode::Append);
     assert!(message("SELECT 1 FROM orders o JOIN totals FOR SYSTEM_TIME AS OF o.price AS t ON o.customer_id = t.customer_id")
         .contains("left table's time attribute field"));
+    assert!(message("SELECT 1 FROM (SELECT *, PROCTIME() AS at FROM orders) o JOIN totals FOR SYSTEM_TIME AS OF o.at AS t ON o.customer_id = t.customer_id")
+        .contains("join as of a rowtime"));
     assert!(message("SELECT 1 FROM orders o JOIN totals FOR SYSTEM_TIME AS OF o.`$rowtime` AS t ON o.product_id = CAST(t.orders AS STRING)")
         .contains("requires both primary key and row time attribute"));
 }

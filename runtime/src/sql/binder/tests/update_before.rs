@@ -67,3 +67,25 @@ fn two_readers_get_what_the_more_demanding_one_needs() {
     assert!(found.contains(&"GroupAggregate U".to_owned()), "{found:?}");
     assert!(found.contains(&"GroupAggregate R".to_owned()), "{found:?}");
 }
+
+#[test]
+fn versions_are_read_by_key_unless_a_filter_takes_some_away() {
+    let joined = |filter: &str| {
+        updating(&format!(
+            "WITH last_ones AS (SELECT customer_id, price, at FROM (SELECT customer_id, price, `$rowtime` AS at,
+               ROW_NUMBER() OVER (PARTITION BY customer_id ORDER BY `$rowtime` DESC) AS n FROM orders) WHERE n = 1),
+             versions AS (SELECT * FROM last_ones {filter})
+             SELECT c.k, v.price FROM clicks AS c JOIN versions FOR SYSTEM_TIME AS OF c.ts AS v ON c.v = v.customer_id"
+        ))
+    };
+    assert_eq!(
+        joined("").first().map(String::as_str),
+        Some("Deduplicate U")
+    );
+    let filtered = joined("WHERE price <> 5");
+    assert_eq!(
+        filtered.first().map(String::as_str),
+        Some("Deduplicate R"),
+        "{filtered:?}"
+    );
+}
