@@ -11,6 +11,7 @@ pub mod correlate;
 pub mod expand;
 pub mod group_aggregate;
 pub mod join;
+pub mod order;
 pub mod snapshot;
 pub mod snapshot_query;
 pub mod union;
