@@ -9,6 +9,7 @@ pub mod calc;
 pub mod changelog_normalize;
 pub mod group_aggregate;
 pub mod join;
+pub mod over;
 pub mod snapshot;
 pub mod union;
 pub mod window;

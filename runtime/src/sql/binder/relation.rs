@@ -402,6 +402,7 @@ impl PlanBuilder {
                 "a sub-query that depends on the query around it in this way",
             ));
         }
+        super::over::check(&nodes)?;
         let plan = StreamPlan {
             version: PLAN_VERSION,
             nodes,
