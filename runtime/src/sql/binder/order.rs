@@ -232,9 +232,14 @@ impl QueryBinder<'_> {
         if !self.ends(relation.base) {
             check_unbounded(&sort)?;
         }
-        // The first rows of a snapshot are known at its end.
-        let is_snapshot = self.is_snapshot();
-        let keeps_order = base.changelog == ChangelogMode::Append && (!is_limited || is_snapshot);
+        // The first rows of a snapshot are known at its end, and then put in order.
+        let whole = Sort {
+            offset: 0,
+            fetch: None,
+            ..sort.clone()
+        };
+        let is_sorted_again = self.is_snapshot() && is_limited && !sort.order.is_empty();
+        let keeps_order = base.changelog == ChangelogMode::Append && !is_limited;
         let mut all = Traits {
             window: None,
             ..traits
@@ -258,13 +263,26 @@ impl QueryBinder<'_> {
             traits: all,
             operator: match (sort.order.is_empty(), is_limited, by_time) {
                 (true, ..) => Operator::Limit(sort),
-                (false, _, _) if is_snapshot => Operator::Sort(sort),
                 (false, true, _) => Operator::SortLimit(sort),
                 (false, false, true) => Operator::TemporalSort(sort),
                 (false, false, false) => Operator::Sort(sort),
             },
         };
         relation.base = self.builder.add(draft);
+        if is_sorted_again {
+            let first = self.snapshot(relation.base);
+            let draft = Draft {
+                inputs: vec![Input {
+                    node: first,
+                    exchange: Exchange::Single,
+                }],
+                schema: self.builder.node(first).schema.clone(),
+                changelog: ChangelogMode::Append,
+                traits: Traits::default(),
+                operator: Operator::Sort(whole),
+            };
+            relation.base = self.builder.add(draft);
+        }
         Ok(())
     }
 

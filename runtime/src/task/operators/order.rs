@@ -2,7 +2,7 @@
 //!
 //! Place in the flow: a family of [`super::make`]. Invariant: as there.
 
-use super::{BoxedOperator, Making, not_made};
+use super::{BoxedOperator, Making, missing_aggregate, not_made};
 use crate::error::Result;
 use crate::operator::order::conflict::{ConflictGuard, OnConflict};
 use crate::operator::order::deduplicate::{KeepFirst, KeepLast};
@@ -11,9 +11,13 @@ use crate::operator::order::limit::Limit;
 use crate::operator::order::materialize::{Keys, UpsertMaterialize};
 use crate::operator::order::rank::{InputChanges, NumberColumn, Rank, Spec};
 use crate::operator::order::sort::{Leaving, Sort};
+use crate::operator::over::is_position;
+use crate::operator::over::ordered_by_time::OverByTime;
+use crate::operator::over::ordered_by_value::OverByValue;
 use crate::operator::union::Union;
 use crate::plan::{
-    self, ConflictStrategy, Deduplicate, Operator, RankFunction, RankRange, TimeDomain,
+    self, AggregateCall, ConflictStrategy, Deduplicate, Operator, OverAggregate, RankFunction,
+    RankRange, TimeDomain,
 };
 
 /// What of an operator cannot be executed.
@@ -29,8 +33,19 @@ pub(super) fn missing(operator: &Operator) -> Option<String> {
         | Operator::SortLimit(_)
         | Operator::Limit(_)
         | Operator::UpsertMaterialize(_) => None,
+        Operator::OverAggregate(over) => missing_over(over),
         _ => Some(operator.name().to_owned()),
     }
+}
+
+/// What of an OVER aggregation cannot be executed.
+fn missing_over(over: &OverAggregate) -> Option<String> {
+    let calls = over.aggregates.iter();
+    let others: Vec<AggregateCall> = calls
+        .filter(|call| !is_position(call.function))
+        .cloned()
+        .collect();
+    missing_aggregate(&others)
 }
 
 /// Makes the operator of a subtask.
@@ -75,6 +90,15 @@ pub(super) fn make(operator: &Operator, making: &Making<'_>) -> Result<BoxedOper
             Box::new(Sort::new(&sort.order, Leaving::End, input.types, state)?)
         }
         Operator::TemporalSort(sort) => return temporal_sort(sort, making),
+        Operator::OverAggregate(over) => {
+            let state = input.state.clone();
+            match over.domain {
+                Some(TimeDomain::Event | TimeDomain::Processing) => {
+                    Box::new(OverByTime::new(over, input.types, state)?)
+                }
+                None => Box::new(OverByValue::new(over, input.types, state)?),
+            }
+        }
         Operator::UpsertMaterialize(spec) => {
             let keys = Keys {
                 primary: &spec.primary_key,
