@@ -203,12 +203,11 @@ impl GroupAggregate {
             after: concat(&after, &aggregates.evaluate(&touched.new)?)?,
             ..Changes::default()
         };
-        let is_global = self.keys.is_empty();
         // SELECT DISTINCT has keys only: nothing that could differ.
         let has_results = !before.is_empty();
         for (position, id) in (0u32..).zip(&touched.old) {
             let row = position as usize;
-            if rows[*id as usize] == 0 && !is_global {
+            if rows[*id as usize] == 0 {
                 changes.push(Side::Before, position, *id, RowKind::Delete);
             } else if has_results && !is_same.value(row) {
                 changes.push(Side::Before, position, *id, RowKind::UpdateBefore);
@@ -217,7 +216,7 @@ impl GroupAggregate {
         }
         let first_new = u32::try_from(touched.old.len()).unwrap_or(u32::MAX);
         for (position, id) in (first_new..).zip(&touched.new) {
-            if rows[*id as usize] > 0 || is_global {
+            if rows[*id as usize] > 0 {
                 changes.push(Side::After, position, *id, RowKind::Insert);
             }
         }
@@ -248,12 +247,7 @@ impl GroupAggregate {
     /// Forgets groups without rows; the only group of a global aggregation stays, without values.
     fn remove_empty(&mut self, touched: &Touched) -> Result<()> {
         for id in touched.old.iter().chain(&touched.new) {
-            if self.groups.values().rows[*id as usize] > 0 {
-                continue;
-            }
-            if self.keys.is_empty() {
-                self.groups.values_mut().aggregates.clear(*id);
-            } else {
+            if self.groups.values().rows[*id as usize] == 0 {
                 self.groups.remove(*id)?;
             }
         }
