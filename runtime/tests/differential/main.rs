@@ -36,6 +36,7 @@ use case::{Case, Difference, Outcome};
 use fault::Fault;
 use shrink::Shrinker;
 use summary::Summary;
+use weir_runtime::plan::explain::explain;
 use weir_runtime::time::SystemClock;
 use world::World;
 
@@ -72,8 +73,10 @@ fn report(world: &World, seed: u64, case: &Case, difference: &Difference) -> Str
         Outcome::Different(smaller) => smaller.to_string(),
         other => format!("{other:?}"),
     };
+    let plan = world.plan(&print::sql(&smallest.query));
+    let plan = plan.map_or_else(|error| error.to_string(), |plan| explain(&plan));
     format!(
-        "seed {seed}: WEIR_TEST_DIFFERENTIAL_SEED={seed} WEIR_TEST_DIFFERENTIAL_QUERIES=1\n{case}\n{difference}\nsmallest:\n{smallest}\n{smaller}"
+        "seed {seed}: WEIR_TEST_DIFFERENTIAL_SEED={seed} WEIR_TEST_DIFFERENTIAL_QUERIES=1\n{case}\n{difference}\nsmallest:\n{smallest}\n{smaller}\n{plan}"
     )
 }
 

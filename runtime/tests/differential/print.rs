@@ -6,8 +6,7 @@
 use crate::expression::Expression;
 use crate::relation::{
     Aggregate, Aggregation, Deduplication, Frame, Function, Groups, Join, JoinKind, Order, Over,
-    RankFunction, Relation, Semi, SemiForm, SetOperation, SetOperator, TopN, WindowAggregation,
-    Windows,
+    Relation, Semi, SemiForm, SetOperation, SetOperator, TopN, WindowAggregation, Windows,
 };
 use crate::tables::TABLES;
 
@@ -194,15 +193,10 @@ impl Printer {
     fn top(&mut self, top: &TopN) -> String {
         let count = top.input.columns().len();
         let (input, _) = self.input(&top.input);
-        let function = match top.function {
-            RankFunction::RowNumber => "ROW_NUMBER",
-            RankFunction::Rank => "RANK",
-            RankFunction::DenseRank => "DENSE_RANK",
-        };
         let order: Vec<String> = top.order.iter().map(|order| order.sql()).collect();
         let over = format!("{}ORDER BY {}", partition(&top.partition), order.join(", "));
         let ranked = self.next_name();
-        let numbered = format!("SELECT *, {function}() OVER ({over}) AS rn FROM {input}");
+        let numbered = format!("SELECT *, ROW_NUMBER() OVER ({over}) AS rn FROM {input}");
         let mut items: Vec<String> = (0..count).map(name).collect();
         items.extend(top.has_number.then(|| "rn".to_owned()));
         let range = match top.range {

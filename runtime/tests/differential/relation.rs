@@ -171,7 +171,7 @@ pub(crate) enum Function {
     Grouping,
 }
 
-/// First rows of groups.
+/// First rows of groups by `ROW_NUMBER`: Flink refuses `RANK` and `DENSE_RANK` over streams.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TopN {
     /// The rows.
@@ -180,8 +180,6 @@ pub(crate) struct TopN {
     pub(crate) partition: Vec<usize>,
     /// Their order.
     pub(crate) order: Vec<Order>,
-    /// How they are counted.
-    pub(crate) function: RankFunction,
     /// First and last number that is kept.
     pub(crate) range: (i64, i64),
     /// Whether the number is a column.
@@ -197,17 +195,6 @@ pub(crate) struct Order {
     pub(crate) is_descending: bool,
     /// Whether NULLs come first; absent leaves it to the default, in which NULL is smaller than everything.
     pub(crate) nulls_first: Option<bool>,
-}
-
-/// How ordered rows are counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RankFunction {
-    /// `ROW_NUMBER`.
-    RowNumber,
-    /// `RANK`.
-    Rank,
-    /// `DENSE_RANK`.
-    DenseRank,
 }
 
 /// The first or last row of groups by event time.
@@ -450,11 +437,7 @@ impl Relation {
             },
             Self::Distinct(_) => "DISTINCT",
             Self::Aggregate(aggregation) => aggregation.groups.shape(),
-            Self::TopN(top) => match top.function {
-                RankFunction::RowNumber => "Top-N by ROW_NUMBER",
-                RankFunction::Rank => "Top-N by RANK",
-                RankFunction::DenseRank => "Top-N by DENSE_RANK",
-            },
+            Self::TopN(_) => "Top-N",
             Self::Deduplicate(deduplication) if deduplication.keeps_last => "keep last",
             Self::Deduplicate(_) => "keep first",
             Self::Window(window) => match window.windows {

@@ -136,8 +136,9 @@ const SPAN_S: i64 = 40;
 /// Parts of a second at which times lie: at its ends, where windows begin and end, and between.
 const PARTS_MS: [i64; 4] = [0, 1, 500, 999];
 
-/// Where times begin: at a day's beginning, and before 1970.
-const BEGINNINGS_MS: [i64; 4] = [1_704_067_200_000, 1_704_067_200_000, 86_400_000, -20_000];
+/// Where times begin: at a day's beginning, and soon after 1970. Flink takes what lies before for late in interval joins and bounded frames
+/// of OVER, whose clocks begin there.
+const BEGINNINGS_MS: [i64; 2] = [1_704_067_200_000, 86_400_000];
 
 impl Definition {
     /// The SQL that declares it.

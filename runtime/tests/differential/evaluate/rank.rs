@@ -1,11 +1,11 @@
 //! First rows of groups.
 //!
-//! Place in the flow: Top-N and deduplication. Invariant: rows that the order does not tell apart are equal, or their number is.
+//! Place in the flow: Top-N and deduplication. Invariant: rows that the order does not tell apart are equal.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use crate::relation::{Deduplication, Order, RankFunction, TopN};
+use crate::relation::{Deduplication, Order, TopN};
 use crate::value::{Row, Value};
 
 /// Rows by their keys.
@@ -23,20 +23,8 @@ pub(super) fn top(spec: &TopN, rows: Vec<Row>) -> Vec<Row> {
     let mut kept = Vec::new();
     for mut partition in partitions(rows, &spec.partition) {
         partition.sort_by(|one, other| compare(&spec.order, one, other));
-        let (mut rank, mut dense_rank) = (0, 0);
         for (index, row) in partition.iter().enumerate() {
-            let row_number = i64::try_from(index).unwrap_or(i64::MAX) + 1;
-            let is_tie =
-                index > 0 && compare(&spec.order, &partition[index - 1], row) == Ordering::Equal;
-            if !is_tie {
-                rank = row_number;
-                dense_rank += 1;
-            }
-            let number = match spec.function {
-                RankFunction::RowNumber => row_number,
-                RankFunction::Rank => rank,
-                RankFunction::DenseRank => dense_rank,
-            };
+            let number = i64::try_from(index).unwrap_or(i64::MAX) + 1;
             if (spec.range.0..=spec.range.1).contains(&number) {
                 let mut row = row.clone();
                 row.extend(spec.has_number.then_some(Value::Int(number)));

@@ -11,8 +11,8 @@ mod stream;
 use crate::expression::Expression;
 use crate::random::Random;
 use crate::relation::{
-    Column, Join, JoinKind, Order, RankFunction, Relation, Semi, SemiForm, SetOperation,
-    SetOperator, TopN, demoted,
+    Column, Join, JoinKind, Order, Relation, Semi, SemiForm, SetOperation, SetOperator, TopN,
+    demoted,
 };
 use crate::tables::TABLES;
 use crate::value::Type;
@@ -278,20 +278,10 @@ impl Generator<'_> {
             .into_iter()
             .map(|column| self.order(column))
             .collect();
-        let function = self.random.pick(&[
-            RankFunction::RowNumber,
-            RankFunction::RowNumber,
-            RankFunction::RowNumber,
-            RankFunction::RowNumber,
-            RankFunction::Rank,
-            RankFunction::DenseRank,
-        ]);
-        if function == RankFunction::RowNumber {
-            // Only equal rows may be tied.
-            for column in 0..columns.len() {
-                if order.iter().all(|order| order.column != column) {
-                    order.push(self.order(column));
-                }
+        // Only equal rows may be tied.
+        for column in 0..columns.len() {
+            if order.iter().all(|order| order.column != column) {
+                order.push(self.order(column));
             }
         }
         let first = if self.random.once_in(8) { 2 } else { 1 };
@@ -299,7 +289,6 @@ impl Generator<'_> {
             input,
             partition,
             order,
-            function,
             range: (first, first + self.random.between(0, 3)),
             has_number: self.random.once_in(2),
         }))
