@@ -130,9 +130,8 @@ impl Operator {
             }
             Self::ChangelogNormalize { keys, condition } => {
                 move_columns(keys, INPUT, map);
-                if let Some(condition) = condition {
-                    move_expr(condition, INPUT, map);
-                }
+                let condition = condition.iter_mut();
+                condition.for_each(|expr| move_expr(expr, INPUT, map));
             }
             Self::Snapshot { partition } | Self::ProcessTableFunction { partition, .. } => {
                 move_columns(partition, INPUT, map);

@@ -82,7 +82,7 @@ pub(crate) static ALL: [Suite; 8] = [
     Suite {
         name: "golden",
         what: "integration tests of the crates, and of the program by itself",
-        budget: Duration::from_mins(4),
+        budget: Duration::from_mins(6),
         tests: Tests::Golden,
     },
     Suite {
@@ -94,7 +94,7 @@ pub(crate) static ALL: [Suite; 8] = [
     Suite {
         name: "prometheus",
         what: "the program with a real Prometheus",
-        budget: Duration::from_mins(2),
+        budget: Duration::from_mins(1),
         tests: Tests::Module("prometheus::", Needs::Programs),
     },
     Suite {
@@ -112,7 +112,7 @@ pub(crate) static ALL: [Suite; 8] = [
     Suite {
         name: "fuzz",
         what: "random input and simulation, for a fixed time",
-        budget: Duration::from_mins(2),
+        budget: Duration::from_mins(1),
         tests: Tests::Fuzz,
     },
     Suite {

@@ -1,7 +1,7 @@
 //! Deduplication: the last row of each key, or the first that came.
 //!
 //! Place in the flow: after a hash exchange by the keys, over rows that stay. Invariant: what was emitted, folded, is one row of each
-//! key; per batch and key at most one change is emitted.
+//! key; in the order in which rows come, at most one change is emitted per batch and key.
 //!
 //! # Source
 //! Flink 2.3: `ProcTimeDeduplicateKeepFirstRowFunction`, `ProcTimeDeduplicateKeepLastRowFunction` and `RowTimeDeduplicateFunction`; among
@@ -208,7 +208,7 @@ impl KeepLast {
         })
     }
 
-    /// The rows of a batch that are the last of their keys, with the ids of those.
+    /// The rows of a batch that are, or by event time were, the last of their keys, with the ids of those.
     fn last_rows(&mut self, batch: &Batch) -> Result<(Vec<u32>, Vec<u32>)> {
         let times = self
             .time
@@ -227,7 +227,8 @@ impl KeepLast {
                 held.times_ms[index] = time_ms;
             }
             let (stamp, place) = held.touched[index];
-            if stamp == self.stamp {
+            // By event time every row that was the last is a version, which a temporal join behind asks for by its time.
+            if stamp == self.stamp && times.is_none() {
                 rows[place as usize] = row;
             } else {
                 let place = u32::try_from(rows.len()).unwrap_or(u32::MAX);
