@@ -3,6 +3,7 @@
 //! Place in the flow: between queues and operator. Invariant: the watermark is the minimum over active channels and never goes
 //! back; after a channel's barrier nothing of it passes until all channels that have not ended brought the same barrier.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::batch::{Batch, StreamElement};
@@ -24,8 +25,8 @@ pub(super) struct Gate {
     aligning: Option<u64>,
     /// Whether the end was reported.
     has_ended: bool,
-    /// An event that follows the one returned last.
-    follow_up: Option<Event>,
+    /// Events that follow the one returned last: two at most.
+    follow_ups: VecDeque<Event>,
 }
 
 /// One channel: a queue from one sending subtask.
@@ -91,7 +92,7 @@ impl Gate {
             is_idle: false,
             aligning: None,
             has_ended: false,
-            follow_up: None,
+            follow_ups: VecDeque::new(),
         }
     }
 
@@ -103,7 +104,7 @@ impl Gate {
 
     /// The next event, if there is one now.
     pub(super) fn poll(&mut self) -> Option<Event> {
-        if let Some(event) = self.follow_up.take() {
+        if let Some(event) = self.follow_ups.pop_front() {
             return Some(event);
         }
         if self.has_ended {
@@ -166,13 +167,15 @@ impl Gate {
                     self.has_ended = true;
                     return Some(Event::EndOfInput);
                 }
-                // A barrier that waited only for this channel is complete now, and comes before what the end does to the watermark.
-                let barrier = self.align();
+                // A barrier that waited only for this channel is complete now. What the end does to the watermark belongs to its epoch:
+                // the channel that has ended brings nothing behind the barrier, and what is emitted behind the last one is emitted
+                // again after a restore.
                 let merged = self.merge();
-                if barrier.is_some() {
-                    self.follow_up = merged;
+                let barrier = self.align();
+                if merged.is_none() {
                     return barrier;
                 }
+                self.follow_ups.extend(barrier);
                 merged
             }
         }
@@ -214,7 +217,7 @@ impl Gate {
                 let promised = idle.map(|channel| channel.watermark_ms).max();
                 let advanced = promised.and_then(|watermark_ms| self.advance(watermark_ms));
                 if advanced.is_some() {
-                    self.follow_up = Some(Event::Idle);
+                    self.follow_ups.push_back(Event::Idle);
                     return advanced;
                 }
                 Some(Event::Idle)
@@ -298,5 +301,16 @@ mod tests {
         queues[2].push(rows(2));
         queues[2].push(StreamElement::EndOfInput);
         assert_eq!(drain(&mut gate), ["batch 2", "Barrier(1)", "batch 7"]);
+    }
+
+    #[test]
+    fn what_an_end_does_to_the_watermark_comes_before_the_barrier_that_waited_for_it() {
+        let (mut gate, queues) = gate(2);
+        queues[0].push(StreamElement::Watermark(10));
+        queues[0].push(StreamElement::Barrier(1));
+        queues[1].push(StreamElement::Watermark(5));
+        assert_eq!(drain(&mut gate), ["Watermark(5)"]);
+        queues[1].push(StreamElement::EndOfInput);
+        assert_eq!(drain(&mut gate), ["Watermark(10)", "Barrier(1)"]);
     }
 }
