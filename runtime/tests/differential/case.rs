@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use weir_runtime::{Error, Kind};
 
 use crate::evaluate;
-use crate::expression::TooLarge;
+use crate::expression::Undecided;
 use crate::fault::Fault;
 use crate::generate;
 use crate::print::sql;
@@ -40,7 +40,7 @@ pub(crate) enum Outcome {
     /// The runtime says that this is no valid query.
     Refused(String),
     /// The interpreter has given up.
-    TooLarge,
+    Undecided,
     /// The results are different, or there is none.
     Different(Difference),
 }
@@ -71,7 +71,7 @@ impl Case {
     ///
     /// # Errors
     /// When it gives up.
-    pub(crate) fn expected(&self) -> Result<Vec<Row>, TooLarge> {
+    pub(crate) fn expected(&self) -> Result<Vec<Row>, Undecided> {
         let tables: Vec<Vec<Row>> = self.contents.iter().map(Content::rows).collect();
         evaluate::rows(&self.query, &tables)
     }
@@ -79,7 +79,7 @@ impl Case {
     /// Runs it both ways.
     pub(crate) fn check(&self, world: &World, fault: Option<Fault>) -> Outcome {
         let Ok(expected) = self.expected() else {
-            return Outcome::TooLarge;
+            return Outcome::Undecided;
         };
         let text = sql(&self.query);
         let planned = caught(|| world.plan(&text));

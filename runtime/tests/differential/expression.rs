@@ -87,14 +87,14 @@ pub(crate) enum Test {
 /// Largest number that may be computed, so that it fits into INT too. What is larger ends the query.
 const INT_MAX: i64 = i32::MAX as i64;
 
-/// A number was too large, or there were too many rows.
+/// The interpreter gives up: a number was too large, there were too many rows, or the result depends on what comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TooLarge;
+pub(crate) struct Undecided;
 
 /// A number, unless it is too large.
-pub(crate) fn bounded(value: Option<i64>) -> Result<Value, TooLarge> {
+pub(crate) fn bounded(value: Option<i64>) -> Result<Value, Undecided> {
     let value = value.filter(|value| value.abs() <= INT_MAX);
-    value.map(Value::Int).ok_or(TooLarge)
+    value.map(Value::Int).ok_or(Undecided)
 }
 
 impl Comparison {
@@ -138,7 +138,7 @@ impl Operation {
     }
 
     /// Computes.
-    fn of(self, left: &Value, right: &Value) -> Result<Value, TooLarge> {
+    fn of(self, left: &Value, right: &Value) -> Result<Value, Undecided> {
         if left.is_null() || right.is_null() {
             return Ok(Value::Null);
         }
@@ -208,7 +208,7 @@ impl Expression {
     ///
     /// # Errors
     /// When a number is too large.
-    pub(crate) fn value(&self, row: &Row) -> Result<Value, TooLarge> {
+    pub(crate) fn value(&self, row: &Row) -> Result<Value, Undecided> {
         let both = |pair: &[Self; 2]| Ok((pair[0].value(row)?, pair[1].value(row)?));
         Ok(match self {
             Self::Column(index) | Self::Demoted(index) => row[*index].clone(),
@@ -273,7 +273,7 @@ impl Expression {
     ///
     /// # Errors
     /// When a number is too large.
-    pub(crate) fn holds(&self, row: &Row) -> Result<bool, TooLarge> {
+    pub(crate) fn holds(&self, row: &Row) -> Result<bool, Undecided> {
         Ok(self.value(row)?.truth() == Some(true))
     }
 

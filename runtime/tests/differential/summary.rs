@@ -21,7 +21,7 @@ struct Counts {
     /// Refused.
     refused: u64,
     /// Too large.
-    too_large: u64,
+    undecided: u64,
 }
 
 /// What was run.
@@ -47,7 +47,7 @@ impl Counts {
             }
             Outcome::Unsupported(_) => self.unsupported += 1,
             Outcome::Refused(_) => self.refused += 1,
-            Outcome::TooLarge => self.too_large += 1,
+            Outcome::Undecided => self.undecided += 1,
             Outcome::Different(_) => self.different += 1,
         }
     }
@@ -63,7 +63,7 @@ impl Summary {
         let (reasons, reason) = match outcome {
             Outcome::Unsupported(reason) => (&mut self.unsupported, reason),
             Outcome::Refused(reason) => (&mut self.refused, reason),
-            Outcome::Same(_) | Outcome::TooLarge | Outcome::Different(_) => return,
+            Outcome::Same(_) | Outcome::Undecided | Outcome::Different(_) => return,
         };
         *reasons.entry(without_numbers(reason)).or_default() += 1;
     }
@@ -81,7 +81,7 @@ impl Summary {
     /// All queries.
     pub(crate) fn queries(&self) -> u64 {
         let all = self.all;
-        all.same + all.different + all.unsupported + all.refused + all.too_large
+        all.same + all.different + all.unsupported + all.refused + all.undecided
     }
 }
 
@@ -104,7 +104,7 @@ impl fmt::Display for Counts {
             self.different,
             self.unsupported,
             self.refused,
-            self.too_large
+            self.undecided
         )
     }
 }
@@ -114,7 +114,7 @@ impl fmt::Display for Summary {
         writeln!(
             f,
             "{:<24} {:>8} {:>8} {:>8} {:>11} {:>8} {:>9}",
-            "shape", "same", "rows", "other", "unsupported", "refused", "too large"
+            "shape", "same", "rows", "other", "unsupported", "refused", "undecided"
         )?;
         writeln!(f, "{:<24} {}", "all", self.all)?;
         for (shape, counts) in &self.shapes {

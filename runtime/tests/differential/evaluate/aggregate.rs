@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::expression::{TooLarge, bounded};
+use crate::expression::{Undecided, bounded};
 use crate::relation::{Aggregate, Function, Groups};
 use crate::value::{Row, Value};
 
 /// The groups of rows: their keys and aggregates.
-pub(super) fn groups(spec: &Groups, rows: &[Row]) -> Result<Vec<(Row, Row)>, TooLarge> {
+pub(super) fn groups(spec: &Groups, rows: &[Row]) -> Result<Vec<(Row, Row)>, Undecided> {
     let all: Vec<usize> = (0..spec.keys.len()).collect();
     let sets = if spec.sets.is_empty() {
         vec![all]
@@ -43,7 +43,7 @@ pub(super) fn groups(spec: &Groups, rows: &[Row]) -> Result<Vec<(Row, Row)>, Too
 }
 
 /// An aggregate of rows.
-pub(super) fn value(call: &Aggregate, rows: &[&Row]) -> Result<Value, TooLarge> {
+pub(super) fn value(call: &Aggregate, rows: &[&Row]) -> Result<Value, Undecided> {
     let mut counted = Vec::new();
     for row in rows {
         let is_counted = match &call.filter {
@@ -66,7 +66,7 @@ pub(super) fn value(call: &Aggregate, rows: &[&Row]) -> Result<Value, TooLarge> 
         values.sort();
         values.dedup();
     }
-    let sum = || -> Result<i64, TooLarge> {
+    let sum = || -> Result<i64, Undecided> {
         let sum = values
             .iter()
             .try_fold(0_i64, |sum, value| sum.checked_add(value.int()));

@@ -10,7 +10,7 @@ mod window;
 
 use std::cell::Cell;
 
-use crate::expression::TooLarge;
+use crate::expression::Undecided;
 use crate::relation::{Join, JoinKind, Relation, Semi, SemiForm, SetOperation, SetOperator};
 use crate::value::{Row, Value};
 
@@ -30,7 +30,7 @@ pub(crate) struct Evaluator<'a> {
 ///
 /// # Errors
 /// When a number or the number of rows is too large.
-pub(crate) fn rows(relation: &Relation, tables: &[Vec<Row>]) -> Result<Vec<Row>, TooLarge> {
+pub(crate) fn rows(relation: &Relation, tables: &[Vec<Row>]) -> Result<Vec<Row>, Undecided> {
     let evaluator = Evaluator {
         tables,
         work_left: Cell::new(WORK_MAX),
@@ -40,14 +40,14 @@ pub(crate) fn rows(relation: &Relation, tables: &[Vec<Row>]) -> Result<Vec<Row>,
 
 impl Evaluator<'_> {
     /// Takes note of rows that are looked at.
-    fn spend(&self, rows: usize) -> Result<(), TooLarge> {
-        let left = self.work_left.get().checked_sub(rows).ok_or(TooLarge)?;
+    fn spend(&self, rows: usize) -> Result<(), Undecided> {
+        let left = self.work_left.get().checked_sub(rows).ok_or(Undecided)?;
         self.work_left.set(left);
         Ok(())
     }
 
     /// The rows of a query.
-    fn rows(&self, relation: &Relation) -> Result<Vec<Row>, TooLarge> {
+    fn rows(&self, relation: &Relation) -> Result<Vec<Row>, Undecided> {
         let rows = match relation {
             Relation::Scan(table) => self.tables[*table].clone(),
             Relation::Filter(input, condition) => {
@@ -62,7 +62,7 @@ impl Evaluator<'_> {
             Relation::Project(input, expressions) => {
                 let projected = self.rows(input)?.into_iter().map(|row| {
                     let values = expressions.iter().map(|expression| expression.value(&row));
-                    values.collect::<Result<Row, TooLarge>>()
+                    values.collect::<Result<Row, Undecided>>()
                 });
                 projected.collect::<Result<_, _>>()?
             }
@@ -97,7 +97,7 @@ impl Evaluator<'_> {
     }
 
     /// A join: every pair is looked at.
-    fn join(&self, join: &Join) -> Result<Vec<Row>, TooLarge> {
+    fn join(&self, join: &Join) -> Result<Vec<Row>, Undecided> {
         let [left, right] = [self.rows(&join.inputs[0])?, self.rows(&join.inputs[1])?];
         self.spend(left.len() * right.len())?;
         let mut right_matches = vec![false; right.len()];
@@ -134,7 +134,7 @@ impl Evaluator<'_> {
     }
 
     /// A semi-join or an anti-join: every pair is looked at.
-    fn semi(&self, semi: &Semi) -> Result<Vec<Row>, TooLarge> {
+    fn semi(&self, semi: &Semi) -> Result<Vec<Row>, Undecided> {
         let [rows, others] = [self.rows(&semi.input)?, self.rows(&semi.subquery)?];
         self.spend(rows.len() * others.len())?;
         let mut kept = Vec::new();

@@ -4,12 +4,12 @@
 
 use super::aggregate::value;
 use super::rank::partitions;
-use crate::expression::TooLarge;
+use crate::expression::Undecided;
 use crate::relation::{Frame, Over};
 use crate::value::Row;
 
 /// Each row with its aggregates.
-pub(super) fn aggregate(spec: &Over, rows: Vec<Row>) -> Result<Vec<Row>, TooLarge> {
+pub(super) fn aggregate(spec: &Over, rows: Vec<Row>) -> Result<Vec<Row>, Undecided> {
     let mut results = Vec::new();
     for mut partition in partitions(rows, &spec.partition) {
         let time = |row: &Row| row[spec.time].int();

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::aggregate::groups;
 use super::rank::partitions;
-use crate::expression::TooLarge;
+use crate::expression::Undecided;
 use crate::relation::{WindowAggregation, Windows};
 use crate::value::{Row, Value};
 
@@ -14,11 +14,11 @@ use crate::value::{Row, Value};
 type Window = (i64, i64);
 
 /// The groups of each window: keys, the window, aggregates.
-pub(super) fn aggregate(spec: &WindowAggregation, rows: Vec<Row>) -> Result<Vec<Row>, TooLarge> {
+pub(super) fn aggregate(spec: &WindowAggregation, rows: Vec<Row>) -> Result<Vec<Row>, Undecided> {
     let mut windows: BTreeMap<Window, Vec<Row>> = BTreeMap::new();
     if let Windows::Session(gap_s) = spec.windows {
         for partition in partitions(rows, &spec.groups.keys) {
-            for (window, rows) in sessions(partition, spec.time, gap_s * 1000) {
+            for (window, rows) in sessions(partition, spec.time, gap_s * 1000)? {
                 windows.entry(window).or_default().extend(rows);
             }
         }
@@ -66,19 +66,25 @@ fn assigned(windows: Windows, time_ms: i64) -> Vec<Window> {
     }
 }
 
-/// The sessions of rows of one key. One that begins when another ends belongs to it.
-fn sessions(mut rows: Vec<Row>, time: usize, gap_ms: i64) -> Vec<(Window, Vec<Row>)> {
+/// The sessions of rows of one key. Whether one that begins when another ends belongs to it depends on which of them the watermark sees
+/// first, so that there is no right result then.
+fn sessions(
+    mut rows: Vec<Row>,
+    time: usize,
+    gap_ms: i64,
+) -> Result<Vec<(Window, Vec<Row>)>, Undecided> {
     rows.sort_by_key(|row| row[time].int());
     let mut sessions: Vec<(Window, Vec<Row>)> = Vec::new();
     for row in rows {
         let time_ms = row[time].int();
         match sessions.last_mut() {
-            Some((window, rows)) if time_ms <= window.1 => {
+            Some((window, _)) if time_ms == window.1 => return Err(Undecided),
+            Some((window, rows)) if time_ms < window.1 => {
                 window.1 = time_ms + gap_ms;
                 rows.push(row);
             }
             _ => sessions.push(((time_ms, time_ms + gap_ms), vec![row])),
         }
     }
-    sessions
+    Ok(sessions)
 }
