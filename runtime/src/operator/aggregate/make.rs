@@ -3,7 +3,7 @@
 //! Place in the flow: [`super::Aggregates`] asks for one accumulator per call. Invariant: what [`missing`] does not name is made.
 
 use crate::error::{Error, Result};
-use crate::operator::aggregate::distinct::Distinct;
+use crate::operator::aggregate::distinct::{Distinct, Order};
 use crate::operator::aggregate::extreme::Side;
 use crate::operator::aggregate::json_object::Objects;
 use crate::operator::aggregate::list::{Lists, Nulls, Output};
@@ -54,7 +54,17 @@ pub(super) fn accumulator(
         AggregateFunction::ArrayAgg => (&arguments[..], Nulls::Keep),
         _ => (&arguments[..], Nulls::Skip),
     };
-    Ok(Box::new(Distinct::new(inner, arguments, nulls)?))
+    let order = match call.function {
+        AggregateFunction::ListAgg
+        | AggregateFunction::ArrayAgg
+        | AggregateFunction::ArrayAggIgnoreNulls
+        | AggregateFunction::FirstValue
+        | AggregateFunction::LastValue
+        | AggregateFunction::JsonArrayAggNullOnNull
+        | AggregateFunction::JsonArrayAggAbsentOnNull => Order::Kept,
+        _ => Order::Any,
+    };
+    Ok(Box::new(Distinct::new(inner, arguments, (nulls, order))?))
 }
 
 /// The accumulator of a call without DISTINCT.
