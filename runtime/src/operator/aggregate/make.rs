@@ -20,8 +20,7 @@ pub fn missing(call: &AggregateCall) -> Option<AggregateFunction> {
     use AggregateFunction as F;
     let is_missing = matches!(
         call.function,
-        F::ApproxCountDistinct
-            | F::Lag
+        F::Lag
             | F::Lead
             | F::RowNumber
             | F::Rank
@@ -96,12 +95,8 @@ fn plain(
         F::StddevPop | F::StddevSamp | F::VarPop | F::VarSamp => {
             moments::accumulator(function, argument, &call.ty)
         }
-        F::FirstValue | F::FirstValueIgnoreNulls => {
-            first_last::accumulator(argument, Side::First, retracts)
-        }
-        F::LastValue | F::LastValueIgnoreNulls => {
-            first_last::accumulator(argument, Side::Last, retracts)
-        }
+        F::FirstValue => first_last::accumulator(argument, Side::First, retracts),
+        F::LastValue => first_last::accumulator(argument, Side::Last, retracts),
         F::ArrayAgg => list(Output::Array(call.ty.to_arrow()?), Nulls::Keep),
         F::ArrayAggIgnoreNulls => list(Output::Array(call.ty.to_arrow()?), Nulls::Skip),
         F::ListAgg => list(Output::Text { separator: None }, Nulls::Skip),
@@ -121,7 +116,6 @@ fn plain(
         | F::BitmapXorAgg
         | F::BitmapXorCardinalityAgg => bitmap::accumulator(function, &call.ty, retracts),
         F::Count
-        | F::ApproxCountDistinct
         | F::Lag
         | F::Lead
         | F::RowNumber
