@@ -72,6 +72,7 @@ pub fn start(plan: StreamPlan, checkpoint_dir: &Path, config: JobConfig) -> Resu
             )))
         }),
         memory: MemoryAccountant::of_this_machine(),
+        stage: None,
     };
     let asked_at = Instant::now();
     let spec = JobSpec {

@@ -107,6 +107,7 @@ impl World {
                     )))
                 }),
                 memory: MemoryAccountant::of_this_machine(),
+                stage: None,
             },
             log,
             dir,

@@ -86,6 +86,7 @@ pub(crate) fn build(
         registry: Some(registry),
         error_tables: Arc::new(error_tables),
         memory: MemoryAccountant::of_this_machine(),
+        stage: None,
     }
 }
 

@@ -50,6 +50,7 @@ fn class_of(operator: &Operator) -> OperatorClass {
             OperatorClass::GroupAggregate
         }
         Operator::ChangelogNormalize { .. }
+        | Operator::UpsertMaterialize(_)
         | Operator::Rank(_)
         | Operator::Deduplicate(_)
         | Operator::WindowRank(_)

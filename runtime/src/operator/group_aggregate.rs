@@ -213,12 +213,11 @@ impl GroupAggregate {
             after,
             ..Changes::default()
         };
-        let is_global = self.keys.is_empty();
         // SELECT DISTINCT has keys only: nothing that could differ.
         let has_results = !before.is_empty();
         let groups = touched.ids.iter().zip(&touched.is_new);
         for (position, (id, is_new)) in (0u32..).zip(groups) {
-            match (is_global || rows[*id as usize] > 0, *is_new) {
+            match (rows[*id as usize] > 0, *is_new) {
                 (true, true) => changes.push(Side::After, position, *id, RowKind::Insert),
                 (true, false) => {
                     if has_results && !is_same.value(position as usize) {
@@ -257,12 +256,7 @@ impl GroupAggregate {
     /// Forgets groups without rows; the only group of a global aggregation stays, without values.
     fn remove_empty(&mut self, touched: &Touched) -> Result<()> {
         for id in &touched.ids {
-            if self.groups.values().rows[*id as usize] > 0 {
-                continue;
-            }
-            if self.keys.is_empty() {
-                self.groups.values_mut().aggregates.clear(*id);
-            } else {
+            if self.groups.values().rows[*id as usize] == 0 {
                 self.groups.remove(*id)?;
             }
         }

@@ -11,6 +11,8 @@ pub mod correlate;
 pub mod expand;
 pub mod group_aggregate;
 pub mod join;
+pub mod order;
+pub mod over;
 pub mod snapshot;
 pub mod snapshot_query;
 pub mod union;

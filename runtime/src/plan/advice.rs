@@ -70,7 +70,13 @@ fn key_mismatch(plan: &StreamPlan, node: &Node) -> Option<Advice> {
     if !sink.upsert_materialize {
         return None;
     }
-    let below = node.inputs.first().and_then(|input| plan.node(input.node));
+    let below = |node: &Node| plan.node(node.inputs.first()?.node);
+    let below = match below(node) {
+        Some(materialize) if matches!(materialize.operator, Operator::UpsertMaterialize(_)) => {
+            below(materialize)
+        }
+        other => other,
+    };
     let names = |columns: &[usize]| {
         let name = |index: &usize| Some(sink.columns.get(*index)?.name.as_str());
         columns

@@ -247,8 +247,21 @@ pub enum Operator {
         /// Columns of PARTITION BY.
         partition: Vec<usize>,
     },
+    /// Stands in front of a sink where changes of several upsert keys meet in its primary key.
+    UpsertMaterialize(UpsertMaterialize),
     /// Writes a table.
     Sink(SinkSpec),
+}
+
+/// Makes one row of those that meet in a primary key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpsertMaterialize {
+    /// The primary key of the table.
+    pub primary_key: Vec<usize>,
+    /// What rows of the query are known by; absent when only all columns tell them apart.
+    pub upsert_key: Option<Vec<usize>>,
+    /// Which of them it is.
+    pub on_conflict: ConflictStrategy,
 }
 
 /// Reads a table.
@@ -396,7 +409,7 @@ pub struct SinkSpec {
     pub primary_key: Vec<usize>,
     /// Kinds of change the sink accepts; retractions before updates are dropped for upsert.
     pub changelog: ChangelogMode,
-    /// Whether changes of several upsert keys meet in a primary key, so that the sink keeps what it has written.
+    /// Whether changes of several upsert keys meet in a primary key, so that an [`Operator::UpsertMaterialize`] stands in front.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub upsert_materialize: bool,
     /// `ON CONFLICT`: what happens when rows of several upsert keys meet in a primary key.
@@ -488,6 +501,7 @@ impl Operator {
             Self::Join { .. } => "Join",
             Self::Union => "Union",
             Self::Sink(_) => "Sink",
+            Self::UpsertMaterialize(_) => "UpsertMaterialize",
             Self::Expand { .. } => "Expand",
             Self::ChangelogNormalize { .. } => "ChangelogNormalize",
             Self::IntervalJoin(_) => "IntervalJoin",
@@ -528,6 +542,7 @@ impl Operator {
             | Self::Sink(_) => StateClass::Low,
             Self::GroupAggregate { .. }
             | Self::ChangelogNormalize { .. }
+            | Self::UpsertMaterialize(_)
             | Self::Deduplicate(_)
             | Self::TemporalJoin(_)
             | Self::IntervalJoin(_)

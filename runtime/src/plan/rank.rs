@@ -139,4 +139,7 @@ pub struct Sort {
     pub offset: u64,
     /// `LIMIT` or `FETCH`; absent without either.
     pub fetch: Option<u64>,
+    /// The clock of a sort by time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<TimeDomain>,
 }

@@ -62,6 +62,7 @@ impl Operator {
             | Self::WindowJoin(_) => Shape::Joins,
             Self::WindowTableFunction(_)
             | Self::ChangelogNormalize { .. }
+            | Self::UpsertMaterialize(_)
             | Self::LookupJoin(_)
             | Self::Correlate(_)
             | Self::OverAggregate(_)
@@ -157,7 +158,8 @@ impl Operator {
             | Self::Rank(_)
             | Self::Deduplicate(_)
             | Self::WindowRank(_)
-            | Self::WindowDeduplicate(_) => self.map_rank(map),
+            | Self::WindowDeduplicate(_)
+            | Self::UpsertMaterialize(_) => self.map_rank(map),
         }
     }
 
@@ -201,6 +203,7 @@ impl Operator {
             | Self::Limit(_)
             | Self::Snapshot { .. }
             | Self::Union
+            | Self::UpsertMaterialize(_)
             | Self::Sink(_) => {}
         }
     }
@@ -269,6 +272,12 @@ impl Operator {
                 move_columns(&mut rank.partition, INPUT, map);
                 move_order(&mut rank.order, map);
                 move_range(&mut rank.range);
+            }
+            Self::UpsertMaterialize(materialize) => {
+                move_columns(&mut materialize.primary_key, INPUT, map);
+                if let Some(key) = &mut materialize.upsert_key {
+                    move_columns(key, INPUT, map);
+                }
             }
             Self::Deduplicate(deduplicate) => {
                 move_columns(&mut deduplicate.keys, INPUT, map);

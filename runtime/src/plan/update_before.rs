@@ -6,12 +6,13 @@
 //! # Source
 //! Flink 2.3: `FlinkChangelogModeInferenceProgram`, its second pass.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{ChangelogMode, Input, Node, NodeId, Operator, SinkSpec};
 
 /// Makes upserts of the changes that nobody takes back.
 pub fn drop_update_before(nodes: &mut [Node]) {
+    let parting = parting(nodes);
     let mut needed: HashMap<NodeId, bool> = HashMap::new();
     for index in (0..nodes.len()).rev() {
         let node = &nodes[index];
@@ -19,7 +20,7 @@ pub fn drop_update_before(nodes: &mut [Node]) {
         // Without a key nobody knows which row was updated.
         let own = match &node.operator {
             Operator::Sink(sink) => sink.changelog != ChangelogMode::Upsert || keeps_rows(sink),
-            _ => of_consumers || node.upsert_key.is_none(),
+            _ => of_consumers || node.upsert_key.is_none() || parting.contains(&node.id),
         };
         for input in &node.inputs {
             let below = nodes.iter().find(|below| below.id == input.node);
@@ -41,17 +42,7 @@ fn reads_before(node: &Node, below: &Node, emits: bool) -> bool {
             wanted.sort_unstable();
             emits || below.upsert_key.as_ref() != Some(&wanted)
         }
-        Operator::Calc { condition, .. } => {
-            let key = below.upsert_key.as_deref().unwrap_or_default();
-            // A row that passes a filter may be updated to one that does not.
-            let filters = condition.as_ref().is_some_and(|condition| {
-                condition
-                    .columns()
-                    .iter()
-                    .any(|column| !key.contains(column))
-            });
-            emits || filters
-        }
+        Operator::Calc { .. } => emits || parts(node, below),
         Operator::Union => emits,
         // Versions are told apart by key and time. One that a filter takes away is ended by what it was.
         Operator::TemporalJoin(_) => {
@@ -63,6 +54,38 @@ fn reads_before(node: &Node, below: &Node, emits: bool) -> bool {
         }
         _ => true,
     }
+}
+
+/// Nodes that may emit the old row of an update without the new one, which takes the row away: filters by what is no key, and what hands
+/// their rows on.
+fn parting(nodes: &[Node]) -> HashSet<NodeId> {
+    let mut parting = HashSet::new();
+    for node in nodes {
+        let hands_on = matches!(node.operator, Operator::Calc { .. } | Operator::Union);
+        let mut inputs = node.inputs.iter();
+        let is_parting = inputs.any(|input| {
+            let below = nodes.iter().find(|below| below.id == input.node);
+            parting.contains(&input.node) || below.is_some_and(|below| parts(node, below))
+        });
+        if hands_on && is_parting {
+            parting.insert(node.id);
+        }
+    }
+    parting
+}
+
+/// Whether a filter may let one row of an update pass and not the other.
+fn parts(node: &Node, below: &Node) -> bool {
+    let Operator::Calc {
+        condition: Some(condition),
+        ..
+    } = &node.operator
+    else {
+        return false;
+    };
+    let key = below.upsert_key.as_deref().unwrap_or_default();
+    let columns = condition.columns();
+    below.changelog != ChangelogMode::Append && columns.iter().any(|column| !key.contains(column))
 }
 
 /// Whether a node lets some rows of its updating input pass and others not.

@@ -166,7 +166,7 @@ impl OrderedRows {
         Ok(false)
     }
 
-    /// Puts another row of the same length in the place of the first row that is equal in order and in itself; whether there was one.
+    /// Puts a row in the place of one that is equal to it in order: the first that is equal to `old`; whether there was one.
     ///
     /// # Errors
     /// As [`Self::insert`].
@@ -184,13 +184,14 @@ impl OrderedRows {
             let Some(id) = self.find(partition, number, now_ms)? else {
                 continue;
             };
-            if let Some(found) = self.chunks.values().position(id, (sort, old)) {
-                // The head is written with every change.
-                self.upsert(partition, 0, now_ms)?;
-                let (id, _) = self.upsert(partition, number, now_ms)?;
-                self.chunks.values_mut().replace(id, found, new);
-                return Ok(true);
-            }
+            let Some(found) = self.chunks.values().position(id, (sort, old)) else {
+                continue;
+            };
+            // The head is written with every change, so that it lives as long as what it lists.
+            self.upsert(partition, 0, now_ms)?;
+            let (id, _) = self.upsert(partition, number, now_ms)?;
+            self.chunks.values_mut().replace(id, found, (sort, new));
+            return Ok(true);
         }
         Ok(false)
     }
@@ -253,6 +254,81 @@ impl OrderedRows {
             }
         }
         Ok(removed)
+    }
+
+    /// Takes the first rows whose sort keys come before a bound, about `limit` of them, and shows each; how many there were.
+    ///
+    /// # Errors
+    /// As [`Self::insert`].
+    pub fn take_first(
+        &mut self,
+        partition: PartitionKey<'_>,
+        (until, limit): (Bound<&[u8]>, usize),
+        now_ms: EpochMillis,
+        mut visit: impl FnMut(&[u8], &[u8]),
+    ) -> Result<usize> {
+        let mut taken = 0;
+        while taken < limit
+            && let Some(head) = self.find(partition, 0, now_ms)?
+            && self.chunks.values().len(head) > 0
+        {
+            let number = self.chunks.values().number(head, 0);
+            let Some(id) = self.find(partition, number, now_ms)? else {
+                // Its state has expired.
+                let (head, _) = self.upsert(partition, 0, now_ms)?;
+                self.forget(partition, (head, 0), now_ms)?;
+                continue;
+            };
+            let chunks = self.chunks.values();
+            let (end, count) = chunks.end_of(id, (until, usize::MAX));
+            if count == 0 {
+                break;
+            }
+            let is_whole = count == chunks.rows(head, 0);
+            let rows = chunks.iter(id).take(count);
+            rows.for_each(|(sort, row)| visit(sort, row));
+            let (head, _) = self.upsert(partition, 0, now_ms)?;
+            let (id, _) = self.upsert(partition, number, now_ms)?;
+            self.chunks.values_mut().remove_first(id, end);
+            taken += count;
+            self.settle(partition, (head, 0), id, now_ms)?;
+            if !is_whole {
+                break;
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Takes away the last rows, so that at most `len` are left.
+    ///
+    /// # Errors
+    /// As [`Self::insert`].
+    pub fn truncate(
+        &mut self,
+        partition: PartitionKey<'_>,
+        len: usize,
+        now_ms: EpochMillis,
+    ) -> Result<()> {
+        while let Some(head) = self.find(partition, 0, now_ms)? {
+            let chunks = self.chunks.values();
+            let excess = chunks.total(head).saturating_sub(len);
+            let Some(place) = chunks.len(head).checked_sub(1).filter(|_| excess > 0) else {
+                break;
+            };
+            let (number, rows) = (chunks.number(head, place), chunks.rows(head, place));
+            let found = self.find(partition, number, now_ms)?;
+            let (head, _) = self.upsert(partition, 0, now_ms)?;
+            if found.is_none() {
+                // Its state has expired.
+                self.forget(partition, (head, place), now_ms)?;
+                continue;
+            }
+            let (id, _) = self.upsert(partition, number, now_ms)?;
+            let kept = rows.saturating_sub(excess);
+            self.chunks.values_mut().truncate(id, kept);
+            self.settle(partition, (head, place), id, now_ms)?;
+        }
+        Ok(())
     }
 
     /// Notes what is left in a chunk that has lost rows.
@@ -342,6 +418,28 @@ impl OrderedRows {
     pub fn len(&mut self, partition: PartitionKey<'_>, now_ms: EpochMillis) -> Result<usize> {
         let head = self.find(partition, 0, now_ms)?;
         Ok(head.map_or(0, |head| self.chunks.values().total(head)))
+    }
+
+    /// The row at a place in the order, from 0 on: sort key and row.
+    ///
+    /// # Errors
+    /// As [`Self::insert`].
+    pub fn nth(
+        &mut self,
+        partition: PartitionKey<'_>,
+        place: usize,
+        now_ms: EpochMillis,
+    ) -> Result<Option<(&[u8], &[u8])>> {
+        let Some(head) = self.find(partition, 0, now_ms)? else {
+            return Ok(None);
+        };
+        let Some((number, rest)) = self.chunks.values().chunk_of(head, place) else {
+            return Ok(None);
+        };
+        let Some(id) = self.find(partition, number, now_ms)? else {
+            return Ok(None);
+        };
+        Ok(self.chunks.values().iter(id).nth(rest))
     }
 
     /// Rows that come before a sort key, or not after it.

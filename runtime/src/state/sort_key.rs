@@ -75,6 +75,9 @@ struct Column<'a> {
 }
 
 impl SortCodec {
+    /// First byte of a value, for bounds that are made without one.
+    pub const VALUE: u8 = VALUE;
+
     /// A codec for an order of columns of these types.
     ///
     /// # Errors

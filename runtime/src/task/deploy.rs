@@ -475,8 +475,12 @@ impl<'a> Deployer<'a> {
         metrics: Arc<SubtaskMetrics>,
     ) -> Result<SourceParts<'b>> {
         let vertex = &self.graph.vertices[place.vertex];
-        let is_generator = matches!(scan.table.option("connector"), Some("datagen" | "faker"));
-        let decoder = (!is_generator)
+        let gives_rows = matches!(scan.table.option("connector"), Some("datagen" | "faker"))
+            || self
+                .environment
+                .staged_source(&scan.table, &scan.read)
+                .is_some();
+        let decoder = (!gives_rows)
             .then(|| {
                 // What its records say, whether or not all of it is read.
                 let changelog = changelog_mode(&scan.table)?;
@@ -594,7 +598,11 @@ impl<'a> Deployer<'a> {
             inputs: inputs.collect(),
             time_zone: &self.spec.plan.time_zone,
         };
-        operators::make(&vertex.node.operator, &making)
+        let operator = operators::make(&vertex.node.operator, &making)?;
+        Ok(match &self.environment.stage {
+            Some(stage) if cfg!(debug_assertions) => stage.operator(&vertex.node, operator),
+            Some(_) | None => operator,
+        })
     }
 
     /// What the tables of an operator's subtask for one of its inputs are opened with.

@@ -23,6 +23,7 @@ use crate::plan::{Column, ReadColumn};
 use crate::sql::catalog::{ObjectName, TableDef};
 use crate::task::memory::MemoryAccountant;
 use crate::task::record_writer::topic_of;
+use crate::testing::Stage;
 use crate::time::SharedClock;
 
 /// Finds the table that dead letters are written to, creating it when it is missing.
@@ -43,6 +44,9 @@ pub struct Environment {
     pub error_tables: ErrorTables,
     /// Memory of all slots of the process.
     pub memory: Arc<MemoryAccountant>,
+    /// What a test puts in the place of connectors.
+    #[doc(hidden)]
+    pub stage: Option<Arc<dyn Stage>>,
     /// A model that all Kafka tables live in.
     #[cfg(test)]
     pub(crate) model: Option<Arc<Connection>>,
@@ -79,6 +83,7 @@ impl Environment {
             registry: None,
             error_tables: Arc::new(move |_| Ok(error_table.clone())),
             memory: MemoryAccountant::of_this_machine(),
+            stage: None,
             model: Some(model),
         }
     }
@@ -98,11 +103,23 @@ impl Environment {
         }
     }
 
+    /// What a test has put in the place of a table's connector; its readers give rows.
+    pub(super) fn staged_source(
+        &self,
+        table: &TableDef,
+        read: &[ReadColumn],
+    ) -> Option<Arc<dyn Source>> {
+        self.stage.as_ref()?.source(table, read)
+    }
+
     /// The source of a table.
     ///
     /// # Errors
     /// `Invalid` for options of the connector; `Unsupported` for one that cannot be read.
     pub(super) fn source(&self, table: &TableDef, read: &[ReadColumn]) -> Result<Arc<dyn Source>> {
+        if let Some(source) = self.staged_source(table, read) {
+            return Ok(source);
+        }
         let connector = connector_of(table);
         match self.topic(table, connector)? {
             Some(Topic::Log(log)) => {

@@ -24,6 +24,7 @@ mod simulation;
 mod sink;
 mod slot;
 mod source;
+mod stepped;
 mod subtask;
 mod supervisor;
 mod values;
@@ -39,5 +40,7 @@ pub use job::{
 pub use memory::{HostFacts, MemoryAccountant, host_memory_bytes};
 pub use operators::check_executable;
 pub use schemas::{TableSchema, table_schemas};
+#[doc(hidden)]
+pub use stepped::SteppedJob;
 pub use waker::{Waker, WakerSet};
 pub use watermark::IdleTimeout;

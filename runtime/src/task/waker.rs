@@ -37,7 +37,6 @@ impl Waker {
     }
 
     /// Consumes a wake-up without waiting; whether there was one. For a simulator, which steps the slot itself.
-    #[cfg(test)]
     pub(crate) fn take(&self) -> bool {
         let mut woken = self
             .shared

@@ -226,6 +226,7 @@ pub(crate) fn start_with(
         registry: None,
         error_tables: Arc::new(|name| panic!("no error table {name} in this test")),
         memory: MemoryAccountant::of_this_machine(),
+        stage: None,
     };
     let spec = JobSpec {
         statement_name: "test".into(),

@@ -22,6 +22,9 @@ const REAL: &str = "it";
 /// Targets that spend a fixed time on random input.
 const FUZZ_TARGETS: [&str; 2] = ["fuzz", "simulation"];
 
+/// The target that compares results of random queries with those of an interpreter, for a fixed time.
+const DIFFERENTIAL: &str = "differential";
+
 /// How far past its budget a suite runs on before it is killed: its result is a failure in either case, but the rest of its tests
 /// still says more than a hang does.
 const KILL_FACTOR: u32 = 2;
@@ -53,6 +56,8 @@ enum Tests {
     Module(&'static str, Needs),
     /// Integration binaries with random input.
     Fuzz,
+    /// Integration binaries with random queries.
+    Differential,
 }
 
 /// What must run beside the tests.
@@ -67,7 +72,7 @@ enum Needs {
 }
 
 /// Every suite, in the order they run.
-pub(crate) static ALL: [Suite; 7] = [
+pub(crate) static ALL: [Suite; 8] = [
     Suite {
         name: "unit",
         what: "unit tests and examples in documentation",
@@ -109,6 +114,12 @@ pub(crate) static ALL: [Suite; 7] = [
         what: "random input and simulation, for a fixed time",
         budget: Duration::from_mins(2),
         tests: Tests::Fuzz,
+    },
+    Suite {
+        name: "differential",
+        what: "random queries against a naive interpreter, for a fixed time",
+        budget: Duration::from_secs(150),
+        tests: Tests::Differential,
     },
 ];
 
@@ -275,18 +286,22 @@ fn plan(tests: Tests, binaries: &[TestBinary]) -> Vec<Run<'_>> {
     let is_fuzz = |binary: &TestBinary| {
         binary.is_integration && FUZZ_TARGETS.contains(&binary.target.as_str())
     };
+    let is_differential =
+        |binary: &TestBinary| binary.is_integration && binary.target == DIFFERENTIAL;
     binaries
         .iter()
         .filter_map(|binary| {
             let arguments = match tests {
                 Tests::Unit => (!binary.is_integration).then(Vec::new),
                 Tests::Golden if is_real(binary) => Some(other_modules()),
-                Tests::Golden => (binary.is_integration && !is_fuzz(binary)).then(Vec::new),
+                Tests::Golden if is_fuzz(binary) || is_differential(binary) => None,
+                Tests::Golden => binary.is_integration.then(Vec::new),
                 // One at a time: each of them keeps a broker, a server and a client busy.
                 Tests::Module(module, _) => {
                     is_real(binary).then(|| vec![module, "--test-threads=1"])
                 }
                 Tests::Fuzz => is_fuzz(binary).then(Vec::new),
+                Tests::Differential => is_differential(binary).then(Vec::new),
             };
             Some(Run {
                 binary,
@@ -301,7 +316,7 @@ fn other_modules() -> Vec<&'static str> {
     ALL.iter()
         .filter_map(|suite| match suite.tests {
             Tests::Module(module, _) => Some(["--skip", module]),
-            Tests::Unit | Tests::Golden | Tests::Fuzz => None,
+            Tests::Unit | Tests::Golden | Tests::Fuzz | Tests::Differential => None,
         })
         .flatten()
         .collect()
@@ -352,6 +367,7 @@ mod tests {
             binary("weir-runtime", "weir_runtime", false),
             binary("weir-runtime", "golden", true),
             binary("weir-runtime", "fuzz", true),
+            binary("weir-runtime", "differential", true),
             binary("weir-runtime", "it", true),
             binary("weir", "it", true),
         ];
@@ -375,11 +391,12 @@ mod tests {
             ["it kafka:: --test-threads=1", "it kafka:: --test-threads=1"]
         );
         assert_eq!(names(Tests::Fuzz), ["fuzz "]);
+        assert_eq!(names(Tests::Differential), ["differential "]);
     }
 
     #[test]
     fn budgets_stay_below_the_sum_of_ci() {
         let sum: Duration = ALL.iter().map(|suite| suite.budget).sum();
-        assert!(sum + super::super::BUILD_BUDGET <= Duration::from_mins(38));
+        assert!(sum + super::super::BUILD_BUDGET <= Duration::from_mins(40));
     }
 }

@@ -15,7 +15,7 @@ use super::traits::Traits;
 use crate::error::{Error, Result};
 use crate::plan::{
     ChangelogMode, Column, ConflictStrategy, Exchange, Input, Node, NodeId, NotNullEnforcer,
-    Operator, SinkSpec, SinkTarget, StreamPlan,
+    Operator, SinkSpec, SinkTarget, StreamPlan, UpsertMaterialize,
 };
 use crate::sql::ast::{Ident, Insert};
 use crate::sql::catalog::{ColumnKind, TableColumn, TableDef};
@@ -72,11 +72,17 @@ impl QueryBinder<'_> {
             _ => changelog_mode(table)?,
         };
         let node = self.builder.with_upsert_key(node, &primary_key);
-        let (exchange, upsert_materialize) =
-            self.builder
-                .sink_exchange(table, node, (mode, &primary_key))?;
         self.builder
             .check_conflict(table, node, (mode, on_conflict))?;
+        let (exchange, upsert_materialize) =
+            self.builder
+                .sink_exchange(table, node, (mode, &primary_key, on_conflict))?;
+        let mut input = Input { node, exchange };
+        if upsert_materialize {
+            input = self
+                .builder
+                .upsert_materialize(input, &primary_key, on_conflict);
+        }
         let columns: Vec<Column> = persisted
             .iter()
             .map(|column| Column {
@@ -93,7 +99,7 @@ impl QueryBinder<'_> {
             on_conflict,
             not_null: self.not_null_enforcer(),
         };
-        self.builder.sink(Input { node, exchange }, spec);
+        self.builder.sink(input, spec);
         Ok(())
     }
 
@@ -213,6 +219,32 @@ impl PlanBuilder {
         self.add(draft);
     }
 
+    /// Adds the node that makes one row of those that meet in a primary key.
+    fn upsert_materialize(
+        &mut self,
+        input: Input,
+        primary_key: &[usize],
+        on_conflict: Option<ConflictStrategy>,
+    ) -> Input {
+        let below = self.node(input.node).clone();
+        let traits = Traits {
+            keys: Vec::new(),
+            ..self.traits_of(input.node).clone()
+        };
+        let draft = Draft {
+            operator: Operator::UpsertMaterialize(UpsertMaterialize {
+                primary_key: primary_key.to_vec(),
+                upsert_key: below.upsert_key,
+                on_conflict: on_conflict.unwrap_or(ConflictStrategy::Deduplicate),
+            }),
+            inputs: vec![input],
+            schema: below.schema,
+            changelog: ChangelogMode::Upsert,
+            traits: traits.with_key(primary_key.to_vec()),
+        };
+        super::relation::forward(self.add(draft))
+    }
+
     /// The node, or one like it, with the key that is wanted as its first, when it has that key.
     fn with_upsert_key(&mut self, node: NodeId, wanted: &[usize]) -> NodeId {
         let mut wanted = wanted.to_vec();
@@ -238,13 +270,20 @@ impl PlanBuilder {
         &self,
         table: &TableDef,
         input: NodeId,
-        (mode, key): (ChangelogMode, &[usize]),
+        (mode, key, on_conflict): (ChangelogMode, &[usize], Option<ConflictStrategy>),
     ) -> Result<(Exchange, bool)> {
         let node = self.node(input);
+        let mut wanted = key.to_vec();
+        wanted.sort_unstable();
+        let is_own_key = self.traits_of(input).keys.contains(&wanted);
         match (node.changelog, mode) {
-            // Rows of one key must stay in order.
+            // Rows of one key must stay in order; the last one wins unless something else is asked for.
             (ChangelogMode::Append, ChangelogMode::Upsert) => {
-                Ok((Exchange::Hash(key.to_vec()), false))
+                let may_meet = match on_conflict {
+                    None | Some(ConflictStrategy::Deduplicate) => false,
+                    Some(ConflictStrategy::Error | ConflictStrategy::Nothing) => !is_own_key,
+                };
+                Ok((Exchange::Hash(key.to_vec()), may_meet))
             }
             (ChangelogMode::Append, ChangelogMode::Append | ChangelogMode::Retract)
             | (ChangelogMode::Retract, ChangelogMode::Retract) => Ok((Exchange::Forward, false)),
@@ -260,9 +299,7 @@ impl PlanBuilder {
                 table.name
             ))),
             (ChangelogMode::Upsert | ChangelogMode::Retract, ChangelogMode::Upsert) => {
-                let mut wanted = key.to_vec();
-                wanted.sort_unstable();
-                if self.traits_of(input).keys.contains(&wanted) {
+                if is_own_key {
                     return Ok((Exchange::Forward, false));
                 }
                 Ok((Exchange::Hash(key.to_vec()), true))
@@ -414,7 +451,7 @@ fn is_bounded(plan: &StreamPlan) -> bool {
 }
 
 /// Whether a table ends by itself.
-fn table_is_bounded(table: &TableDef) -> bool {
+pub(super) fn table_is_bounded(table: &TableDef) -> bool {
     match connector(&table.options) {
         "filesystem" => true,
         "faker" => table.option("number-of-rows").is_some(),

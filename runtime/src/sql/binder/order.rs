@@ -10,6 +10,7 @@ use sqlparser::ast::{
 use super::aggregate::Grouping;
 use super::column::find_field;
 use super::expression::{ExprBinder, place};
+use super::insert::table_is_bounded;
 use super::over::{exchange, order_key};
 use super::query::{QueryBinder, query_place};
 use super::relation::{Draft, Field, Relation, Using};
@@ -17,7 +18,7 @@ use super::subquery::equal_sides;
 use super::traits::Traits;
 use crate::error::{Error, Result};
 use crate::plan::{
-    ChangelogMode, Column, Exchange, Input, Operator, Rank, RankFunction, RankRange, Sort,
+    ChangelogMode, Column, Exchange, Input, NodeId, Operator, Rank, RankFunction, RankRange, Sort,
     SortField,
 };
 use crate::sql::expr::{Expr, ExprKind, Literal};
@@ -201,7 +202,7 @@ impl QueryBinder<'_> {
             });
         }
         if relation.correlated.is_empty() {
-            self.sort_node(&mut relation, order, ordering);
+            self.sort_node(&mut relation, order, ordering)?;
         } else {
             self.rank_node(&mut relation, order, (places[count..].to_vec(), ordering))?;
         }
@@ -214,22 +215,31 @@ impl QueryBinder<'_> {
         relation: &mut Relation,
         order: Vec<SortField>,
         ordering: &Ordering<'_>,
-    ) {
+    ) -> Result<()> {
         relation.base = self.snapshot(relation.base);
         let base = self.builder.node(relation.base);
         let traits = self.builder.traits_of(relation.base).clone();
-        let by_time = order
-            .first()
-            .is_some_and(|field| !field.descending && traits.domain(field.column).is_some());
+        let first = order.first().filter(|field| !field.descending);
+        let domain = first.and_then(|field| traits.domain(field.column));
+        let by_time = domain.is_some();
         let sort = Sort {
             order,
             offset: ordering.offset,
             fetch: ordering.fetch,
+            domain,
         };
         let is_limited = sort.fetch.is_some() || sort.offset > 0;
-        // The first rows of a snapshot are known at its end.
-        let is_snapshot = self.is_snapshot();
-        let keeps_order = base.changelog == ChangelogMode::Append && (!is_limited || is_snapshot);
+        if !self.ends(relation.base) {
+            check_unbounded(&sort)?;
+        }
+        // The first rows of a snapshot are known at its end, and then put in order.
+        let whole = Sort {
+            offset: 0,
+            fetch: None,
+            ..sort.clone()
+        };
+        let is_sorted_again = self.is_snapshot() && is_limited && !sort.order.is_empty();
+        let keeps_order = base.changelog == ChangelogMode::Append && !is_limited;
         let mut all = Traits {
             window: None,
             ..traits
@@ -253,13 +263,41 @@ impl QueryBinder<'_> {
             traits: all,
             operator: match (sort.order.is_empty(), is_limited, by_time) {
                 (true, ..) => Operator::Limit(sort),
-                (false, _, _) if is_snapshot => Operator::Sort(sort),
                 (false, true, _) => Operator::SortLimit(sort),
                 (false, false, true) => Operator::TemporalSort(sort),
                 (false, false, false) => Operator::Sort(sort),
             },
         };
         relation.base = self.builder.add(draft);
+        if is_sorted_again {
+            let first = self.snapshot(relation.base);
+            let draft = Draft {
+                inputs: vec![Input {
+                    node: first,
+                    exchange: Exchange::Single,
+                }],
+                schema: self.builder.node(first).schema.clone(),
+                changelog: ChangelogMode::Append,
+                traits: Traits::default(),
+                operator: Operator::Sort(whole),
+            };
+            relation.base = self.builder.add(draft);
+        }
+        Ok(())
+    }
+
+    /// Whether the rows of a node end by themselves.
+    fn ends(&self, node: NodeId) -> bool {
+        let mut open = vec![node];
+        let mut is_bounded = true;
+        while let Some(id) = open.pop() {
+            let node = self.builder.node(id);
+            if let Operator::TableSourceScan(scan) = &node.operator {
+                is_bounded &= table_is_bounded(&scan.table);
+            }
+            open.extend(node.inputs.iter().map(|input| input.node));
+        }
+        is_bounded || self.is_snapshot()
     }
 
     /// Sorts and limits the rows for each row of the query around.
@@ -319,6 +357,24 @@ impl QueryBinder<'_> {
         relation.base = self.builder.add(draft);
         Ok(())
     }
+}
+
+/// Refuses what needs all rows where they never end.
+///
+/// # Source
+/// Flink 2.3: `StreamExecSort`, `StreamExecSortLimit` and `StreamExecLimit` in streams, with these words.
+fn check_unbounded(sort: &Sort) -> Result<()> {
+    if sort.fetch.is_none() && sort.offset > 0 {
+        return Err(Error::unsupported(
+            "FETCH is missed, which on streaming table is not supported currently: add LIMIT",
+        ));
+    }
+    if sort.fetch.is_none() && !sort.order.is_empty() && sort.domain.is_none() {
+        return Err(Error::unsupported(
+            "sort on a non-time-attribute field is not supported: add LIMIT, or order by a time attribute first, ascending",
+        ));
+    }
+    Ok(())
 }
 
 /// A hidden column to order by.

@@ -15,7 +15,7 @@ use super::relation::{Draft, PlanBuilder, Relation, without_spans};
 use crate::error::{Error, Result, Span};
 use crate::plan::{
     AggregateCall, AggregateFunction, ChangelogMode, Column, Exchange, Frame, FrameBound,
-    FrameUnit, Input, Operator, OverAggregate, SortField,
+    FrameUnit, Input, Node, Operator, OverAggregate, SortField,
 };
 use crate::sql::expr::{Expr, ExprKind, Literal};
 use crate::types::FlinkType;
@@ -265,11 +265,12 @@ pub(super) fn order_key(by: &OrderByExpr, expr: Expr) -> Result<OrderKey> {
 /// The frame of a call that names none.
 ///
 /// # Source
-/// SQL: up to the row and its peers; without an order the whole partition. Ranks count rows, LAG and LEAD see them all.
+/// SQL: up to the row and its peers; without an order the whole partition. Flink 2.3: `ROW_NUMBER` counts rows, `RANK`, `LAG` and the others
+/// see peers at once.
 fn default_frame(function: AggregateFunction, has_order: bool) -> Frame {
     use AggregateFunction as F;
     let unit = match function {
-        F::RowNumber | F::Rank | F::DenseRank | F::Lag | F::Lead => FrameUnit::Rows,
+        F::RowNumber => FrameUnit::Rows,
         _ => FrameUnit::Range,
     };
     let end = match function {
@@ -301,9 +302,15 @@ impl PlanBuilder {
         let mut rest = others;
         while let Some((_, first)) = rest.first() {
             let (window, is_rank) = (first.plain_window(), first.is_rank());
-            let (here, later) = rest
+            let (here, later): (Vec<_>, Vec<_>) = rest
                 .into_iter()
                 .partition(|(_, call)| call.is_rank() == is_rank && call.plain_window() == window);
+            if later.iter().any(|(_, call)| call.plain_window() != window) {
+                return Err(Error::validation(
+                    "all OVER calls of a SELECT must have the same window (partition, order and frame); compute the others in a \
+                     sub-query or view",
+                ));
+            }
             rest = later;
             relation = self.over_aggregate(relation, &here, values);
         }
@@ -388,6 +395,68 @@ impl PlanBuilder {
         relation.base = self.add(draft);
         relation
     }
+}
+
+/// Refuses what Flink refuses of the calls that became no Top-N.
+///
+/// # Errors
+/// `Validation` with the reason.
+///
+/// # Source
+/// Flink 2.3, `StreamExecOverAggregate`.
+pub(super) fn check(nodes: &[Node]) -> Result<()> {
+    for node in nodes {
+        let Operator::OverAggregate(over) = &node.operator else {
+            continue;
+        };
+        let input = node.inputs.first().map(|input| input.node);
+        let input = nodes.iter().find(|node| Some(node.id) == input);
+        let is_updating = input.is_some_and(|input| input.changelog != ChangelogMode::Append);
+        if let Some(reason) = refused(over, is_updating) {
+            return Err(Error::validation(reason));
+        }
+    }
+    Ok(())
+}
+
+/// Why a stream cannot have this OVER.
+fn refused(over: &OverAggregate, is_updating: bool) -> Option<String> {
+    use AggregateFunction as F;
+    let name = |function| match function {
+        F::Lead => Some("LEAD"),
+        F::Ntile => Some("NTILE"),
+        F::PercentRank => Some("PERCENT_RANK"),
+        F::CumeDist => Some("CUME_DIST"),
+        _ => None,
+    };
+    let of_bounded = over.aggregates.iter().find_map(|call| name(call.function));
+    let is_bounded = matches!(over.frame.start, FrameBound::Preceding(_));
+    let starts_before = is_bounded || over.frame.start == FrameBound::UnboundedPreceding;
+    let reason = match over.order.as_slice() {
+        _ if of_bounded.is_some() => {
+            let name = of_bounded.unwrap_or_default();
+            return Some(format!(
+                "{name} with OVER needs the rows that follow, which a stream does not have; use LAG, RANK or ROW_NUMBER"
+            ));
+        }
+        [] | [_, _, ..] => {
+            "OVER in a stream orders by exactly one column; name one, a time attribute if there is one"
+        }
+        [field] if field.descending => {
+            "OVER in a stream orders in ascending direction only; leave out DESC, or bound ROW_NUMBER with WHERE to make a Top-N of it"
+        }
+        [_] if over.frame.end != FrameBound::CurrentRow || !starts_before => {
+            "a frame of OVER in a stream reaches from PRECEDING to CURRENT ROW; FOLLOWING and other bounds are not supported"
+        }
+        [_] if over.domain.is_none() && is_bounded => {
+            "a bounded frame of OVER in a stream needs an order by a time attribute; order by one, or use UNBOUNDED PRECEDING"
+        }
+        [_] if over.domain.is_some() && is_updating => {
+            "OVER in the order of a time attribute does not take an updating input; order by a column that is none"
+        }
+        [_] => return None,
+    };
+    Some(reason.to_owned())
 }
 
 /// How rows of the same key reach the same subtask.

@@ -59,8 +59,8 @@ impl PlanBuilder {
         let Operator::OverAggregate(over) = self.node(ranked.node).operator.clone() else {
             return Ok(());
         };
-        let same_for_key = |column: usize| self.is_of_key(relation.base, &ranked, &over, column);
-        let Some(bounds) = bounds(condition, ranked.column, &same_for_key) else {
+        let of_input = |column: usize| self.input_column(relation.base, &ranked, column);
+        let Some(bounds) = bounds(condition, ranked.column, &of_input)? else {
             return Ok(());
         };
         relation.condition = all(bounds.rest)?;
@@ -119,14 +119,8 @@ impl PlanBuilder {
         }
     }
 
-    /// The column of the rank's input that a column of the relation's base is, when it is the same for all rows of a key.
-    fn is_of_key(
-        &self,
-        from: NodeId,
-        ranked: &Ranked,
-        over: &OverAggregate,
-        column: usize,
-    ) -> Option<usize> {
+    /// The column of the rank's input that a column of the relation's base is.
+    fn input_column(&self, from: NodeId, ranked: &Ranked, column: usize) -> Option<usize> {
         let mut column = column;
         let mut at = from;
         for _ in &ranked.calcs {
@@ -137,7 +131,8 @@ impl PlanBuilder {
             column = projections.get(column)?.as_column()?;
             at = node.inputs[0].node;
         }
-        over.partition.contains(&column).then_some(column)
+        // The rank is the last column.
+        (column + 1 < self.node(ranked.node).schema.len()).then_some(column)
     }
 
     /// Adds the node that keeps the rows of some ranks; its columns are those of the one that computes all.
@@ -161,11 +156,11 @@ impl PlanBuilder {
             }
             _ => None,
         };
-        match (top.window(over).filter(|_| is_append), time) {
-            (Some(window), time) => self.window_top(top, over, (window, time)),
-            (None, Some(time)) => Ok(self.deduplicate(top, over, time)),
-            (None, None) => Ok(self.rank(top, over)),
-        }
+        Ok(match (top.window(over).filter(|_| is_append), time) {
+            (Some(window), time) => self.window_top(top, over, (window, time))?,
+            (None, Some(time)) => self.deduplicate(top, over, time),
+            (None, None) => self.rank(top, over)?,
+        })
     }
 
     /// Adds the node that keeps the first rows of each window.
@@ -250,18 +245,31 @@ impl PlanBuilder {
             domain,
             keep_last,
         });
-        // The first row by processing time never changes.
-        let changelog = if domain == TimeDomain::Processing && !keep_last {
-            ChangelogMode::Append
-        } else {
+        // The first row never changes: by event time it is emitted once none can come before it.
+        let changelog = if keep_last {
             ChangelogMode::Retract
+        } else {
+            ChangelogMode::Append
         };
         let traits = top.keyed(over.partition.clone());
         self.numbered(operator, top, (changelog, traits))
     }
 
     /// Adds the node that keeps the first rows of each key.
-    fn rank(&mut self, top: Top, over: &OverAggregate) -> NodeId {
+    ///
+    /// # Source
+    /// Flink 2.3: `StreamExecRank` has only `ROW_NUMBER`.
+    fn rank(&mut self, top: Top, over: &OverAggregate) -> Result<NodeId> {
+        let refused = match top.function {
+            RankFunction::RowNumber => None,
+            RankFunction::Rank => Some("RANK"),
+            RankFunction::DenseRank => Some("DENSE_RANK"),
+        };
+        if let Some(name) = refused {
+            return Err(Error::unsupported(format!(
+                "{name}() on streaming table is not supported currently, as in Flink: use ROW_NUMBER()"
+            )));
+        }
         let mut traits = Traits {
             keys: Vec::new(),
             ..top.traits.clone()
@@ -272,7 +280,7 @@ impl PlanBuilder {
         for key in top.traits.keys {
             traits.add_key(key);
         }
-        self.add(Draft {
+        Ok(self.add(Draft {
             operator: Operator::Rank(Rank {
                 function: top.function,
                 partition: over.partition.clone(),
@@ -284,7 +292,7 @@ impl PlanBuilder {
             schema: top.schema,
             changelog: ChangelogMode::Retract,
             traits,
-        })
+        }))
     }
 
     /// Adds a node that keeps one row of each key, and a Calc that gives it the number 1.
@@ -364,23 +372,24 @@ fn rank_key(over: &OverAggregate, range: RankRange, number: usize) -> Vec<usize>
     key
 }
 
-/// What a condition says of the rank in `column`; nothing unless it has an upper bound.
+/// What a condition says of the rank in `column`, if it bounds it.
+///
+/// # Errors
+/// `Unsupported` when it has a lower bound and no upper one, as in Flink.
 fn bounds(
     condition: &Expr,
     column: usize,
-    same_for_key: &dyn Fn(usize) -> Option<usize>,
-) -> Option<Bounds> {
+    of_input: &dyn Fn(usize) -> Option<usize>,
+) -> Result<Option<Bounds>> {
     let mut conjuncts = Vec::new();
     split(condition.clone(), &mut conjuncts);
-    let (mut start, mut end, mut variable) = (1_i64, None::<i64>, None);
+    let (mut start, mut end, mut variable) = (None::<i64>, None::<i64>, None);
     let mut rest = Vec::new();
     for conjunct in conjuncts {
-        match bound(&conjunct, column, same_for_key) {
+        match bound(&conjunct, column, of_input) {
             Some(Bound::Between(low, high)) => {
-                start = start.max(low);
-                if let Some(high) = high {
-                    end = Some(end.map_or(high, |end| end.min(high)));
-                }
+                start = start.max(Some(low));
+                end = end.into_iter().chain(high).min();
             }
             Some(Bound::UpTo(of)) if variable.is_none() => variable = Some((of, conjunct)),
             Some(Bound::UpTo(_)) | None => rest.push(conjunct),
@@ -389,12 +398,18 @@ fn bounds(
     let range = match (end, variable) {
         (Some(end), variable) => {
             rest.extend(variable.map(|(_, conjunct)| conjunct));
+            let start = start.unwrap_or(1).max(1);
             RankRange::Constant { start, end }
         }
-        (None, Some((of, _))) if start == 1 => RankRange::Variable { end: of },
-        (None, _) => return None,
+        (None, Some((of, _))) if start.is_none() => RankRange::Variable { end: of },
+        (None, _) if start.is_some() => {
+            return Err(Error::unsupported(
+                "rank end is not specified: currently rank only supports Top-N, which means that the rank end must be specified",
+            ));
+        }
+        (None, _) => return Ok(None),
     };
-    Some(Bounds { range, rest })
+    Ok(Some(Bounds { range, rest }))
 }
 
 /// A bound of the rank.
@@ -410,7 +425,7 @@ enum Bound {
 fn bound(
     condition: &Expr,
     column: usize,
-    same_for_key: &dyn Fn(usize) -> Option<usize>,
+    of_input: &dyn Fn(usize) -> Option<usize>,
 ) -> Option<Bound> {
     let ExprKind::Call { function, args } = &condition.kind else {
         return None;
@@ -418,7 +433,7 @@ fn bound(
     let is_rank = |expr: &Expr| plain(expr).as_column() == Some(column);
     let (rank, other, operator) = match args.as_slice() {
         [a, low, high] if function == "BETWEEN" && is_rank(a) => {
-            return Some(Bound::Between(integer(low)?.max(1), Some(integer(high)?)));
+            return Some(Bound::Between(integer(low)?, Some(integer(high)?)));
         }
         [a, b] if is_rank(a) => (a, b, function.as_str()),
         [a, b] if is_rank(b) => {
@@ -444,7 +459,7 @@ fn bound(
             _ => return None,
         });
     }
-    let of = same_for_key(plain(other).as_column()?)?;
+    let of = of_input(plain(other).as_column()?)?;
     (operator == "<=" && other.ty.kind == TypeKind::BigInt).then_some(Bound::UpTo(of))
 }
 

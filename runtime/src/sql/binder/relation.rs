@@ -405,6 +405,7 @@ impl PlanBuilder {
                 "a sub-query that depends on the query around it in this way",
             ));
         }
+        super::over::check(&nodes)?;
         drop_update_before(&mut nodes);
         let plan = StreamPlan {
             version: PLAN_VERSION,

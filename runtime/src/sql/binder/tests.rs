@@ -741,8 +741,10 @@ fn updates_reach_only_sinks_that_can_write_them() {
         "INSERT INTO totals SELECT customer_id, COUNT(*), SUM(price) FROM orders GROUP BY customer_id, product_id",
     );
     let last = other_key.nodes.last().unwrap();
-    assert_eq!(last.inputs[0].exchange, Exchange::Hash(vec![0]));
     assert!(matches!(&last.operator, Operator::Sink(sink) if sink.upsert_materialize));
+    let materialize = other_key.node(last.inputs[0].node).unwrap();
+    assert_eq!(materialize.operator.name(), "UpsertMaterialize");
+    assert_eq!(materialize.inputs[0].exchange, Exchange::Hash(vec![0]));
     let printed =
         plan("INSERT INTO printed SELECT product_id, COUNT(*) FROM orders GROUP BY product_id");
     let Some(Operator::Sink(sink)) = printed.nodes.last().map(|node| &node.operator) else {

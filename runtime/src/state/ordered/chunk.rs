@@ -103,6 +103,11 @@ fn entry_bytes((sort, row): (&[u8], &[u8])) -> usize {
     ROW_HEAD_BYTES + sort.len() + row.len()
 }
 
+/// The stored length of a sort key or row.
+fn length(part: &[u8]) -> [u8; 4] {
+    u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes()
+}
+
 impl Chunk {
     /// Its rows.
     fn iter(&self) -> RowIter<'_> {
@@ -183,7 +188,6 @@ impl Chunks {
         } else {
             chunk.last += bytes;
         }
-        let length = |part: &[u8]| u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes();
         let old_len = chunk.bytes.len();
         chunk.bytes.resize(old_len + bytes, 0);
         chunk.bytes.copy_within(place..old_len, place + bytes);
@@ -227,6 +231,19 @@ impl Chunks {
         None
     }
 
+    /// Puts a row in the place of another that is equal to it in order.
+    pub(super) fn replace(&mut self, id: u32, place: Range<usize>, (sort, row): (&[u8], &[u8])) {
+        let bytes = entry_bytes((sort, row));
+        let grown = bytes.cast_signed() - place.len().cast_signed();
+        let chunk = self.chunk_mut(id);
+        if place.start != chunk.last {
+            chunk.last = chunk.last.saturating_add_signed(grown);
+        }
+        let entry = [&length(sort), &length(row), sort, row].concat();
+        chunk.bytes.splice(place, entry);
+        self.heap_bytes = self.heap_bytes.saturating_add_signed(grown);
+    }
+
     /// Takes a row away.
     pub(super) fn remove(&mut self, id: u32, place: Range<usize>) {
         self.heap_bytes -= place.len();
@@ -240,12 +257,6 @@ impl Chunks {
         if was_last {
             chunk.find_last();
         }
-    }
-
-    /// Puts another row in the place of one of the same length.
-    pub(super) fn replace(&mut self, id: u32, place: Range<usize>, row: &[u8]) {
-        let start = place.end - row.len();
-        self.chunk_mut(id).bytes[start..place.end].copy_from_slice(row);
     }
 
     /// Where the rows within an upper bound end, at most `limit` of them, and how many they are.
@@ -269,6 +280,17 @@ impl Chunks {
         chunk.find_last();
     }
 
+    /// Takes away the rows behind the first `rows`.
+    pub(super) fn truncate(&mut self, id: u32, rows: usize) {
+        let chunk = self.chunk_mut(id);
+        let end: usize = chunk.iter().take(rows).map(entry_bytes).sum();
+        let removed = chunk.bytes.len() - end;
+        chunk.bytes.truncate(end);
+        chunk.rows = chunk.rows.min(u32::try_from(rows).unwrap_or(u32::MAX));
+        chunk.find_last();
+        self.heap_bytes -= removed;
+    }
+
     /// How many chunks the partition of a head has.
     pub(super) fn len(&self, head: u32) -> usize {
         let chunk = self.chunk(head);
@@ -290,6 +312,19 @@ impl Chunks {
         let chunk = self.chunk(head);
         let directory = chunk.directory.as_ref();
         directory.map_or(chunk.rows, |list| list.parts[place].rows) as usize
+    }
+
+    /// Number of the chunk that holds the row at a place in the order, and its place there.
+    pub(super) fn chunk_of(&self, head: u32, place: usize) -> Option<(u32, usize)> {
+        let mut rest = place;
+        for part in 0..self.len(head) {
+            let rows = self.rows(head, part);
+            if rest < rows {
+                return Some((self.number(head, part), rest));
+            }
+            rest -= rows;
+        }
+        None
     }
 
     /// Rows of the partition.

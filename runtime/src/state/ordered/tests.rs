@@ -87,6 +87,16 @@ fn compare(ordered: &mut OrderedRows, model: &Model) {
     assert_eq!(&rows(ordered, KEY, everything), model);
     assert_eq!(&rows_back(ordered, everything), model);
     assert_eq!(ordered.len(KEY, 0).unwrap(), model.len());
+    for place in [
+        0,
+        1,
+        model.len() / 2,
+        model.len().saturating_sub(1),
+        model.len(),
+    ] {
+        let expected = model.get(place).map(|(sort, row)| (&sort[..], &row[..]));
+        assert_eq!(ordered.nth(KEY, place, 0).unwrap(), expected);
+    }
     for at in [0_u8, 7, 8, 100, 255] {
         let sort = [at];
         let bounds = [Bound::Included(&sort[..]), Bound::Excluded(&sort[..])];
@@ -125,6 +135,14 @@ fn every_look_agrees_with_a_sorted_list() {
                 assert_eq!(is_first, model.is_empty());
                 let place = model.partition_point(|(other, _)| *other <= sort);
                 model.insert(place, (sort, row));
+            } else if step % 3 == 0 && !model.is_empty() {
+                let (sort, old) = model.choose(&mut random).cloned().unwrap();
+                let replaced = (&sort[..], &old[..], &row[..]);
+                assert!(ordered.replace(KEY, replaced, 0).unwrap());
+                let place = model
+                    .iter()
+                    .position(|other| *other == (sort.clone(), old.clone()));
+                model[place.unwrap()].1 = row;
             } else if let Some((sort, row)) = model.choose(&mut random).cloned() {
                 let place = model
                     .iter()
@@ -150,7 +168,12 @@ fn every_look_agrees_with_a_sorted_list() {
                 compare(&mut ordered, &model);
             }
         }
-        ordered.clear(KEY, 0).unwrap();
+        while !model.is_empty() {
+            let len = random.random_range(0..model.len());
+            model.truncate(len);
+            ordered.truncate(KEY, len, 0).unwrap();
+            compare(&mut ordered, &model);
+        }
         assert_eq!(ordered.table().keys(), 0);
         let memory = ordered.table().memory_bytes();
         assert_eq!(empty(None).table().keys(), 0);
@@ -198,12 +221,43 @@ fn rows_before_a_bound_go_all_at_once() {
 }
 
 #[test]
+fn the_first_rows_are_taken_bit_by_bit() {
+    let mut ordered = empty(None);
+    for number in 0..1_000_u32 {
+        ordered
+            .insert(KEY, (&number.to_be_bytes(), b"row"), 0)
+            .unwrap();
+    }
+    let until = 700_u32.to_be_bytes();
+    let mut taken = Vec::new();
+    let mut calls = 0;
+    loop {
+        let before = taken.len();
+        let count = ordered
+            .take_first(KEY, (Bound::Excluded(&until), 100), 0, |sort, _| {
+                taken.push(u32::from_be_bytes(sort.try_into().unwrap()));
+            })
+            .unwrap();
+        assert_eq!(count, taken.len() - before);
+        if count == 0 {
+            break;
+        }
+        assert!(count < 100 + CHUNK_ROWS_MAX as usize);
+        calls += 1;
+    }
+    assert!(calls >= 5, "{calls} calls");
+    assert_eq!(taken, (0..700).collect::<Vec<_>>());
+    assert_eq!(ordered.len(KEY, 0).unwrap(), 300);
+}
+
+#[test]
 fn a_row_that_is_not_there_is_not_taken_away() {
     let mut ordered = empty(None);
     assert!(!ordered.remove(KEY, (b"a", b"row"), 0).unwrap());
     ordered.insert(KEY, (b"a", b"row"), 0).unwrap();
     assert!(!ordered.remove(KEY, (b"a", b"other"), 0).unwrap());
     assert!(!ordered.remove(KEY, (b"b", b"row"), 0).unwrap());
+    assert!(!ordered.replace(KEY, (b"a", b"other", b"new"), 0).unwrap());
     assert!(ordered.remove(KEY, (b"a", b"row"), 0).unwrap());
     assert_eq!(ordered.table().keys(), 0);
 }
@@ -265,6 +319,7 @@ fn spilled_chunks_are_read_back() {
             .insert(KEY, (&number.to_be_bytes(), b"row"), 0)
             .unwrap();
     }
+    ordered.truncate(KEY, 3_000, 0).unwrap();
     ordered.table().shrink(4_096).unwrap();
     let found = rows(&mut ordered, KEY, (Bound::Unbounded, Bound::Unbounded));
     let found: Vec<u32> = found

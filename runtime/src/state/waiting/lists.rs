@@ -117,6 +117,12 @@ impl Lists {
         list.rows > 0 && list.min_ms <= watermark_ms
     }
 
+    /// The earliest time of the rows of a list.
+    pub(super) fn first_ms(&self, id: u32) -> Option<i64> {
+        let list = &self.by_id[id as usize];
+        (list.rows > 0).then_some(list.min_ms)
+    }
+
     /// Whether a list takes more rows.
     pub(super) fn is_full(&self, id: u32) -> bool {
         let list = &self.by_id[id as usize];

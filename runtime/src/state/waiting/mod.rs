@@ -8,6 +8,7 @@
 //! has in the inner one came before what it has in the outer one, since new rows go into outer ones.
 
 mod bucket;
+mod due;
 mod lists;
 
 use std::collections::BTreeMap;
@@ -15,13 +16,11 @@ use std::collections::BTreeMap;
 use crate::error::{Error, Result};
 use crate::graph::key_group::key_group;
 use crate::state::waiting::bucket::{Bucket, Width, clamp};
+pub use crate::state::waiting::due::DueRows;
+use crate::state::waiting::due::Kept;
 use crate::state::waiting::lists::{Lists, Row};
 use crate::state::{EncodedKeys, Slices, StateConfig, StateTable, Values as _};
 use crate::time::EpochMillis;
-
-/// Which share of the rows of one key that are due may go past the limit, so that taking them out in turns does not cost the square of
-/// their number (guess).
-const TURNS_PER_KEY: usize = 8;
 
 /// Rows by key and time, until the watermark reaches their time.
 ///
@@ -64,96 +63,6 @@ impl Nest {
     }
 }
 
-/// Rows that are due, in runs of one key each.
-#[derive(Debug, Default)]
-pub struct DueRows {
-    /// The key of each run, with its hash. A key may have several runs, one behind the other in time.
-    pub keys: EncodedKeys,
-    /// Where each run ends.
-    pub run_ends: Vec<usize>,
-    /// The time of each row.
-    pub times_ms: Vec<EpochMillis>,
-    /// The rows; they have no hashes.
-    pub rows: EncodedKeys,
-}
-
-impl DueRows {
-    /// Rows.
-    pub fn len(&self) -> usize {
-        self.times_ms.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.times_ms.is_empty()
-    }
-
-    /// Forgets all rows.
-    fn clear(&mut self) {
-        for keys in [&mut self.keys, &mut self.rows] {
-            keys.bytes.clear();
-            keys.ends.clear();
-            keys.hashes.clear();
-        }
-        self.run_ends.clear();
-        self.times_ms.clear();
-    }
-
-    /// Adds a row to the run that is not ended.
-    fn push(&mut self, row: Row<'_>) {
-        self.times_ms.push(row.time_ms);
-        self.rows.bytes.extend_from_slice(row.bytes);
-        self.rows.ends.push(self.rows.bytes.len());
-    }
-
-    /// Rows of runs that are ended.
-    fn ended(&self) -> usize {
-        self.run_ends.last().copied().unwrap_or_default()
-    }
-
-    /// A row.
-    fn row(&self, place: usize) -> Row<'_> {
-        Row {
-            time_ms: self.times_ms[place],
-            bytes: self.rows.key(place),
-        }
-    }
-
-    /// Ends the run of a key, if it has rows: puts them in order, and gives back those past `limit`.
-    fn end_run(&mut self, (key, hash): (&[u8], u64), limit: usize, kept: &mut Kept) {
-        let start = self.ended();
-        if start == self.len() {
-            return;
-        }
-        let limit = limit.max((self.len() - start) / TURNS_PER_KEY).max(1);
-        if !self.times_ms[start..].is_sorted() || self.len() - start > limit {
-            let mut places: Vec<usize> = (start..self.len()).collect();
-            places.sort_by_key(|place| self.times_ms[*place]);
-            let mut sorted = Kept::default();
-            for place in &places[limit.min(places.len())..] {
-                sorted.push(self.row(*place));
-            }
-            // Those that are not due follow them.
-            kept.rows().for_each(|row| sorted.push(row));
-            std::mem::swap(kept, &mut sorted);
-            sorted.clear();
-            places.truncate(limit);
-            for place in &places {
-                sorted.push(self.row(*place));
-            }
-            self.times_ms.truncate(start);
-            self.rows.ends.truncate(start);
-            let bytes = self.rows.ends.last().copied().unwrap_or_default();
-            self.rows.bytes.truncate(bytes);
-            sorted.rows().for_each(|row| self.push(row));
-        }
-        self.keys.bytes.extend_from_slice(key);
-        self.keys.ends.push(self.keys.bytes.len());
-        self.keys.hashes.push(hash);
-        self.run_ends.push(self.len());
-    }
-}
-
 /// A list of rows, by namespace and id.
 #[derive(Debug, Clone, Copy)]
 struct Member {
@@ -161,42 +70,6 @@ struct Member {
     namespace: i64,
     /// The id.
     id: u32,
-}
-
-/// Rows on their way.
-#[derive(Debug, Default)]
-struct Kept {
-    /// Rows back to back.
-    bytes: Vec<u8>,
-    /// Time and end of each row.
-    ends: Vec<(i64, usize)>,
-}
-
-impl Kept {
-    /// Forgets all rows.
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
-    }
-
-    /// Adds a row.
-    fn push(&mut self, row: Row<'_>) {
-        self.bytes.extend_from_slice(row.bytes);
-        self.ends.push((row.time_ms, self.bytes.len()));
-    }
-
-    /// The rows.
-    fn rows(&self) -> impl Iterator<Item = Row<'_>> {
-        let mut start = 0;
-        self.ends.iter().map(move |(time_ms, end)| {
-            let bytes = &self.bytes[start..*end];
-            start = *end;
-            Row {
-                time_ms: *time_ms,
-                bytes,
-            }
-        })
-    }
 }
 
 impl WaitingRows {
@@ -462,6 +335,29 @@ impl WaitingRows {
             self.drop_bucket(start_ms, &namespaces)?;
         }
         Ok(false)
+    }
+
+    /// The earliest time of the rows.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn first_ms(&mut self) -> Result<Option<EpochMillis>> {
+        self.refresh();
+        let mut first_ms = None;
+        for nest in self.buckets.values() {
+            for namespace in &nest.namespaces {
+                let Some(slice) = self.slices.slice(*namespace)? else {
+                    continue;
+                };
+                let times = slice.ids(0, usize::MAX).into_iter();
+                let times = times.filter_map(|id| slice.values().first_ms(id));
+                first_ms = times.chain(first_ms).min();
+            }
+            if first_ms.is_some() {
+                break;
+            }
+        }
+        Ok(first_ms)
     }
 
     /// Makes narrower buckets of one with very many rows, as each watermark within it looks at all of them; whether it did.

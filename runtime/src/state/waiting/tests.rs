@@ -4,6 +4,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::due::TURNS_PER_KEY;
 use super::*;
 use crate::checkpoint::entry::{Entry, KeyGroupDelta};
 use crate::state::codec::Reader;
@@ -147,6 +148,8 @@ fn rows_come_in_order_through_checkpoints() {
                     "seed {seed}, step {step}"
                 );
             }
+            let first_ms = model.iter().map(|(_, time_ms, _)| *time_ms).min();
+            assert_eq!(waiting.first_ms().unwrap(), first_ms);
             if random.random_bool(0.1) {
                 written.extend(snapshot(&mut waiting));
             }

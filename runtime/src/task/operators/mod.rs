@@ -16,7 +16,7 @@ use crate::operator::group_aggregate::GroupAggregate;
 use crate::operator::snapshot_query::Snapshot;
 use crate::operator::union::Union;
 use crate::plan::explain::node_name;
-use crate::plan::{AggregateCall, ChangelogMode, Node, Operator, SinkSpec, StreamPlan};
+use crate::plan::{AggregateCall, ChangelogMode, ConflictStrategy, Node, Operator, StreamPlan};
 use crate::state::StateConfig;
 use crate::types::FlinkType;
 
@@ -86,6 +86,24 @@ impl Making<'_> {
 /// `Unsupported`, naming the operator.
 pub fn check_executable(plan: &StreamPlan) -> Result<()> {
     for node in &plan.nodes {
+        let below = node.inputs.first().and_then(|input| plan.node(input.node));
+        if matches!(&node.operator, Operator::Sink(sink) if sink.upsert_materialize)
+            && !matches!(
+                below.map(|below| &below.operator),
+                Some(Operator::UpsertMaterialize(_))
+            )
+        {
+            return Err(Error::unsupported(
+                "the statement was planned by an older version, whose sinks keep no state: stop it, and create it again",
+            ));
+        }
+        if matches!(&node.operator, Operator::UpsertMaterialize(spec) if spec.on_conflict != ConflictStrategy::Deduplicate)
+            && below.is_some_and(|below| below.changelog != ChangelogMode::Append)
+        {
+            return Err(Error::unsupported(
+                "ON CONFLICT DO ERROR and DO NOTHING over a query that updates its rows: write ON CONFLICT DO DEDUPLICATE",
+            ));
+        }
         if let Some(what) = missing(&node.operator) {
             return Err(Error::unsupported(format!(
                 "operator {}: {what} is planned and not executed by this version",
@@ -106,23 +124,8 @@ fn missing(operator: &Operator) -> Option<String> {
         | Operator::Snapshot { .. }
         | Operator::Expand { .. }
         | Operator::ChangelogNormalize { .. }
-        | Operator::Sink(SinkSpec {
-            upsert_materialize: false,
-            on_conflict: None,
-            ..
-        }) => None,
+        | Operator::Sink(_) => None,
         Operator::GroupAggregate { aggregates, .. } => missing_aggregate(aggregates),
-        Operator::Sink(SinkSpec {
-            upsert_materialize: true,
-            ..
-        }) => Some(
-            "a sink whose primary key differs from the query's upsert key (group by exactly the primary key)"
-                .to_owned(),
-        ),
-        Operator::Sink(SinkSpec {
-            on_conflict: Some(_),
-            ..
-        }) => Some("ON CONFLICT".to_owned()),
         Operator::ProcessTableFunction { .. } => Some(operator.name().to_owned()),
         Operator::WindowTableFunction(_)
         | Operator::WindowAggregate { .. }
@@ -142,6 +145,7 @@ fn missing(operator: &Operator) -> Option<String> {
         | Operator::TemporalSort(_)
         | Operator::SortLimit(_)
         | Operator::Limit(_)
+        | Operator::UpsertMaterialize(_)
         | Operator::Match(_) => order::missing(operator),
     }
 }
@@ -204,6 +208,7 @@ pub(super) fn make(operator: &Operator, making: &Making<'_>) -> Result<BoxedOper
         | Operator::TemporalSort(_)
         | Operator::SortLimit(_)
         | Operator::Limit(_)
+        | Operator::UpsertMaterialize(_)
         | Operator::Match(_) => return order::make(operator, making),
         Operator::TableSourceScan(_)
         | Operator::Values { .. }

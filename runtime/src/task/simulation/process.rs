@@ -3,7 +3,6 @@
 //! Place in the flow: the world starts, steps, pauses and kills it. Invariant: whatever is stepped is taken out of its place meanwhile,
 //! so that a turn in the middle of a call never steps it again.
 
-use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,13 +10,12 @@ use std::time::Duration;
 
 use crate::checkpoint::store::testing::{FaultPlan, FaultyObjects};
 use crate::connector::kafka::model::Connection;
-use crate::error::{Error, Result};
+use crate::error::Error;
+use crate::task::Environment;
 use crate::task::control::{Command, Report};
 use crate::task::job::{JobEvent, JobSpec};
-use crate::task::runner::{Runner, Work};
-use crate::task::slot::{Next, Slot};
+use crate::task::stepped::{Desk, Stepped};
 use crate::task::supervisor::{Step, Supervisor};
-use crate::task::{Environment, Waker};
 
 /// Locks, also after a panic.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -56,76 +54,6 @@ pub(super) struct Process {
     desk: Arc<Desk>,
     /// Requests to the supervisor.
     reports: Mutex<Option<Sender<Report>>>,
-}
-
-/// What a process's threads would run.
-#[derive(Default)]
-struct Desk {
-    /// Slots.
-    seats: Mutex<Vec<Seat>>,
-    /// Work beside the slots.
-    works: Mutex<Vec<Work>>,
-}
-
-impl fmt::Debug for Desk {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Desk")
-            .field("seats", &self.seats)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A slot and what it waits for.
-#[derive(Debug)]
-struct Seat {
-    /// The slot, unless it is being stepped.
-    slot: Option<Slot>,
-    /// Wakes it.
-    waker: Waker,
-    /// What it does next.
-    next: Next,
-}
-
-/// Runs slots when the world says so.
-#[derive(Debug)]
-struct Stepped(Arc<Desk>);
-
-impl Runner for Stepped {
-    fn start(&mut self, slots: Vec<Slot>) -> Result<()> {
-        let seats = slots.into_iter().map(|slot| Seat {
-            waker: slot.waker.clone(),
-            next: Next::Step,
-            slot: Some(slot),
-        });
-        lock(&self.0.seats).extend(seats);
-        Ok(())
-    }
-
-    fn join(&mut self) -> Vec<Slot> {
-        let seats = std::mem::take(&mut *lock(&self.0.seats));
-        seats
-            .into_iter()
-            .filter_map(|seat| {
-                let slot = seat.slot?;
-                if seat.next != Next::End {
-                    report_end(&slot, Ok(Vec::new()));
-                }
-                Some(slot)
-            })
-            .collect()
-    }
-
-    fn spawn(&mut self, work: Work) -> Result<()> {
-        lock(&self.0.works).push(work);
-        Ok(())
-    }
-}
-
-/// Tells the supervisor that a slot has ended.
-fn report_end(slot: &Slot, outcome: Result<Vec<crate::checkpoint::SubtaskState>>) {
-    let subtask = slot.index;
-    // A supervisor that is gone needs no report.
-    drop(slot.reports.send(Report::SlotEnded { subtask, outcome }));
 }
 
 impl Process {
@@ -204,8 +132,7 @@ impl Process {
             ..FaultPlan::default()
         });
         drop(lock(&self.supervisor).take());
-        lock(&self.desk.seats).clear();
-        lock(&self.desk.works).clear();
+        self.desk.clear();
         *lock(&self.reports) = None;
     }
 
@@ -219,58 +146,20 @@ impl Process {
 
     /// Steps one slot that has something to do; `choice` says which is asked first. False when none has.
     pub(super) fn step_slot(&self, choice: u64, now: Duration) -> bool {
-        let count = lock(&self.desk.seats).len();
-        if count == 0 {
-            return false;
+        let has_stepped = self.desk.step_slot(choice, now);
+        if has_stepped {
+            *lock(&self.idle_until) = None;
         }
-        let first = usize::try_from(choice % count as u64).unwrap_or_default();
-        (0..count).any(|offset| self.step_seat((first + offset) % count, now))
-    }
-
-    /// Steps a slot if it has something to do.
-    fn step_seat(&self, index: usize, now: Duration) -> bool {
-        let mut seats = lock(&self.desk.seats);
-        let Some(seat) = seats.get_mut(index) else {
-            return false;
-        };
-        let is_due = match seat.next {
-            Next::End => false,
-            Next::Step => true,
-            Next::WaitForOutput => seat.waker.take(),
-            Next::WaitForInput(until) => {
-                let is_woken = seat.waker.take();
-                is_woken || until.is_some_and(|until| until <= now)
-            }
-        };
-        if !is_due {
-            return false;
-        }
-        let Some(mut slot) = seat.slot.take() else {
-            return false;
-        };
-        drop(seats);
-        let stepped = if slot.control.is_cancelled() {
-            report_end(&slot, Ok(Vec::new()));
-            Next::End
-        } else {
-            step(&mut slot)
-        };
-        *lock(&self.idle_until) = None;
-        if let Some(seat) = lock(&self.desk.seats).get_mut(index) {
-            seat.next = stepped;
-            seat.slot = Some(slot);
-        }
-        true
+        has_stepped
     }
 
     /// Does work that was to be done beside the slots. False when there is none.
     pub(super) fn work(&self) -> bool {
-        let Some(work) = lock(&self.desk.works).pop() else {
-            return false;
-        };
-        work();
-        *lock(&self.idle_until) = None;
-        true
+        let has_worked = self.desk.work();
+        if has_worked {
+            *lock(&self.idle_until) = None;
+        }
+        has_worked
     }
 
     /// Steps the supervisor. False when it has nothing to do.
@@ -305,11 +194,7 @@ impl Process {
 
     /// When something is due that nothing wakes.
     pub(super) fn due_at(&self) -> Option<Duration> {
-        let slots = lock(&self.desk.seats);
-        let slots = slots.iter().filter_map(|seat| match seat.next {
-            Next::WaitForInput(until) => until,
-            Next::Step | Next::WaitForOutput | Next::End => None,
-        });
+        let slots = self.desk.due_at().into_iter();
         let supervisor = lock(&self.idle_until).filter(|until| *until != Duration::MAX);
         let rounds = self.connection.due_at();
         slots.chain(supervisor).chain(rounds).min()
@@ -322,15 +207,4 @@ impl Process {
             Life::Running | Life::Killed | Life::Ended(_) => None,
         }
     }
-}
-
-/// Steps a slot; what it does next.
-fn step(slot: &mut Slot) -> Next {
-    let outcome = match slot.step() {
-        Ok(Next::End) => slot.states(),
-        Ok(next) => return next,
-        Err(error) => Err(error),
-    };
-    report_end(slot, outcome);
-    Next::End
 }

@@ -185,6 +185,7 @@ impl<'a> World<'a> {
             registry: None,
             error_tables: Arc::new(|name| Ok(script::error_table(name.clone()))),
             memory: MemoryAccountant::of_this_machine(),
+            stage: None,
         };
         for (index, plan) in self.script.plans.iter().enumerate() {
             let store = match CheckpointStore::open_local(&self.checkpoint_dir(index)) {

@@ -1,0 +1,84 @@
+//! Windows of event time.
+//!
+//! Place in the flow: aggregations of windows. Invariant: a window holds the times from its start up to its end, which is not in it.
+
+use std::collections::BTreeMap;
+
+use super::aggregate::groups;
+use super::rank::partitions;
+use crate::expression::TooLarge;
+use crate::relation::{WindowAggregation, Windows};
+use crate::value::{Row, Value};
+
+/// Start and end, milliseconds.
+type Window = (i64, i64);
+
+/// The groups of each window: keys, the window, aggregates.
+pub(super) fn aggregate(spec: &WindowAggregation, rows: Vec<Row>) -> Result<Vec<Row>, TooLarge> {
+    let mut windows: BTreeMap<Window, Vec<Row>> = BTreeMap::new();
+    if let Windows::Session(gap_s) = spec.windows {
+        for partition in partitions(rows, &spec.groups.keys) {
+            for (window, rows) in sessions(partition, spec.time, gap_s * 1000) {
+                windows.entry(window).or_default().extend(rows);
+            }
+        }
+    } else {
+        for row in rows {
+            for window in assigned(spec.windows, row[spec.time].int()) {
+                windows.entry(window).or_default().push(row.clone());
+            }
+        }
+    }
+    let mut results = Vec::new();
+    for ((start, end), rows) in windows {
+        let mut ends = vec![Value::Int(start), Value::Int(end)];
+        ends.extend(spec.has_time.then_some(Value::Int(end - 1)));
+        for (keys, aggregates) in groups(&spec.groups, &rows)? {
+            results.push([keys, ends.clone(), aggregates].concat());
+        }
+    }
+    Ok(results)
+}
+
+/// The windows that a time is in.
+fn assigned(windows: Windows, time_ms: i64) -> Vec<Window> {
+    let floor = |size_ms: i64| time_ms.div_euclid(size_ms) * size_ms;
+    match windows {
+        Windows::Tumble(size) => {
+            let start = floor(size * 1000);
+            vec![(start, start + size * 1000)]
+        }
+        Windows::Hop(slide, times) => {
+            let slide_ms = slide * 1000;
+            let starts = (0..times).map(|back| floor(slide_ms) - back * slide_ms);
+            starts
+                .map(|start| (start, start + times * slide_ms))
+                .collect()
+        }
+        Windows::Cumulate(step, times) => {
+            let step_ms = step * 1000;
+            let start = floor(step_ms * times);
+            let ends = (1..=times).map(|steps| start + steps * step_ms);
+            let ends = ends.filter(|end| *end > time_ms);
+            ends.map(|end| (start, end)).collect()
+        }
+        Windows::Session(_) => Vec::new(),
+    }
+}
+
+/// The sessions of rows of one key. One that begins when another ends belongs to it.
+fn sessions(mut rows: Vec<Row>, time: usize, gap_ms: i64) -> Vec<(Window, Vec<Row>)> {
+    rows.sort_by_key(|row| row[time].int());
+    let mut sessions: Vec<(Window, Vec<Row>)> = Vec::new();
+    for row in rows {
+        let time_ms = row[time].int();
+        match sessions.last_mut() {
+            Some((window, rows)) if time_ms <= window.1 => {
+                window.1 = time_ms + gap_ms;
+                rows.push(row);
+            }
+            _ => sessions.push(((time_ms, time_ms + gap_ms), vec![row])),
+        }
+    }
+    sessions
+}

@@ -1,0 +1,3 @@
+CREATE TABLE visits (city STRING, id INT, n INT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts);
+CREATE TABLE cities (city STRING, id INT, n BIGINT, PRIMARY KEY (city) NOT ENFORCED);
+INSERT INTO cities SELECT city, id, n FROM (SELECT city, id, SUM(n) AS n FROM visits GROUP BY city, id) WHERE n > 0 ON CONFLICT DO DEDUPLICATE;

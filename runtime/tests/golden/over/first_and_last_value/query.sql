@@ -1,0 +1,3 @@
+CREATE TABLE trips (ts TIMESTAMP(3), driver STRING, km INT, fare DECIMAL(8, 2), WATERMARK FOR ts AS ts - INTERVAL '20' SECOND);
+CREATE TABLE results (ts TIMESTAMP(3), driver STRING, km INT, f INT, l INT);
+INSERT INTO results SELECT ts, driver, km, FIRST_VALUE(km) OVER w, LAST_VALUE(km) OVER w FROM trips WINDOW w AS (PARTITION BY driver ORDER BY ts);

@@ -1,0 +1,3 @@
+CREATE TABLE trips (ts TIMESTAMP(3), driver STRING, km INT, fare DECIMAL(8, 2), WATERMARK FOR ts AS ts - INTERVAL '20' SECOND);
+CREATE TABLE results (ts TIMESTAMP(3), driver STRING, n BIGINT);
+INSERT INTO results SELECT ts, driver, ROW_NUMBER() OVER (PARTITION BY driver ORDER BY ts) FROM trips;
