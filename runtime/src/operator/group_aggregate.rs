@@ -253,7 +253,7 @@ impl GroupAggregate {
         Ok(same)
     }
 
-    /// Forgets groups without rows; the only group of a global aggregation stays, without values.
+    /// Forgets groups without rows.
     fn remove_empty(&mut self, touched: &Touched) -> Result<()> {
         for id in &touched.ids {
             if self.groups.values().rows[*id as usize] == 0 {
