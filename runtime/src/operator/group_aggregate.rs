@@ -24,6 +24,9 @@ use crate::types::FlinkType;
 /// Number of the only table.
 const GROUPS_TABLE: u8 = 0;
 
+/// Stamps of a batch: one for groups that it opened, and one for groups that are listed.
+const STAMPS_PER_BATCH: u32 = 2;
+
 /// Aggregates per key.
 #[derive(Debug)]
 pub struct GroupAggregate {
@@ -33,7 +36,7 @@ pub struct GroupAggregate {
     codec: KeyCodec,
     /// Groups by key.
     groups: KeyedTable<Groups>,
-    /// Number of the present batch.
+    /// Last stamp of the present batch.
     stamp: u32,
     /// Ids of the present batch's rows, kept for its memory.
     ids: Vec<u32>,
@@ -48,7 +51,7 @@ struct Groups {
     aggregates: Aggregates,
     /// Rows that each group is made of; at zero the group is deleted.
     rows: Vec<i64>,
-    /// Batch in which each group was last touched, so that a group is listed once per batch; part of no snapshot.
+    /// Stamp of the batch in which each group was last touched, so that a group is listed once per batch; part of no snapshot.
     stamps: Vec<u32>,
 }
 
@@ -116,7 +119,7 @@ impl GroupAggregate {
         })
     }
 
-    /// Looks the keys of a batch up; the groups it touches, each once, the new ones last told by `is_new`.
+    /// Looks the keys of a batch up; the groups it touches, each once, in the order of their last rows.
     fn assign(&mut self, batch: &Batch, now_ms: EpochMillis) -> Result<Touched> {
         let columns: Vec<&ArrayRef> = self.keys.iter().map(|key| &batch.columns[*key]).collect();
         let keys = self.codec.encode(&columns, batch.rows)?;
@@ -124,20 +127,27 @@ impl GroupAggregate {
         let mut ids = std::mem::take(&mut self.ids);
         self.groups
             .upsert(&keys, now_ms, &mut ids, |id| new.push(id))?;
-        self.stamp = self.stamp.wrapping_add(1);
         let stamps = &mut self.groups.values_mut().stamps;
-        let mut touched = Touched::default();
-        for id in &new {
-            stamps[*id as usize] = self.stamp;
+        if self.stamp > u32::MAX - STAMPS_PER_BATCH {
+            stamps.fill(0);
+            self.stamp = 0;
         }
-        touched.new = new;
-        for id in &ids {
+        self.stamp += STAMPS_PER_BATCH;
+        let (opened, listed) = (self.stamp - 1, self.stamp);
+        for id in &new {
+            stamps[*id as usize] = opened;
+        }
+        let mut touched = Touched::default();
+        for id in ids.iter().rev() {
             let stamp = &mut stamps[*id as usize];
-            if *stamp != self.stamp {
-                *stamp = self.stamp;
-                touched.old.push(*id);
+            if *stamp != listed {
+                touched.ids.push(*id);
+                touched.is_new.push(*stamp == opened);
+                *stamp = listed;
             }
         }
+        touched.ids.reverse();
+        touched.is_new.reverse();
         self.ids = ids;
         Ok(touched)
     }
@@ -192,32 +202,31 @@ impl GroupAggregate {
         Some(counts.collect())
     }
 
-    /// The changes of the touched groups: results `before` of the old ones against what they are now.
+    /// The changes of the touched groups: results `before` against what they are now.
     fn changes(&self, touched: &Touched, before: &[ArrayRef]) -> Result<Changes> {
         let Groups {
             aggregates, rows, ..
         } = self.groups.values();
-        let after = aggregates.evaluate(&touched.old)?;
-        let is_same = self.are_same(before, &after, touched.old.len())?;
+        let after = aggregates.evaluate(&touched.ids)?;
+        let is_same = self.are_same(before, &after, touched.ids.len())?;
         let mut changes = Changes {
-            after: concat(&after, &aggregates.evaluate(&touched.new)?)?,
+            after,
             ..Changes::default()
         };
         // SELECT DISTINCT has keys only: nothing that could differ.
         let has_results = !before.is_empty();
-        for (position, id) in (0u32..).zip(&touched.old) {
-            let row = position as usize;
-            if rows[*id as usize] == 0 {
-                changes.push(Side::Before, position, *id, RowKind::Delete);
-            } else if has_results && !is_same.value(row) {
-                changes.push(Side::Before, position, *id, RowKind::UpdateBefore);
-                changes.push(Side::After, position, *id, RowKind::UpdateAfter);
-            }
-        }
-        let first_new = u32::try_from(touched.old.len()).unwrap_or(u32::MAX);
-        for (position, id) in (first_new..).zip(&touched.new) {
-            if rows[*id as usize] > 0 {
-                changes.push(Side::After, position, *id, RowKind::Insert);
+        let groups = touched.ids.iter().zip(&touched.is_new);
+        for (position, (id, is_new)) in (0u32..).zip(groups) {
+            match (rows[*id as usize] > 0, *is_new) {
+                (true, true) => changes.push(Side::After, position, *id, RowKind::Insert),
+                (true, false) => {
+                    if has_results && !is_same.value(position as usize) {
+                        changes.push(Side::Before, position, *id, RowKind::UpdateBefore);
+                        changes.push(Side::After, position, *id, RowKind::UpdateAfter);
+                    }
+                }
+                (false, true) => {}
+                (false, false) => changes.push(Side::Before, position, *id, RowKind::Delete),
             }
         }
         Ok(changes)
@@ -244,9 +253,9 @@ impl GroupAggregate {
         Ok(same)
     }
 
-    /// Forgets groups without rows; the only group of a global aggregation stays, without values.
+    /// Forgets groups without rows.
     fn remove_empty(&mut self, touched: &Touched) -> Result<()> {
-        for id in touched.old.iter().chain(&touched.new) {
+        for id in &touched.ids {
             if self.groups.values().rows[*id as usize] == 0 {
                 self.groups.remove(*id)?;
             }
@@ -255,13 +264,14 @@ impl GroupAggregate {
     }
 }
 
-/// Groups that a batch touches, each once.
+/// Groups that a batch touches, each once, in the order of their last rows: that of the last changes of each when there is one per row, as
+/// in Flink.
 #[derive(Debug, Default)]
 struct Touched {
-    /// Groups that were there before.
-    old: Vec<u32>,
-    /// Groups that it opened.
-    new: Vec<u32>,
+    /// Groups.
+    ids: Vec<u32>,
+    /// Whether the batch opened each.
+    is_new: Vec<bool>,
 }
 
 /// Which result a change carries.
@@ -276,7 +286,7 @@ enum Side {
 /// Changes to emit.
 #[derive(Debug, Default)]
 struct Changes {
-    /// Results after the batch: old groups, then new ones.
+    /// Results after the batch.
     after: Vec<ArrayRef>,
     /// Side and position of each change's result.
     results: Vec<(Side, u32)>,
@@ -309,15 +319,6 @@ impl Changes {
     }
 }
 
-/// Column by column, `first` then `second`.
-fn concat(first: &[ArrayRef], second: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
-    first
-        .iter()
-        .zip(second)
-        .map(|(first, second)| Ok(arrow::compute::concat(&[first, second])?))
-        .collect()
-}
-
 impl Operator for GroupAggregate {
     fn on_batch(
         &mut self,
@@ -327,7 +328,7 @@ impl Operator for GroupAggregate {
         out: &mut Collector,
     ) -> Result<()> {
         let touched = self.assign(batch, context.state_time_ms())?;
-        let before = self.groups.values().aggregates.evaluate(&touched.old)?;
+        let before = self.groups.values().aggregates.evaluate(&touched.ids)?;
         let counting = self.count_rows(batch);
         let aggregates = &mut self.groups.values_mut().aggregates;
         match counting {

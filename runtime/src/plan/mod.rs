@@ -344,14 +344,10 @@ pub enum AggregateFunction {
     Collect,
     /// An array of the values, NULLs as well.
     ArrayAgg,
-    /// The first value in order.
-    FirstValue,
-    /// The last value in order.
-    LastValue,
     /// The first value that is not NULL.
-    FirstValueIgnoreNulls,
+    FirstValue,
     /// The last value that is not NULL.
-    LastValueIgnoreNulls,
+    LastValue,
     /// A JSON object; keys with NULL are kept.
     JsonObjectAggNullOnNull,
     /// A JSON object; keys with NULL are left out.
@@ -362,8 +358,6 @@ pub enum AggregateFunction {
     JsonArrayAggAbsentOnNull,
     /// Percentiles, interpolated.
     Percentile,
-    /// About how many values are different.
-    ApproxCountDistinct,
     /// The only value; more than one is an error.
     SingleValue,
     /// Whether any value is TRUE.

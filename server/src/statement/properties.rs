@@ -11,7 +11,7 @@ use weir_runtime::sql::catalog::TableDef;
 use weir_runtime::sql::session::{Session, check_property, parse_duration};
 use weir_runtime::task::{DeliveryGuarantee, IdleTimeout, JobConfig};
 
-use super::record::{Kind, Traits};
+use super::record::Traits;
 use super::restart::RestartPolicy;
 
 /// Properties with the slots of a background statement, the first one that is set counts; Flink's names.

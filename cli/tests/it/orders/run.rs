@@ -4,7 +4,6 @@
 //! that no disturbance comes too late, however fast the program was built.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -195,8 +194,8 @@ fn state(weir: &Weir) -> String {
     for (name, phase) in weir.phases().unwrap_or_default() {
         let path = format!("/weir/v1/statements/{name}/checkpoints");
         let checkpoints = http_get(&weir.address, &path).unwrap_or_else(|error| error.to_string());
-        let newest = checkpoints.chars().take(CHECKPOINT_CHARS_MAX);
-        let _ = writeln!(text, "{name} {phase}: {}", newest.collect::<String>());
+        let newest: String = checkpoints.chars().take(CHECKPOINT_CHARS_MAX).collect();
+        text = format!("{text}{name} {phase}: {newest}\n");
     }
     text + &weir.log()
 }

@@ -15,7 +15,7 @@ use roaring::RoaringBitmap;
 use crate::error::{Error, Result};
 use crate::operator::aggregate::multiset::Multiset;
 use crate::operator::aggregate::values::too_large;
-use crate::operator::aggregate::{Accumulator, Rows};
+use crate::operator::aggregate::{Accumulator, Merged, Rows, same};
 use crate::plan::AggregateFunction;
 use crate::sql::eval::bitmap;
 use crate::state::codec::{Reader, Writer};
@@ -102,7 +102,7 @@ impl State {
         }
     }
 
-    /// Adds or takes away a bitmap.
+    /// Adds a bitmap that stands for as many as `change`, or takes one away.
     fn add_bitmap(&mut self, union: Union, other: &RoaringBitmap, change: i64) {
         let is_first = self.count == 0;
         self.count += change;
@@ -119,6 +119,18 @@ impl State {
         self.count += change;
         let grown: isize = other.iter().map(|v| self.copies.add(&v, change)).sum();
         self.copies_bytes = self.copies_bytes.saturating_add_signed(grown);
+    }
+
+    /// Adds what another group is made of.
+    fn merge(&mut self, union: Union, other: &Self) {
+        // An empty group has all integers for AND, so there is nothing to add.
+        if other.count != 0 || union != Union::And {
+            self.add_bitmap(union, &other.set, other.count);
+        }
+        for (value, count) in other.copies.iter() {
+            let grown = self.copies.add(value, count);
+            self.copies_bytes = self.copies_bytes.saturating_add_signed(grown);
+        }
     }
 
     /// Memory of the group, bytes.
@@ -210,6 +222,22 @@ impl Accumulator for Bitmaps {
             read?;
         }
         self.measure(touched);
+        Ok(())
+    }
+
+    fn can_merge(&self) -> bool {
+        true
+    }
+
+    fn merge(&mut self, other: &dyn Accumulator, groups: &[Merged]) -> Result<()> {
+        let other: &Self = same(other)?;
+        let union = self.union;
+        for Merged { into, from } in groups {
+            if let Some(from) = &other.states[*from as usize] {
+                self.state(*into as usize).merge(union, from);
+            }
+        }
+        self.measure(groups.iter().map(|merged| merged.into as usize).collect());
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::operator::aggregate::multiset::{Multiset, Multisets};
 use crate::operator::aggregate::ordered::{from_ordered_bytes, ordered_bytes};
 use crate::operator::aggregate::values::{decode, multisets, offsets};
-use crate::operator::aggregate::{Accumulator, Rows};
+use crate::operator::aggregate::{Accumulator, Merged, Rows, same};
 use crate::state::KeyCodec;
 use crate::state::codec::Reader;
 use crate::types::FlinkType;
@@ -82,6 +82,18 @@ impl Accumulator for Collections {
                     elements.add(group, encoded.key(row), change(is_retraction));
                 });
             }
+        }
+        Ok(())
+    }
+
+    fn can_merge(&self) -> bool {
+        true
+    }
+
+    fn merge(&mut self, other: &dyn Accumulator, groups: &[Merged]) -> Result<()> {
+        let other: &Self = same(other)?;
+        for Merged { into, from } in groups {
+            self.elements.merge(*into, other.elements.of(*from));
         }
         Ok(())
     }

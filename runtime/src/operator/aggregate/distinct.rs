@@ -10,6 +10,7 @@ use arrow::array::{Array, ArrayRef, BooleanArray};
 use crate::batch::RowKind;
 use crate::error::Result;
 use crate::operator::aggregate::list::Nulls;
+use crate::operator::aggregate::sequence::Sequences;
 use crate::operator::aggregate::{Accumulator, Merged, Rows, same};
 use crate::state::KeyCodec;
 use crate::state::codec::{Reader, Writer};
@@ -27,8 +28,19 @@ pub(super) struct Distinct {
     nulls: Nulls,
     /// Copies of each encoded value, per group.
     copies: Vec<HashMap<Box<[u8]>, i64, foldhash::fast::RandomState>>,
+    /// The values that the inner aggregate has, in their order; absent where it does not depend on that.
+    order: Option<Sequences>,
     /// Bytes of all encoded values, with [`ENTRY_BYTES`] for each.
     values_bytes: usize,
+}
+
+/// Whether the order of values counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// It does.
+    Kept,
+    /// It does not.
+    Any,
 }
 
 /// Memory of a map entry beside the value's bytes: pointer, length, count and bucket (guess, unmeasured).
@@ -47,13 +59,14 @@ impl Distinct {
     pub(super) fn new(
         inner: Box<dyn Accumulator>,
         arguments: &[&FlinkType],
-        nulls: Nulls,
+        (nulls, order): (Nulls, Order),
     ) -> Result<Self> {
         Ok(Self {
             inner,
             codec: KeyCodec::new(arguments.iter().copied())?,
             nulls,
             copies: Vec::new(),
+            order: (order == Order::Kept).then(Sequences::default),
             values_bytes: 0,
         })
     }
@@ -74,17 +87,40 @@ impl Distinct {
             copies.remove(value);
             self.values_bytes -= entry_bytes(value);
         }
-        match (before > 0, after > 0) {
-            (false, true) => Some(RowKind::Insert),
-            (true, false) => Some(RowKind::Delete),
-            (true, true) | (false, false) => None,
+        let kind = match (before > 0, after > 0) {
+            (false, true) => RowKind::Insert,
+            (true, false) => RowKind::Delete,
+            (true, true) | (false, false) => return None,
+        };
+        if let Some(order) = &mut self.order {
+            order.add(group, value, kind.is_retraction());
         }
+        Some(kind)
+    }
+
+    /// The values of a group with their copies, in the order in which they are added elsewhere.
+    fn ordered(&self, group: u32) -> Vec<(&[u8], i64)> {
+        let copies = &self.copies[group as usize];
+        let all = copies.iter().map(|(value, count)| (&**value, *count));
+        let Some(order) = &self.order else {
+            let mut all: Vec<_> = all.collect();
+            all.sort_unstable();
+            return all;
+        };
+        let mut missing: Vec<_> = all.filter(|(_, count)| *count <= 0).collect();
+        missing.sort_unstable();
+        let values = order.of(group).iter();
+        let present = values.filter_map(|value| Some((value, *copies.get(value)?)));
+        present.chain(missing).collect()
     }
 }
 
 impl Accumulator for Distinct {
     fn resize(&mut self, groups: usize) {
         column::resize_with(&mut self.copies, groups, HashMap::default);
+        if let Some(order) = &mut self.order {
+            order.resize(groups);
+        }
         self.inner.resize(groups);
     }
 
@@ -118,13 +154,13 @@ impl Accumulator for Distinct {
 
     fn merge(&mut self, other: &dyn Accumulator, groups: &[Merged]) -> Result<()> {
         let other: &Self = same(other)?;
+        // What all groups share is known before their values come.
+        self.inner.merge(&*other.inner, &[])?;
         let (mut values, mut passed, mut kinds) = (Vec::new(), Vec::new(), Vec::new());
         for Merged { into, from } in groups {
-            let mut copies: Vec<_> = other.copies[*from as usize].iter().collect();
-            copies.sort_unstable();
-            for (value, change) in copies {
-                if let Some(kind) = self.change(*into as usize, value, *change) {
-                    values.push(&**value);
+            for (value, change) in other.ordered(*from) {
+                if let Some(kind) = self.change(*into as usize, value, change) {
+                    values.push(value);
                     passed.push(*into);
                     kinds.push(kind);
                 }
@@ -148,16 +184,18 @@ impl Accumulator for Distinct {
     fn clear(&mut self, group: u32) {
         let copies = std::mem::take(&mut self.copies[group as usize]);
         self.values_bytes -= copies.keys().map(|value| entry_bytes(value)).sum::<usize>();
+        if let Some(order) = &mut self.order {
+            order.clear(group);
+        }
         self.inner.clear(group);
     }
 
     fn write(&self, group: u32, out: &mut Vec<u8>) {
-        let mut copies: Vec<_> = self.copies[group as usize].iter().collect();
-        copies.sort_unstable();
+        let copies = self.ordered(group);
         out.put_u32(u32::try_from(copies.len()).unwrap_or(u32::MAX));
         for (value, count) in copies {
             out.put_bytes(value);
-            out.put_i64(*count);
+            out.put_i64(count);
         }
         self.inner.write(group, out);
     }
@@ -165,9 +203,7 @@ impl Accumulator for Distinct {
     fn read(&mut self, group: u32, input: &mut Reader<'_>) -> Result<()> {
         for _ in 0..input.u32()? {
             let value = input.bytes()?;
-            let count = input.i64()?;
-            self.values_bytes += entry_bytes(value);
-            self.copies[group as usize].insert(value.into(), count);
+            self.change(group as usize, value, input.i64()?);
         }
         self.inner.read(group, input)
     }
@@ -175,10 +211,12 @@ impl Accumulator for Distinct {
     fn memory_bytes(&self) -> usize {
         self.values_bytes
             + self.copies.capacity() * size_of::<HashMap<Box<[u8]>, i64>>()
+            + self.order.as_ref().map_or(0, Sequences::memory_bytes)
             + self.inner.memory_bytes()
     }
 
     fn heap_bytes(&self) -> usize {
-        self.values_bytes + self.inner.heap_bytes()
+        let order_bytes = self.order.as_ref().map_or(0, Sequences::heap_bytes);
+        self.values_bytes + order_bytes + self.inner.heap_bytes()
     }
 }

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::operator::aggregate::extreme::{Side, native};
 use crate::operator::aggregate::list::{Lists, Nulls, Output};
 use crate::operator::aggregate::values::{NULL, decode};
-use crate::operator::aggregate::{Accumulator, Rows};
+use crate::operator::aggregate::{Accumulator, Merged, Rows, same};
 use crate::state::KeyCodec;
 use crate::state::codec::{Reader, Writer};
 use crate::state::column;
@@ -59,6 +59,14 @@ struct Singles {
 }
 
 impl Singles {
+    /// Gives a group a later value, if it is one.
+    fn offer(&mut self, group: usize, value: &[u8]) {
+        let is_wanted = self.side == Side::Last || self.values[group].is_empty();
+        if is_wanted && !value.is_empty() {
+            self.put(group, value);
+        }
+    }
+
     /// Puts a value into a group.
     fn put(&mut self, group: usize, value: &[u8]) {
         let held = &mut self.values[group];
@@ -77,11 +85,20 @@ impl Accumulator for Singles {
 
     fn update(&mut self, rows: Rows<'_>) -> Result<()> {
         let values = rows.encoded(&self.codec)?;
-        rows.for_each(|row, group, _| {
-            if self.side == Side::Last || self.values[group].is_empty() {
-                self.put(group, values.key(row));
-            }
-        });
+        rows.for_each(|row, group, _| self.offer(group, values.key(row)));
+        Ok(())
+    }
+
+    fn can_merge(&self) -> bool {
+        true
+    }
+
+    fn merge(&mut self, other: &dyn Accumulator, groups: &[Merged]) -> Result<()> {
+        let other: &Self = same(other)?;
+        for Merged { into, from } in groups {
+            let value = &other.values[*from as usize];
+            self.offer(*into as usize, value);
+        }
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::operator::aggregate::list::Nulls;
 use crate::operator::aggregate::multiset::Multisets;
 use crate::operator::aggregate::values::too_large;
-use crate::operator::aggregate::{Accumulator, Rows};
+use crate::operator::aggregate::{Accumulator, Merged, Rows, same};
 use crate::sql::eval::json::encode::write_key;
 use crate::sql::eval::json::sort_keys;
 use crate::state::KeyCodec;
@@ -99,6 +99,18 @@ impl Accumulator for Objects {
             return Err(Error::arithmetic(
                 "a key of JSON_OBJECTAGG is NULL; leave such rows out with WHERE",
             ));
+        }
+        Ok(())
+    }
+
+    fn can_merge(&self) -> bool {
+        true
+    }
+
+    fn merge(&mut self, other: &dyn Accumulator, groups: &[Merged]) -> Result<()> {
+        let other: &Self = same(other)?;
+        for Merged { into, from } in groups {
+            self.members.merge(*into, other.members.of(*from));
         }
         Ok(())
     }

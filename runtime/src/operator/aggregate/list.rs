@@ -11,7 +11,7 @@ use arrow::datatypes::DataType;
 use crate::error::{Error, Result};
 use crate::operator::aggregate::sequence::{Sequence, Sequences};
 use crate::operator::aggregate::values::{NULL, arrays, decode, offsets, too_large};
-use crate::operator::aggregate::{Accumulator, Rows};
+use crate::operator::aggregate::{Accumulator, Merged, Rows, same};
 use crate::state::KeyCodec;
 use crate::state::codec::{Reader, Writer};
 use crate::types::FlinkType;
@@ -156,6 +156,24 @@ impl Accumulator for Lists {
         Ok(())
     }
 
+    fn can_merge(&self) -> bool {
+        true
+    }
+
+    fn merge(&mut self, other: &dyn Accumulator, groups: &[Merged]) -> Result<()> {
+        let other: &Self = same(other)?;
+        if let (Output::Text { separator }, Output::Text { separator: known }) =
+            (&mut self.output, &other.output)
+            && separator.is_none()
+        {
+            separator.clone_from(known);
+        }
+        for Merged { into, from } in groups {
+            self.values.append(*into, other.values.of(*from));
+        }
+        Ok(())
+    }
+
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {
         match &self.output {
             Output::Array(ty) => {
@@ -220,7 +238,10 @@ impl Accumulator for Lists {
         if let Output::Text { separator } = &mut self.output {
             let text = std::str::from_utf8(input.bytes()?);
             let text = text.map_err(|_| Error::corrupt("a separator is not UTF-8"))?;
-            separator.get_or_insert_with(|| text.into());
+            // A group without values may have been written before the separator was known.
+            if !matches!(self.values.of(group), Sequence::Empty) {
+                separator.get_or_insert_with(|| text.into());
+            }
         }
         Ok(())
     }

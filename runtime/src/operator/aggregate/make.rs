@@ -3,7 +3,7 @@
 //! Place in the flow: [`super::Aggregates`] asks for one accumulator per call. Invariant: what [`missing`] does not name is made.
 
 use crate::error::{Error, Result};
-use crate::operator::aggregate::distinct::Distinct;
+use crate::operator::aggregate::distinct::{Distinct, Order};
 use crate::operator::aggregate::extreme::Side;
 use crate::operator::aggregate::json_object::Objects;
 use crate::operator::aggregate::list::{Lists, Nulls, Output};
@@ -20,8 +20,7 @@ pub fn missing(call: &AggregateCall) -> Option<AggregateFunction> {
     use AggregateFunction as F;
     let is_missing = matches!(
         call.function,
-        F::ApproxCountDistinct
-            | F::Lag
+        F::Lag
             | F::Lead
             | F::RowNumber
             | F::Rank
@@ -54,7 +53,17 @@ pub(super) fn accumulator(
         AggregateFunction::ArrayAgg => (&arguments[..], Nulls::Keep),
         _ => (&arguments[..], Nulls::Skip),
     };
-    Ok(Box::new(Distinct::new(inner, arguments, nulls)?))
+    let order = match call.function {
+        AggregateFunction::ListAgg
+        | AggregateFunction::ArrayAgg
+        | AggregateFunction::ArrayAggIgnoreNulls
+        | AggregateFunction::FirstValue
+        | AggregateFunction::LastValue
+        | AggregateFunction::JsonArrayAggNullOnNull
+        | AggregateFunction::JsonArrayAggAbsentOnNull => Order::Kept,
+        _ => Order::Any,
+    };
+    Ok(Box::new(Distinct::new(inner, arguments, (nulls, order))?))
 }
 
 /// The accumulator of a call without DISTINCT.
@@ -86,12 +95,8 @@ fn plain(
         F::StddevPop | F::StddevSamp | F::VarPop | F::VarSamp => {
             moments::accumulator(function, argument, &call.ty)
         }
-        F::FirstValue | F::FirstValueIgnoreNulls => {
-            first_last::accumulator(argument, Side::First, retracts)
-        }
-        F::LastValue | F::LastValueIgnoreNulls => {
-            first_last::accumulator(argument, Side::Last, retracts)
-        }
+        F::FirstValue => first_last::accumulator(argument, Side::First, retracts),
+        F::LastValue => first_last::accumulator(argument, Side::Last, retracts),
         F::ArrayAgg => list(Output::Array(call.ty.to_arrow()?), Nulls::Keep),
         F::ArrayAggIgnoreNulls => list(Output::Array(call.ty.to_arrow()?), Nulls::Skip),
         F::ListAgg => list(Output::Text { separator: None }, Nulls::Skip),
@@ -111,7 +116,6 @@ fn plain(
         | F::BitmapXorAgg
         | F::BitmapXorCardinalityAgg => bitmap::accumulator(function, &call.ty, retracts),
         F::Count
-        | F::ApproxCountDistinct
         | F::Lag
         | F::Lead
         | F::RowNumber

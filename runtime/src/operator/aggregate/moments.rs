@@ -1,7 +1,7 @@
 //! `STDDEV_POP`, `STDDEV_SAMP`, `VAR_POP` and `VAR_SAMP`.
 //!
 //! Place in the flow: an accumulator of the aggregations. Invariant: count, mean and the sum of squared distances from it are those of
-//! Welford's algorithm in the order of the rows, so that results have the digits that Flink's have.
+//! Welford's algorithm in the order of the rows, and for groups that are merged those of Chan's, so that results have the digits that Flink's have.
 //!
 //! # Source
 //! Flink 2.3: the variance functions are rewritten to `$WELFORD_M2$` over COUNT, as doubles that are cast to the result type.
@@ -13,7 +13,7 @@ use arrow::datatypes::Float64Type;
 
 use crate::error::Result;
 use crate::operator::aggregate::values::Conversion;
-use crate::operator::aggregate::{Accumulator, Rows};
+use crate::operator::aggregate::{Accumulator, Merged, Rows, same};
 use crate::plan::AggregateFunction;
 use crate::state::codec::{Reader, Writer};
 use crate::state::column;
@@ -104,6 +104,22 @@ impl Moments {
         self.squares -= (value - self.mean) * distance;
     }
 
+    /// Adds the values of another group.
+    fn merge(&mut self, other: Self) {
+        let count = self.count + other.count;
+        if count <= 0 {
+            *self = Self::default();
+        } else if self.count <= 0 {
+            *self = other;
+        } else if other.count > 0 {
+            let (own, added, all) = (self.count as f64, other.count as f64, count as f64);
+            let distance = other.mean - self.mean;
+            self.mean += added / all * distance;
+            self.squares += other.squares + own * added / all * distance * distance;
+        }
+        self.count = count;
+    }
+
     /// The result; absent without values, and for values taken away that never came.
     fn result(self, shape: Shape) -> Option<f64> {
         if self.count <= 0 || self.squares < 0.0 {
@@ -139,6 +155,18 @@ impl Accumulator for Variances {
                 moments[group].add(values[row]);
             }
         });
+        Ok(())
+    }
+
+    fn can_merge(&self) -> bool {
+        true
+    }
+
+    fn merge(&mut self, other: &dyn Accumulator, groups: &[Merged]) -> Result<()> {
+        let other: &Self = same(other)?;
+        for Merged { into, from } in groups {
+            self.moments[*into as usize].merge(other.moments[*from as usize]);
+        }
         Ok(())
     }
 

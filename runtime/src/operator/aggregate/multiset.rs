@@ -251,6 +251,13 @@ impl<E: Element + ?Sized> Multisets<E> {
         self.grow(group, |set| set.add(value, change));
     }
 
+    /// Adds the values of another group, each as often as it is there.
+    pub(super) fn merge(&mut self, group: u32, other: &Multiset<E>) {
+        for (value, count) in other.iter() {
+            self.add(group as usize, value, count);
+        }
+    }
+
     /// Changes the values of a group; `change` says by how much memory they grow, bytes.
     pub(super) fn grow(&mut self, group: usize, change: impl FnOnce(&mut Multiset<E>) -> isize) {
         let grown = change(&mut self.sets[group]);

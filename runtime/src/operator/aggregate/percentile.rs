@@ -14,7 +14,7 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use crate::error::{Error, Result};
 use crate::operator::aggregate::multiset::Multisets;
 use crate::operator::aggregate::values::{Conversion, arrays, offsets};
-use crate::operator::aggregate::{Accumulator, Rows};
+use crate::operator::aggregate::{Accumulator, Merged, Rows, same};
 use crate::state::codec::{Reader, Writer};
 use crate::state::column;
 use crate::types::{FlinkType, TypeKind};
@@ -187,6 +187,22 @@ impl Accumulator for Percentiles {
             }
         });
         learned
+    }
+
+    fn can_merge(&self) -> bool {
+        true
+    }
+
+    fn merge(&mut self, other: &dyn Accumulator, groups: &[Merged]) -> Result<()> {
+        let other: &Self = same(other)?;
+        for Merged { into, from } in groups {
+            self.values.merge(*into, other.values.of(*from));
+            let percentages = &mut self.percentages[*into as usize];
+            if percentages.is_none() {
+                percentages.clone_from(&other.percentages[*from as usize]);
+            }
+        }
+        Ok(())
     }
 
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {

@@ -243,6 +243,14 @@ impl Sequences {
         self.values_bytes = self.values_bytes + sequence.bytes() - before;
     }
 
+    /// Appends the values of another group.
+    pub(super) fn append(&mut self, group: u32, other: &Sequence) {
+        let sequence = &mut self.sequences[group as usize];
+        let before = sequence.bytes();
+        other.iter().for_each(|value| sequence.push(value));
+        self.values_bytes = self.values_bytes + sequence.bytes() - before;
+    }
+
     /// Empties a group.
     pub(super) fn clear(&mut self, group: u32) {
         let values = std::mem::take(&mut self.sequences[group as usize]);

@@ -8,7 +8,7 @@ use arrow::array::ArrayRef;
 use crate::error::{Error, Result};
 use crate::operator::aggregate::multiset::Multisets;
 use crate::operator::aggregate::values::{NULL, decode};
-use crate::operator::aggregate::{Accumulator, Rows};
+use crate::operator::aggregate::{Accumulator, Merged, Rows, same};
 use crate::state::KeyCodec;
 use crate::state::codec::Reader;
 use crate::types::FlinkType;
@@ -58,6 +58,18 @@ impl Accumulator for SingleValues {
         rows.for_each_row(|row, group, is_retraction| {
             values.add(group, encoded.key(row), if is_retraction { -1 } else { 1 });
         });
+        Ok(())
+    }
+
+    fn can_merge(&self) -> bool {
+        true
+    }
+
+    fn merge(&mut self, other: &dyn Accumulator, groups: &[Merged]) -> Result<()> {
+        let other: &Self = same(other)?;
+        for Merged { into, from } in groups {
+            self.values.merge(*into, other.values.of(*from));
+        }
         Ok(())
     }
 

@@ -14,6 +14,8 @@ use crate::batch::RowKind;
 use crate::plan::AggregateFunction;
 use crate::types::TypeKind;
 
+mod merging;
+
 /// A call over column 0.
 fn call(function: AggregateFunction, ty: FlinkType) -> AggregateCall {
     AggregateCall {

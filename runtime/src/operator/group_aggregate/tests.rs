@@ -101,6 +101,36 @@ fn one_change_per_key_and_batch() {
 }
 
 #[test]
+fn changes_come_in_the_order_of_the_last_rows() {
+    use RowKind::{Delete, Insert, UpdateAfter, UpdateBefore};
+    let mut operator = operator(&[0]);
+    feed(&mut operator, &[(1, 1, Insert), (2, 2, Insert)]);
+    // Before the stamps of batches begin anew, and after.
+    operator.stamp = u32::MAX - 2;
+    let rows = [
+        (2, 2, Insert),
+        (3, 3, Insert),
+        (1, 1, Delete),
+        (4, 4, Insert),
+        (3, 3, Insert),
+        (2, 2, Insert),
+    ];
+    let expected = [
+        (Delete, vec![1, 1, 1]),
+        (Insert, vec![4, 1, 4]),
+        (Insert, vec![3, 2, 6]),
+        (UpdateBefore, vec![2, 1, 2]),
+        (UpdateAfter, vec![2, 3, 6]),
+    ];
+    assert_eq!(feed(&mut operator, &rows), expected);
+    let rows = [(3, 1, Insert), (1, 5, Insert), (2, 1, Insert)];
+    let emitted = feed(&mut operator, &rows);
+    let keys: Vec<i64> = emitted.iter().map(|(_, columns)| columns[0]).collect();
+    assert_eq!(keys, [3, 3, 1, 2, 2]);
+    assert_eq!(operator.stamp, STAMPS_PER_BATCH);
+}
+
+#[test]
 fn an_unchanged_result_is_not_emitted_again() {
     use RowKind::{Insert, UpdateAfter, UpdateBefore};
     let mut operator = operator(&[0]);

@@ -54,8 +54,8 @@ pub(super) struct Sessions<V: SessionValues> {
     cursor: (i64, u32),
     /// The key of a slot, kept for its memory.
     key: Vec<u8>,
-    /// Slots that a row meets, kept for their memory.
-    met: Vec<u32>,
+    /// Starts and slots of the sessions that a row meets, kept for their memory.
+    met: Vec<(i64, u32)>,
 }
 
 /// A key and its key group.
@@ -258,7 +258,7 @@ impl<V: SessionValues> Sessions<V> {
                 continue;
             };
             if session.start_ms <= reaches_ms && session.end_ms >= time_ms {
-                met.push(slot);
+                met.push((session.start_ms, slot));
                 start_ms = start_ms.min(session.start_ms);
                 end_ms = end_ms.max(session.end_ms);
             }
@@ -268,12 +268,9 @@ impl<V: SessionValues> Sessions<V> {
                 self.slots.remove(first)?;
             }
             None
-        } else if let Some((into, others)) = met.split_first() {
-            for slot in others.iter().rev() {
-                before_merge(self.values_mut())?;
-                self.merge(key, *into, *slot)?;
-            }
-            Some(self.upsert(key, *into)?.0)
+        } else if !met.is_empty() {
+            self.merge_all(key, &mut met, before_merge)?;
+            Some(self.upsert(key, met[0].1)?.0)
         } else {
             let tick_ms = self.tick_of(end_ms);
             self.timers.upsert_in(tick_ms, (key.bytes, key.key_group))?;
@@ -288,16 +285,35 @@ impl<V: SessionValues> Sessions<V> {
         Ok(id)
     }
 
-    /// Adds what a session has to another one, and takes it out.
-    fn merge(&mut self, key: SessionKey<'_>, into: u32, slot: u32) -> Result<()> {
+    /// Merges the sessions that a row meets into the earliest, in the order of time; their slots are then those that they have come to.
+    fn merge_all(
+        &mut self,
+        key: SessionKey<'_>,
+        met: &mut [(i64, u32)],
+        before_merge: &mut dyn FnMut(&mut V) -> Result<()>,
+    ) -> Result<()> {
+        met.sort_unstable();
+        for index in 1..met.len() {
+            before_merge(self.values_mut())?;
+            let slot = met[index].1;
+            let last_slot = self.merge(key, met[0].1, slot)?;
+            for (_, moved) in met.iter_mut().filter(|(_, moved)| *moved == last_slot) {
+                *moved = slot;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what a session has to another one, and takes it out; the slot of the one that moves to its slot.
+    fn merge(&mut self, key: SessionKey<'_>, into: u32, slot: u32) -> Result<u32> {
         let (into, _) = self.upsert(key, into)?;
         let (from, _) = self.upsert(key, slot)?;
         self.values_mut().absorb(into, from)?;
         self.take_out(key, slot)
     }
 
-    /// Takes a session out; the last one of the key moves to its slot.
-    fn take_out(&mut self, key: SessionKey<'_>, slot: u32) -> Result<()> {
+    /// Takes a session out; the last one of the key, whose slot this gives, moves to its slot.
+    fn take_out(&mut self, key: SessionKey<'_>, slot: u32) -> Result<u32> {
         let (first, _) = self.upsert(key, 0)?;
         let last_slot = self.session(first).count.saturating_sub(1);
         let (last, _) = self.upsert(key, last_slot)?;
@@ -311,7 +327,8 @@ impl<V: SessionValues> Sessions<V> {
             values.absorb(id, last)?;
         }
         self.session(first).count = last_slot;
-        self.slots.remove(last)
+        self.slots.remove(last)?;
+        Ok(last_slot)
     }
 
     /// Looks for sessions that are due, at about `room` keys; absent when no key is left to be looked at. [`Self::forget`] follows.

@@ -300,9 +300,7 @@ impl Grouped {
         let is_count = |called: &Called| {
             matches!(
                 called.function,
-                AggregateFunction::Count
-                    | AggregateFunction::Sum0
-                    | AggregateFunction::ApproxCountDistinct
+                AggregateFunction::Count | AggregateFunction::Sum0
             )
         };
         let counts = self.grouping.aggregates.iter().enumerate();

@@ -18,11 +18,7 @@ use crate::sql::typing::{common_type, convert};
 use crate::types::{FlinkType, TypeKind};
 
 /// Aggregates of a GROUP BY, and their names.
-const GROUPED: [(&str, AggregateFunction); 30] = [
-    (
-        "APPROX_COUNT_DISTINCT",
-        AggregateFunction::ApproxCountDistinct,
-    ),
+const GROUPED: [(&str, AggregateFunction); 29] = [
     ("ARRAY_AGG", AggregateFunction::ArrayAgg),
     ("AVG", AggregateFunction::Avg),
     ("BITMAP_AND_AGG", AggregateFunction::BitmapAndAgg),
@@ -78,6 +74,9 @@ const OVER_ONLY: [(&str, AggregateFunction); 8] = [
     ("ROW_NUMBER", AggregateFunction::RowNumber),
 ];
 
+/// An aggregate that Flink has for batches only.
+const BATCH_ONLY: &str = "APPROX_COUNT_DISTINCT";
+
 /// The aggregate of a name in a GROUP BY.
 pub(super) fn grouped_function(name: &str) -> Option<AggregateFunction> {
     let found = GROUPED.iter().find(|(known, _)| *known == name);
@@ -87,12 +86,13 @@ pub(super) fn grouped_function(name: &str) -> Option<AggregateFunction> {
 /// Names of the aggregates of a GROUP BY that are called by them.
 pub(super) fn grouped_names() -> impl Iterator<Item = &'static str> {
     let names = GROUPED.iter().map(|(name, _)| *name);
-    names.filter(|name| !name.starts_with('$') && *name != "APPROX_COUNT_DISTINCT")
+    names.filter(|name| !name.starts_with('$'))
 }
 
 /// Whether a name is that of an aggregate.
 pub(super) fn is_aggregate_name(name: &str) -> bool {
-    grouped_function(name).is_some() || OVER_ONLY.iter().any(|(known, _)| *known == name)
+    let is_over_only = OVER_ONLY.iter().any(|(known, _)| *known == name);
+    grouped_function(name).is_some() || is_over_only || name == BATCH_ONLY
 }
 
 /// A call of an aggregate with its arguments bound.
@@ -236,6 +236,11 @@ fn function(written: &Written<'_>, is_over: bool) -> Result<AggregateFunction> {
                 "OVER clause is necessary for {name}"
             )));
         }
+        (None, None) if name == BATCH_ONLY => {
+            return Err(Error::unsupported(
+                "APPROX_COUNT_DISTINCT on streams, as in Flink; COUNT(DISTINCT ...) is exact",
+            ));
+        }
         (None, None) => {
             return Err(Error::unsupported(format!("the aggregate {name}")));
         }
@@ -345,9 +350,7 @@ fn result_type(
         )))
     };
     Ok(match function {
-        F::Count | F::ApproxCountDistinct | F::RowNumber | F::Rank | F::DenseRank => {
-            TypeKind::BigInt.not_null()
-        }
+        F::Count | F::RowNumber | F::Rank | F::DenseRank => TypeKind::BigInt.not_null(),
         F::PercentRank | F::CumeDist => TypeKind::Double.not_null(),
         F::Ntile if kind.is_integer() => TypeKind::BigInt.not_null(),
         F::Sum | F::Sum0 | F::Avg if !kind.is_numeric() => return mismatch(),
@@ -360,10 +363,7 @@ fn result_type(
         // One row has no sample variance.
         F::StddevSamp | F::VarSamp => average_kind(&kind).nullable(),
         F::Min | F::Max if !has_extremes(&kind) => return mismatch(),
-        F::Min | F::Max => kind.with_nullable(nullable),
-        F::FirstValue | F::LastValue | F::FirstValueIgnoreNulls | F::LastValueIgnoreNulls => {
-            kind.with_nullable(nullable)
-        }
+        F::Min | F::Max | F::FirstValue | F::LastValue => kind.with_nullable(nullable),
         F::SingleValue if !is_single(&kind) => return mismatch(),
         F::SingleValue => kind.nullable(),
         F::ListAgg if args.iter().any(|arg| !is_text(&arg.ty.kind)) => return mismatch(),
@@ -414,11 +414,6 @@ fn check_count(function: AggregateFunction, count: usize, name: &str) -> Result<
                 "COUNT of several columns, as in Flink; count one column that is NULL when any of them is: COUNT(CASE WHEN a IS NOT NULL THEN b END), COUNT(DISTINCT JSON_ARRAY(a, b))",
             ));
         }
-        F::ApproxCountDistinct => {
-            return Err(Error::unsupported(
-                "APPROX_COUNT_DISTINCT on streams, as in Flink; COUNT(DISTINCT ...) is exact",
-            ));
-        }
         F::Count => (0, 1),
         F::RowNumber | F::Rank | F::DenseRank | F::PercentRank | F::CumeDist => (0, 0),
         F::ListAgg => (1, 2),
@@ -439,8 +434,6 @@ fn check_count(function: AggregateFunction, count: usize, name: &str) -> Result<
         | F::ArrayAggIgnoreNulls
         | F::FirstValue
         | F::LastValue
-        | F::FirstValueIgnoreNulls
-        | F::LastValueIgnoreNulls
         | F::JsonArrayAggNullOnNull
         | F::JsonArrayAggAbsentOnNull
         | F::SingleValue

@@ -4,6 +4,7 @@
 //! intervals. Invariant: the columns of the left base keep their places in the result, so that what was bound over it stays valid.
 
 use super::interval::{Bounds, interval, is_time_equality};
+use super::join_keys::equality;
 use super::over::exchange;
 use super::relation::{Draft, Field, PlanBuilder, Relation, Using, is_volatile};
 use super::select_items::uniquify;
@@ -15,8 +16,6 @@ use crate::plan::{
 };
 use crate::sql::expr::{Expr, ExprKind};
 use crate::sql::functions::resolve;
-use crate::sql::typing::{MAX_DECIMAL_PRECISION, common_type, convert, exact};
-use crate::types::TypeKind;
 
 /// What a join tests.
 #[derive(Debug, Default)]
@@ -529,56 +528,6 @@ pub(super) fn all(mut conditions: Vec<Expr>) -> Result<Option<Expr>> {
         span.union(condition.span)
     });
     resolve("AND", conditions, span).map(Some)
-}
-
-/// The keys of a condition that is an equality between the sides and can be a join key, and whether NULL equals nothing.
-fn equality(condition: &Expr, width: usize) -> Option<(Expr, Expr, bool)> {
-    let ExprKind::Call { function, args } = &condition.kind else {
-        return None;
-    };
-    let filters = match function.as_str() {
-        "=" => true,
-        "IS NOT DISTINCT FROM" => false,
-        _ => return None,
-    };
-    let [a, b] = args.as_slice() else {
-        return None;
-    };
-    if is_volatile(condition) || condition.is_correlated() {
-        return None;
-    }
-    let is_of = |expr: &Expr, is_right: bool| {
-        let columns = expr.columns();
-        !columns.is_empty() && columns.iter().all(|column| (*column >= width) == is_right)
-    };
-    let (left, right) = if is_of(a, false) && is_of(b, true) {
-        as_keys(a, b)?
-    } else if is_of(b, false) && is_of(a, true) {
-        as_keys(b, a)?
-    } else {
-        return None;
-    };
-    Some((left, right, filters))
-}
-
-/// Two equal expressions as keys of one stored type, when every value of either has a place in it.
-fn as_keys(a: &Expr, b: &Expr) -> Option<(Expr, Expr)> {
-    let ty = common_type(&[&a.ty, &b.ty])?;
-    let stored = ty.to_arrow().ok()?;
-    if stored.is_nested() || ty.kind == TypeKind::Null {
-        return None;
-    }
-    if let TypeKind::Decimal { scale, .. } = ty.kind {
-        let digits = [a, b].map(|expr| exact(&expr.ty.kind).map_or(0, |(p, s)| p - s));
-        if digits[0].max(digits[1]) + scale > MAX_DECIMAL_PRECISION {
-            return None;
-        }
-    }
-    let is_stored_alike = ty.kind.is_character() || ty.kind.is_binary();
-    if is_stored_alike {
-        return Some((a.clone(), b.clone()));
-    }
-    Some((convert(a.clone(), &ty.kind), convert(b.clone(), &ty.kind)))
 }
 
 /// Which of the equalities of a join are those of the starts and of the ends of windows of one shape.

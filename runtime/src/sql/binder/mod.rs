@@ -20,6 +20,7 @@ mod information_schema;
 mod insert;
 mod interval;
 mod join;
+mod join_keys;
 mod join_node;
 mod like;
 mod literal;

@@ -28,11 +28,13 @@ pub(crate) fn read(bytes: &[u8]) -> Result<RoaringBitmap> {
     })
 }
 
-/// The bytes of a bitmap.
+/// The bytes of a bitmap, which are the same for the same integers whatever they came from.
 ///
 /// # Errors
 /// `Internal`: memory takes all bytes.
 pub(crate) fn write(mut bitmap: RoaringBitmap) -> Result<Vec<u8>> {
+    // Runs that are as long as what they stand for would stay where they are.
+    bitmap.remove_run_compression();
     bitmap.optimize();
     let mut bytes = Vec::with_capacity(bitmap.serialized_size());
     bitmap

@@ -1,0 +1,12 @@
+CREATE TABLE a (k INT, xs ARRAY<INT>, r ROW<x INT, y STRING>, m MAP<STRING, INT>);
+CREATE TABLE b (n INT, ys ARRAY<INT>, s ROW<p INT, q STRING>, o MAP<STRING, INT>);
+CREATE TABLE arrays (k INT, n INT) WITH ('changelog.mode' = 'retract');
+CREATE TABLE of_rows (k INT, n INT) WITH ('changelog.mode' = 'retract');
+CREATE TABLE maps (k INT, n INT) WITH ('changelog.mode' = 'retract');
+CREATE TABLE neither (k INT, n INT) WITH ('changelog.mode' = 'retract');
+CREATE TABLE same (k INT, n INT) WITH ('changelog.mode' = 'retract');
+INSERT INTO arrays SELECT k, n FROM a JOIN b ON xs = ys;
+INSERT INTO of_rows SELECT k, n FROM a LEFT JOIN b ON r = s;
+INSERT INTO maps SELECT k, n FROM a JOIN b ON m = o AND k < n;
+INSERT INTO neither SELECT k, n FROM a FULL JOIN b ON xs = ys AND r = s;
+INSERT INTO same SELECT a.k, c.k FROM a JOIN a AS c ON a.xs IS NOT DISTINCT FROM c.xs AND a.k < c.k;
