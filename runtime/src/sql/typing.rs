@@ -295,7 +295,9 @@ pub fn explicit_cast(expr: Expr, to: FlinkType, lenient: bool, span: Span) -> Re
         kind: to.kind,
         nullable,
     };
-    if expr.ty.kind == ty.kind && expr.ty.nullable == ty.nullable {
+    // A time attribute that is cast is none any more, as in Flink, whatever its type.
+    let may_be_attribute = ty.kind.is_time_attribute() && expr.as_column().is_some();
+    if expr.ty.kind == ty.kind && expr.ty.nullable == ty.nullable && !may_be_attribute {
         return Ok(Expr { span, ..expr });
     }
     if expr.kind == ExprKind::Literal(Literal::Null) {

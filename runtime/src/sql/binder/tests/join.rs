@@ -462,3 +462,19 @@ fn the_workload_of_a_join_is_of_its_class() {
     assert_eq!((join.class, join.keyed), (OperatorClass::Join, true));
     assert_eq!(graph.class(), StatementClass::Join);
 }
+
+#[test]
+fn a_time_attribute_that_is_cast_is_none() {
+    let join = |left: &str, right: &str| {
+        let sql = format!(
+            "SELECT a.v FROM (SELECT v, {left} AS t FROM clicks) AS a JOIN (SELECT v, {right} AS t FROM clicks) AS b
+             ON a.v = b.v AND a.t = b.t"
+        );
+        nodes(&plan(&sql)).join(" ")
+    };
+    let both = join("ts", "ts");
+    assert!(both.contains("StreamIntervalJoin"), "{both}");
+    let cast = "CAST(ts AS TIMESTAMP(3))";
+    let neither = join(cast, cast);
+    assert!(neither.contains("StreamJoin"), "{neither}");
+}
