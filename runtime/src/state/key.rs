@@ -5,7 +5,7 @@
 //!
 //! Per column: one byte 0 for NULL, or 1 followed by the value: BOOLEAN one byte; integers, DATE, TIME, TIMESTAMP and intervals
 //! little-endian in their stored width; FLOAT and DOUBLE their bits with one NaN; DECIMAL 16 bytes of the unscaled value;
-//! strings and bytes a 4-byte length and the bytes; ARRAY, MAP, MULTISET and ROW what [`nested`] says. Rows, which operators store as
+//! strings and bytes a 4-byte length and the bytes; ARRAY, MAP, MULTISET and ROW what `nested` says. Rows, which operators store as
 //! they are, are encoded the same way, but the entries of their maps keep their order.
 
 mod nested;

@@ -83,7 +83,9 @@ async fn nothing_is_created_when_a_table_cannot_be_filled() {
         .await;
     assert_eq!(checked["status"]["phase"], "COMPLETED");
     // Binds, and no operator executes it: the table is not there either.
-    let sql = "CREATE TABLE n WITH ('changelog.mode' = 'retract') AS SELECT a.id FROM t AS a LEFT JOIN t AS b ON a.id = b.id";
+    let sql =
+        "CREATE TABLE n AS SELECT m FROM t MATCH_RECOGNIZE (ORDER BY `$rowtime` MEASURES A.id AS m
+        ONE ROW PER MATCH PATTERN (A B) DEFINE B AS B.id > A.id)";
     server.submit("unable", sql, json!({})).await;
     server
         .until("the failure", || async {
