@@ -28,11 +28,23 @@ const DECLARED_CONNECTOR: &str = "blackhole";
 const CONNECTOR: &str = "values";
 
 /// Properties of a case that change what a statement means, and their keys in Weir.
-const PROPERTIES: [(&str, &str); 2] = [
+const PROPERTIES: [(&str, &str); 5] = [
     ("table.local-time-zone", "sql.local-time-zone"),
+    (
+        "table.exec.source.cdc-events-duplicate",
+        "table.exec.source.cdc-events-duplicate",
+    ),
     (
         "table.exec.sink.not-null-enforcer",
         "table.exec.sink.not-null-enforcer",
+    ),
+    (
+        "table.exec.sink.type-length-enforcer",
+        "table.exec.sink.type-length-enforcer",
+    ),
+    (
+        "table.exec.sink.nested-constraint-enforcer",
+        "table.exec.sink.nested-constraint-enforcer",
     ),
 ];
 

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use weir_runtime::format::{FormatField, PartSpec};
 use weir_runtime::sql::catalog::{TableColumn, TableDef};
+use weir_runtime::types::{FlinkType, RowField, TypeKind};
 use weir_runtime::{Batch, Error, Kind, Result, RowKind};
 
 use crate::registry::Registry;
@@ -20,6 +21,12 @@ const FORMAT: &str = "json";
 
 /// The format of values with types that JSON has not: maps whose keys are no text.
 const FORMAT_OF_ANY: &str = "avro-registry";
+
+/// Length of a VARBINARY that takes everything.
+///
+/// # Source
+/// Flink: `BYTES`.
+const BYTES_MAX: u32 = i32::MAX as u32;
 
 /// The phase of rows that are read after a restore.
 const AFTER: &str = "after";
@@ -184,9 +191,18 @@ impl Part<'_> {
         let (mut fields, mut columns) = (Vec::new(), Vec::new());
         for (index, column) in self.table.physical().enumerate() {
             if is_chosen(column) {
-                let values: Vec<&Value> = rows.iter().map(|row| &row["values"][index]).collect();
-                columns.push(array(&column.ty, &values)?);
-                fields.push(field(column));
+                let values = rows.iter().map(|row| &row["values"][index]);
+                if self.format == FORMAT_OF_ANY {
+                    let values: Vec<Value> =
+                        values.map(|value| entries(value, &column.ty)).collect();
+                    let ty = loose(&column.ty);
+                    columns.push(array(&ty, &values.iter().collect::<Vec<_>>())?);
+                    let name = column.name.clone();
+                    fields.push(FormatField { name, ty });
+                } else {
+                    columns.push(array(&column.ty, &values.collect::<Vec<_>>())?);
+                    fields.push(field(column));
+                }
             }
         }
         let subject = format!("{}-value", self.table.name.name);
@@ -210,6 +226,55 @@ impl Part<'_> {
         let records = ranges.map(|(start, end)| buffer[start..*end].to_vec());
         Ok(records.collect())
     }
+}
+
+/// A type that takes what a case may break the rules of its table with: binaries of any length, and NULL as the key of a map, which
+/// becomes an array of entries as Avro has them.
+fn loose(ty: &FlinkType) -> FlinkType {
+    let any = |ty: &FlinkType| Box::new(loose(ty).with_nullable(true));
+    let kind = match &ty.kind {
+        TypeKind::Binary(_) | TypeKind::VarBinary(_) => TypeKind::VarBinary(BYTES_MAX),
+        TypeKind::Array(element) => TypeKind::Array(any(element)),
+        TypeKind::Row(fields) => {
+            let field = |field: &RowField| RowField {
+                ty: loose(&field.ty),
+                ..field.clone()
+            };
+            TypeKind::Row(fields.iter().map(field).collect())
+        }
+        TypeKind::Map(key, value) => {
+            let field = |name: &str, ty: &FlinkType| RowField {
+                name: name.to_owned(),
+                ty: *any(ty),
+            };
+            let entry = TypeKind::Row(vec![field("key", key), field("value", value)]);
+            TypeKind::Array(Box::new(entry.not_null()))
+        }
+        kind => kind.clone(),
+    };
+    kind.nullable().with_nullable(ty.nullable)
+}
+
+/// A value of a type with its maps as lists of entries.
+fn entries(value: &Value, ty: &FlinkType) -> Value {
+    let list = |value: &Value| value.as_array().cloned();
+    match &ty.kind {
+        TypeKind::Map(key, of) => list(&value["$map"]).map(|pairs| {
+            let pair =
+                |pair: &Value| json!({ "$row": [entries(&pair[0], key), entries(&pair[1], of)] });
+            pairs.iter().map(pair).collect()
+        }),
+        TypeKind::Array(element) => {
+            list(value).map(|values| values.iter().map(|value| entries(value, element)).collect())
+        }
+        TypeKind::Row(fields) => list(value.get("$row").unwrap_or(value)).map(|values| {
+            let values = values.iter().zip(fields);
+            let values = values.map(|(value, field)| entries(value, &field.ty));
+            json!({ "$row": values.collect::<Vec<_>>() })
+        }),
+        _ => None,
+    }
+    .unwrap_or_else(|| value.clone())
 }
 
 /// What a row does.

@@ -110,7 +110,7 @@ fn nested(ty: &FlinkType, data_type: DataType, values: &[&Value]) -> Result<Arra
             let column = |(index, field): (usize, &weir_runtime::RowField)| {
                 let parts: Vec<&Value> = values
                     .iter()
-                    .map(|value| value["$row"].get(index).unwrap_or(&Value::Null))
+                    .map(|value| parts_of_row(value).get(index).unwrap_or(&Value::Null))
                     .collect();
                 array(&field.ty, &parts)
             };
@@ -125,6 +125,12 @@ fn nested(ty: &FlinkType, data_type: DataType, values: &[&Value]) -> Result<Arra
         }
         _ => return Err(Error::internal(format!("{ty} is not nested"))),
     })
+}
+
+/// The fields of a row: `{"$row": [...]}`, or a list where the type says that it is one.
+fn parts_of_row(value: &Value) -> &[Value] {
+    let list = value.get("$row").unwrap_or(value);
+    list.as_array().map_or(&[], Vec::as_slice)
 }
 
 /// A number as Java narrows it to an integer type.

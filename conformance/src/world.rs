@@ -180,6 +180,8 @@ impl World {
             config: JobConfig {
                 checkpoint_interval: NEVER,
                 idle_timeout: IdleTimeout::Disabled,
+                // Tables are fed one after the other.
+                watermark_drift: None,
                 ..JobConfig::default()
             },
         };

@@ -79,6 +79,20 @@ impl Batch {
             .map_or(RowKind::Insert, |kinds| kinds[row])
     }
 
+    /// The rows that are not what others were before their updates.
+    ///
+    /// # Errors
+    /// `Internal` only.
+    pub fn without_update_before(&self) -> Result<Self> {
+        match &self.kinds {
+            Some(kinds) => {
+                let is_kept = |kind: &RowKind| Some(*kind != RowKind::UpdateBefore);
+                self.filter(&kinds.iter().map(is_kept).collect())
+            }
+            None => Ok(self.clone()),
+        }
+    }
+
     /// The rows for which `mask` is true; NULL counts as false.
     ///
     /// # Errors

@@ -50,4 +50,7 @@ pub struct SplitState {
     pub position: SplitPosition,
     /// The split's watermark; absent before the first.
     pub watermark_ms: Option<EpochMillis>,
+    /// What its rows alone allow, [`EpochMillis::MIN`] for nothing, where that is less: an idle split forwards its latest event time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_watermark_ms: Option<EpochMillis>,
 }

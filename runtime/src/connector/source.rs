@@ -62,6 +62,14 @@ pub trait SourceReader: Send + Debug {
     /// `Unavailable` when the outside world is lost for good; a passing loss is retried inside and is `Pending`.
     fn poll(&mut self, rows_max: usize) -> Result<Poll>;
 
+    /// Does not read the splits that are marked, by their indices, until the next call; what was fetched of them may still come.
+    ///
+    /// # Errors
+    /// `Unavailable` when the outside world does not take part.
+    fn pause(&mut self, _is_paused: &[bool]) -> Result<()> {
+        Ok(())
+    }
+
     /// Splits of this reader, in the order of their indices in [`RawBatch::split`].
     fn splits(&self) -> Vec<SplitInfo>;
 

@@ -13,7 +13,16 @@ pub const KEY_GROUPS_DEFAULT: u32 = 128;
 
 /// The key group of a key with this hash (xxh3-64 of its canonical encoding).
 pub fn key_group(hash: u64, key_groups: u32) -> u32 {
-    u32::try_from(hash % u64::from(key_groups)).unwrap_or_default()
+    u32::try_from(rest(hash, u64::from(key_groups))).unwrap_or_default()
+}
+
+/// The rest of a division, without one when the divisor is a power of two, which it is as a rule: a division takes as long as a hash.
+fn rest(number: u64, divisor: u64) -> u64 {
+    if divisor.is_power_of_two() {
+        number & (divisor - 1)
+    } else {
+        number % divisor
+    }
 }
 
 /// The subtask that owns a key group.

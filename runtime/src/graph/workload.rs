@@ -42,7 +42,8 @@ fn class_of(operator: &Operator) -> OperatorClass {
         | Operator::Correlate(_)
         | Operator::Limit(_)
         | Operator::Snapshot { .. }
-        | Operator::ProcessTableFunction { .. } => OperatorClass::Calc,
+        | Operator::ProcessTableFunction(_)
+        | Operator::ConstraintEnforcer(_) => OperatorClass::Calc,
         Operator::WindowAggregate { .. } | Operator::GroupWindowAggregate { .. } => {
             OperatorClass::WindowAggregate
         }

@@ -190,6 +190,7 @@ impl Operator for ChangelogNormalize {
         context: &OperatorContext<'_>,
         out: &mut Collector,
     ) -> Result<()> {
+        let batch = &without_update_before(batch)?;
         let columns: Vec<&ArrayRef> = self.keys.iter().map(|key| &batch.columns[*key]).collect();
         let keys = self.key_codec.encode(&columns, batch.rows)?;
         let columns: Vec<&ArrayRef> = batch.columns.iter().collect();
@@ -228,6 +229,18 @@ impl Operator for ChangelogNormalize {
 
     fn visit_state(&mut self, visit: &mut StateVisit<'_>) {
         visit(&mut self.rows);
+    }
+}
+
+/// The changes that say what rows are: what they were before an update is known from the state.
+fn without_update_before(batch: &Batch) -> Result<Batch> {
+    let is_before = |kind: &RowKind| *kind == RowKind::UpdateBefore;
+    match &batch.kinds {
+        Some(kinds) if kinds.iter().any(is_before) => {
+            let others = kinds.iter().map(|kind| Some(!is_before(kind)));
+            batch.filter(&others.collect::<BooleanArray>())
+        }
+        Some(_) | None => Ok(batch.clone()),
     }
 }
 
@@ -320,6 +333,28 @@ mod tests {
         assert_eq!(
             feed(&mut operator, &[(5, Some(1)), (5, None), (5, Some(2))]),
             [("+I", 5, Some(1)), ("-D", 5, Some(1)), ("+I", 5, Some(2))]
+        );
+    }
+
+    #[test]
+    fn what_rows_were_before_is_known_already() {
+        let kinds = [
+            RowKind::Insert,
+            RowKind::UpdateBefore,
+            RowKind::UpdateAfter,
+            RowKind::UpdateBefore,
+        ];
+        let values: ArrayRef = Arc::new(Int64Array::from(vec![7, 7, 8, 9]));
+        let batch = Batch {
+            kinds: Some(kinds.into()),
+            ..Batch::inserts(vec![values.clone(), values], 4)
+        };
+        let kept = without_update_before(&batch).unwrap();
+        let kinds = &[RowKind::Insert, RowKind::UpdateAfter][..];
+        assert_eq!(kept.kinds.as_deref(), Some(kinds));
+        assert_eq!(
+            kept.columns[1].as_primitive::<Int64Type>().values(),
+            &[7, 8]
         );
     }
 

@@ -6,11 +6,14 @@
 
 pub mod aggregate;
 pub mod calc;
+pub mod changelog_function;
 pub mod changelog_normalize;
+pub mod constraint;
 pub mod correlate;
 pub mod expand;
 pub mod group_aggregate;
 pub mod join;
+pub mod match_recognize;
 pub mod order;
 pub mod over;
 pub mod snapshot;

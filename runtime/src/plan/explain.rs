@@ -11,8 +11,8 @@ use serde_json::json;
 use super::advice::Advice;
 use super::cost::cost_of;
 use super::{
-    ChangelogMode, Column, Exchange, Input, Node, NodeId, Operator, SinkTarget, StateClass,
-    StreamPlan,
+    ChangelogMode, Column, Exchange, Input, LateRows, Node, NodeId, Operator, SinkTarget,
+    StateClass, StreamPlan,
 };
 use crate::sql::ast::ExplainDetail;
 use crate::sql::catalog::TableDef;
@@ -159,7 +159,14 @@ fn details(node: &Node, text: &mut String) {
     let bare = name.split(' ').next().unwrap_or_default();
     line(text, format_args!("\n[{}] {bare}", node.id.0));
     match &node.operator {
-        Operator::TableSourceScan(scan) => table(&scan.table, text),
+        Operator::TableSourceScan(scan) => {
+            table(&scan.table, text);
+            match scan.late {
+                LateRows::PassThrough => {}
+                LateRows::Filter => line(text, format_args!("Late rows: filtered")),
+                LateRows::Only => line(text, format_args!("Late rows: nothing else")),
+            }
+        }
         Operator::Sink(sink) => match &sink.target {
             SinkTarget::Table(target) => table(target, text),
             SinkTarget::Results => line(text, format_args!("Table: Foreground")),

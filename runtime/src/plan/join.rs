@@ -101,6 +101,9 @@ pub struct TemporalJoin {
     pub version_key: Vec<usize>,
     /// What else must be TRUE, over the columns emitted.
     pub residual: Option<Expr>,
+    /// Whether the right input says what rows were before their updates, for somebody else: they end no version.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ignores_update_before: bool,
 }
 
 /// Joins each row with what a table outside has for its key now.

@@ -5,10 +5,12 @@
 
 pub mod advice;
 mod check;
+mod constraint;
 mod cost;
 pub mod explain;
 mod join;
 mod pattern;
+mod process;
 mod rank;
 mod references;
 mod update_before;
@@ -22,10 +24,15 @@ use crate::sql::catalog::TableDef;
 use crate::sql::expr::Expr;
 use crate::types::FlinkType;
 
+pub use constraint::{ConstraintEnforcer, NestedEnforcer, NotNullEnforcer, TypeLengthEnforcer};
 pub use join::{
     Correlate, IntervalJoin, JoinKind, LookupJoin, REPLICATE_ROWS, TemporalJoin, UNNEST,
 };
-pub use pattern::{AfterMatch, Match, PATTERN_COLUMN, PATTERN_FIRST, PATTERN_LAST, Pattern};
+pub use pattern::{
+    AfterMatch, MATCH_PROCTIME, MATCH_ROWTIME, Match, PATTERN_AGGREGATE, PATTERN_COLUMN,
+    PATTERN_FIRST, PATTERN_LAST, PatternVariable, pattern_aggregate, pattern_aggregate_name,
+};
+pub use process::ProcessTableFunction;
 pub use rank::{
     Deduplicate, Frame, FrameBound, FrameUnit, OverAggregate, Rank, RankFunction, RankRange, Sort,
     SortField,
@@ -238,17 +245,12 @@ pub enum Operator {
     },
     /// Finds patterns in rows that follow one another.
     Match(Box<Match>),
-    /// Runs a function that takes a table and keeps state: `TO_CHANGELOG`, `FROM_CHANGELOG`.
-    ProcessTableFunction {
-        /// Name of the function, upper case.
-        function: String,
-        /// Its constant arguments by name, upper case.
-        args: Vec<(String, Expr)>,
-        /// Columns of PARTITION BY.
-        partition: Vec<usize>,
-    },
+    /// Runs a function that takes a whole table.
+    ProcessTableFunction(ProcessTableFunction),
     /// Stands in front of a sink where changes of several upsert keys meet in its primary key.
     UpsertMaterialize(UpsertMaterialize),
+    /// Stands in front of a sink that enforces more than that NULL is an error.
+    ConstraintEnforcer(ConstraintEnforcer),
     /// Writes a table.
     Sink(SinkSpec),
 }
@@ -275,6 +277,35 @@ pub struct Scan {
     pub projections: Option<Vec<Expr>>,
     /// How watermarks are made, over the output columns.
     pub watermark: Option<WatermarkSpec>,
+    /// What becomes of late rows.
+    #[serde(default, skip_serializing_if = "LateRows::pass_through")]
+    pub late: LateRows,
+}
+
+/// What a source does with rows that are late: whose time the watermark of their split had reached.
+///
+/// # Source
+/// Confluent: `late-handling.mode` and the system table `t$late`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum LateRows {
+    /// They are read like any other; operators that need event time drop them.
+    #[default]
+    PassThrough,
+    /// They are left out.
+    Filter,
+    /// Nothing else is read, and the source makes no watermarks.
+    Only,
+}
+
+impl LateRows {
+    /// Whether late rows are read like any other.
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "the form that serde calls"
+    )]
+    fn pass_through(&self) -> bool {
+        *self == Self::PassThrough
+    }
 }
 
 /// A column that is read from a record.
@@ -415,33 +446,6 @@ pub struct SinkSpec {
     /// `ON CONFLICT`: what happens when rows of several upsert keys meet in a primary key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<ConflictStrategy>,
-    /// What happens to rows with NULL in a column that is NOT NULL.
-    #[serde(default, skip_serializing_if = "NotNullEnforcer::is_default")]
-    pub not_null: NotNullEnforcer,
-}
-
-/// What a sink does with rows that have NULL in a column that is NOT NULL.
-///
-/// # Source
-/// Flink 2.3: `table.exec.sink.not-null-enforcer`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum NotNullEnforcer {
-    /// The statement fails.
-    #[default]
-    Error,
-    /// They are left out.
-    Drop,
-}
-
-impl NotNullEnforcer {
-    /// Whether it is what Flink does when nothing is asked for.
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "serde calls it with a reference"
-    )]
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 /// What happens when rows of several upsert keys meet in a primary key.
@@ -502,6 +506,7 @@ impl Operator {
             Self::Union => "Union",
             Self::Sink(_) => "Sink",
             Self::UpsertMaterialize(_) => "UpsertMaterialize",
+            Self::ConstraintEnforcer(_) => "ConstraintEnforcer",
             Self::Expand { .. } => "Expand",
             Self::ChangelogNormalize { .. } => "ChangelogNormalize",
             Self::IntervalJoin(_) => "IntervalJoin",
@@ -520,16 +525,19 @@ impl Operator {
             Self::Limit(_) => "Limit",
             Self::Snapshot { .. } => "Snapshot",
             Self::Match(_) => "Match",
-            Self::ProcessTableFunction { .. } => "ProcessTableFunction",
+            Self::ProcessTableFunction(_) => "ProcessTableFunction",
         }
     }
 
     /// How much state it keeps.
     pub fn state_class(&self) -> StateClass {
         match self {
-            Self::Calc { .. } | Self::Union | Self::Expand { .. } | Self::Correlate(_) => {
-                StateClass::None
-            }
+            Self::Calc { .. }
+            | Self::Union
+            | Self::Expand { .. }
+            | Self::Correlate(_)
+            | Self::ProcessTableFunction(_)
+            | Self::ConstraintEnforcer(_) => StateClass::None,
             Self::TableSourceScan(_)
             | Self::Values { .. }
             | Self::WindowTableFunction(_)
@@ -547,8 +555,7 @@ impl Operator {
             | Self::TemporalJoin(_)
             | Self::IntervalJoin(_)
             | Self::WindowJoin(_)
-            | Self::TemporalSort(_)
-            | Self::ProcessTableFunction { .. } => StateClass::Medium,
+            | Self::TemporalSort(_) => StateClass::Medium,
             Self::Join { .. }
             | Self::OverAggregate(_)
             | Self::Rank(_)

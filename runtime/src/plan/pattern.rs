@@ -5,8 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{SortField, TimeDomain};
-use crate::sql::expr::Expr;
+use super::{AggregateFunction, SortField, TimeDomain};
+use crate::error::{Error, Result};
+use crate::sql::expr::{Expr, ExprKind, Literal};
 
 /// Name of the function `(variable, column)`: a column of a row of a variable. Inside `LAST`, `FIRST` and aggregates it
 /// is computed for the rows that these look at; `*` means all variables. In DEFINE the variable that is being defined means the
@@ -18,6 +19,39 @@ pub const PATTERN_LAST: &str = "LAST";
 
 /// Name of the function `(expression, n)`: the expression on the first row of its variable after n.
 pub const PATTERN_FIRST: &str = "FIRST";
+
+/// Name of the function `(aggregate, arguments ...)`: an aggregate over the rows of the only variable that its arguments name, or of all
+/// variables.
+pub const PATTERN_AGGREGATE: &str = "PATTERN AGGREGATE";
+
+/// Name of the function that gives the event time of a match.
+pub const MATCH_ROWTIME: &str = "MATCH_ROWTIME";
+
+/// Name of the function that gives the processing time of a match.
+pub const MATCH_PROCTIME: &str = "MATCH_PROCTIME";
+
+/// The first argument of [`PATTERN_AGGREGATE`]: the name of an aggregate.
+///
+/// # Errors
+/// `Internal` only.
+pub fn pattern_aggregate_name(function: AggregateFunction) -> Result<String> {
+    match serde_json::to_value(function) {
+        Ok(serde_json::Value::String(name)) => Ok(name),
+        _ => Err(Error::internal("an aggregate without a name")),
+    }
+}
+
+/// The aggregate that the first argument of [`PATTERN_AGGREGATE`] names.
+///
+/// # Errors
+/// `Internal` when it names none.
+pub fn pattern_aggregate(name: &Expr) -> Result<AggregateFunction> {
+    let ExprKind::Literal(Literal::String(name)) = &name.kind else {
+        return Err(Error::internal("an aggregate without a name"));
+    };
+    let name = serde_json::Value::String(name.clone());
+    serde_json::from_value(name).map_err(|_| Error::internal("an unknown aggregate"))
+}
 
 /// A pattern in rows that follow one another.
 ///
@@ -32,8 +66,8 @@ pub struct Match {
     pub domain: TimeDomain,
     /// `MEASURES`.
     pub measures: Vec<Expr>,
-    /// `PATTERN`.
-    pub pattern: Pattern,
+    /// `PATTERN`: variables that follow one another, each once.
+    pub pattern: Vec<PatternVariable>,
     /// `DEFINE`; variables without a condition take any row.
     pub defines: Vec<(String, Expr)>,
     /// `AFTER MATCH SKIP`.
@@ -42,26 +76,17 @@ pub struct Match {
     pub within_ms: Option<i64>,
 }
 
-/// A pattern.
+/// A variable of a pattern, with how often it is repeated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Pattern {
-    /// A row of a variable.
-    Variable(String),
-    /// One after the other.
-    Sequence(Vec<Pattern>),
-    /// One of these.
-    Alternation(Vec<Pattern>),
-    /// Several times.
-    Repeat {
-        /// What.
-        pattern: Box<Pattern>,
-        /// At least.
-        min: u32,
-        /// At most; absent without a limit.
-        max: Option<u32>,
-        /// Whether as many as possible are taken.
-        greedy: bool,
-    },
+pub struct PatternVariable {
+    /// Its name.
+    pub name: String,
+    /// Rows that it takes, at least.
+    pub min: u32,
+    /// Rows that it takes, at most; absent without a limit.
+    pub max: Option<u32>,
+    /// Whether it takes rows that the next one could take as well.
+    pub greedy: bool,
 }
 
 /// Where the next match may begin.

@@ -52,7 +52,8 @@ impl Operator {
             | Self::Union
             | Self::Expand { .. }
             | Self::Match(_)
-            | Self::ProcessTableFunction { .. }
+            | Self::ProcessTableFunction(_)
+            | Self::ConstraintEnforcer(_)
             | Self::Sink(_) => Shape::Makes,
             Self::Join { kind, .. } if kind.is_left_only() => Shape::Appends,
             Self::WindowJoin(join) if join.kind.is_left_only() => Shape::Appends,
@@ -94,6 +95,7 @@ impl Operator {
             Self::TableSourceScan(_)
             | Self::Values { .. }
             | Self::Union
+            | Self::ConstraintEnforcer(_)
             | Self::Sink(_)
             | Self::Limit(_) => {}
             Self::Calc {
@@ -133,9 +135,8 @@ impl Operator {
                 let condition = condition.iter_mut();
                 condition.for_each(|expr| move_expr(expr, INPUT, map));
             }
-            Self::Snapshot { partition } | Self::ProcessTableFunction { partition, .. } => {
-                move_columns(partition, INPUT, map);
-            }
+            Self::Snapshot { partition } => move_columns(partition, INPUT, map),
+            Self::ProcessTableFunction(function) => function.map_columns(&|at| map(INPUT, at)),
             Self::Sort(sort) | Self::TemporalSort(sort) | Self::SortLimit(sort) => {
                 move_order(&mut sort.order, map);
             }
@@ -183,9 +184,6 @@ impl Operator {
                 let defines = found.defines.iter().map(|(_, expr)| expr);
                 defines.chain(&found.measures).for_each(visit);
             }
-            Self::ProcessTableFunction { args, .. } => {
-                args.iter().map(|(_, expr)| expr).for_each(visit);
-            }
             Self::TableSourceScan(scan) => scan.projections.iter().flatten().for_each(visit),
             Self::WindowTableFunction(_)
             | Self::WindowAggregate { .. }
@@ -203,6 +201,8 @@ impl Operator {
             | Self::Snapshot { .. }
             | Self::Union
             | Self::UpsertMaterialize(_)
+            | Self::ProcessTableFunction(_)
+            | Self::ConstraintEnforcer(_)
             | Self::Sink(_) => {}
         }
     }

@@ -32,6 +32,28 @@ pub fn drop_update_before(nodes: &mut [Node]) {
             node.changelog = ChangelogMode::Upsert;
         }
     }
+    ignore_update_before(nodes, &parting);
+}
+
+/// Tells temporal joins what of their versions is said for somebody else who reads them.
+///
+/// # Source
+/// Flink, where a node of each consumer drops it: `golden/join_temporal/versions_read_twice`.
+fn ignore_update_before(nodes: &mut [Node], parting: &HashSet<NodeId>) {
+    for index in 0..nodes.len() {
+        let Operator::TemporalJoin(_) = &nodes[index].operator else {
+            continue;
+        };
+        let right = nodes[index].inputs.get(1).map(|input| input.node);
+        let says_more = nodes.iter().any(|below| {
+            let is_version = Some(below.id) == right;
+            let is_asked = filters(below) || parting.contains(&below.id);
+            is_version && below.changelog == ChangelogMode::Retract && !is_asked
+        });
+        if let Operator::TemporalJoin(join) = &mut nodes[index].operator {
+            join.ignores_update_before = says_more;
+        }
+    }
 }
 
 /// Whether a node has to see what rows of an input were before their updates; `emits` tells whether it must say so itself.
@@ -43,7 +65,7 @@ fn reads_before(node: &Node, below: &Node, emits: bool) -> bool {
             emits || below.upsert_key.as_ref() != Some(&wanted)
         }
         Operator::Calc { .. } => emits || parts(node, below),
-        Operator::Union => emits,
+        Operator::Union | Operator::ConstraintEnforcer(_) => emits,
         // Versions are told apart by key and time. One that a filter takes away is ended by what it was.
         Operator::TemporalJoin(_) => {
             let is_version = |input: &Input| input.node == below.id;
@@ -61,7 +83,10 @@ fn reads_before(node: &Node, below: &Node, emits: bool) -> bool {
 fn parting(nodes: &[Node]) -> HashSet<NodeId> {
     let mut parting = HashSet::new();
     for node in nodes {
-        let hands_on = matches!(node.operator, Operator::Calc { .. } | Operator::Union);
+        let hands_on = matches!(
+            node.operator,
+            Operator::Calc { .. } | Operator::Union | Operator::ConstraintEnforcer(_)
+        );
         let mut inputs = node.inputs.iter();
         let is_parting = inputs.any(|input| {
             let below = nodes.iter().find(|below| below.id == input.node);

@@ -14,6 +14,7 @@ pub mod parser;
 mod redact;
 pub mod resource;
 pub mod session;
+mod stack;
 pub mod text;
 pub mod typing;
 

@@ -45,7 +45,7 @@ pub(crate) enum ValueKind {
 /// # Source
 /// Confluent: documentation of SET (all `sql.*` and `client.*` keys); Flink: `table.*`, `execution.*`,
 /// `restart-strategy.*` and `parallelism.default`; `weir.cfu-cpu-share` is Weir's own.
-const KEYS: [(&str, ValueKind); 43] = [
+const KEYS: [(&str, ValueKind); 47] = [
     ("sql.current-catalog", ValueKind::Text),
     ("sql.current-database", ValueKind::Text),
     ("sql.dry-run", ValueKind::Boolean),
@@ -134,12 +134,22 @@ const KEYS: [(&str, ValueKind); 43] = [
     ("table.local-time-zone", ValueKind::TimeZone),
     ("table.exec.state.ttl", ValueKind::Duration),
     ("table.exec.source.idle-timeout", ValueKind::Duration),
+    ("table.exec.source.cdc-events-duplicate", ValueKind::Boolean),
     ("table.exec.mini-batch.enabled", ValueKind::Boolean),
     ("table.exec.mini-batch.allow-latency", ValueKind::Duration),
     ("table.exec.mini-batch.size", ValueKind::Count),
     (
         "table.exec.sink.not-null-enforcer",
         ValueKind::OneOf(&["error", "drop"]),
+    ),
+    ("table.exec.sink.require-on-conflict", ValueKind::Boolean),
+    (
+        "table.exec.sink.type-length-enforcer",
+        ValueKind::OneOf(&["ignore", "trim_pad", "error"]),
+    ),
+    (
+        "table.exec.sink.nested-constraint-enforcer",
+        ValueKind::OneOf(&["ignore", "rows", "rows_and_collections"]),
     ),
     ("table.exec.resource.default-parallelism", ValueKind::Count),
     ("weir.cfu-cpu-share", ValueKind::Decimal),

@@ -8,16 +8,17 @@ use std::mem::size_of;
 use hashbrown::HashTable;
 
 use crate::error::{Error, Result};
+use crate::state::EncodedKeys;
 
 /// A hash table from encoded keys to dense ids.
 #[derive(Debug, Default)]
 pub struct GroupTable {
     /// Ids by key.
-    ids: HashTable<u32>,
-    /// Encoded keys back to back; removed ones stay until [`Self::compact`].
+    ids: HashTable<Slot>,
+    /// Long encoded keys back to back; removed ones stay until [`Self::compact`].
     arena: Vec<u8>,
-    /// Place of each id's key in the arena; `len` is `u32::MAX` for a removed id.
-    places: Vec<Place>,
+    /// Key of each id.
+    keys: Vec<Key>,
     /// Hash of each id's key.
     hashes: Vec<u64>,
     /// Removed ids.
@@ -26,17 +27,32 @@ pub struct GroupTable {
     waste_bytes: usize,
 }
 
-/// A key's place in the arena.
+/// An id in the hash table.
 #[derive(Debug, Clone, Copy)]
-struct Place {
-    /// First byte.
-    start: usize,
-    /// Bytes.
-    len: u32,
+struct Slot {
+    /// A part of the hash, so that a key that is another one is not looked at.
+    tag: u32,
+    /// The id.
+    id: u32,
 }
+
+/// A key: short ones as they are, which saves a look at the arena.
+#[derive(Debug, Clone, Copy)]
+struct Key {
+    /// Bytes; [`REMOVED`] for a removed id.
+    len: u32,
+    /// The key, or where in the arena it begins.
+    bytes: [u8; SHORT_BYTES],
+}
+
+/// Bytes of a key that needs no place in the arena: two BIGINT, or one with the number of a chunk behind it.
+const SHORT_BYTES: usize = 20;
 
 /// The length that marks a removed id.
 const REMOVED: u32 = u32::MAX;
+
+/// What [`GroupTable::find_all`] says of a key that is not held.
+pub const NOT_HELD: u32 = u32::MAX;
 
 /// Waste below which compaction is not worth the copy: one mebibyte (guess, unmeasured).
 const COMPACT_WASTE_BYTES_MIN: usize = 1 << 20;
@@ -45,6 +61,57 @@ const COMPACT_WASTE_BYTES_MIN: usize = 1 << 20;
 /// still spreads its keys over all buckets.
 fn table_hash(hash: u64) -> u64 {
     hash.rotate_left(32)
+}
+
+/// The bits of a hash that are kept with the id: those that the table looks at least.
+fn tag_of(hash: u64) -> u32 {
+    let bits = (table_hash(hash) >> 25) & u64::from(u32::MAX);
+    u32::try_from(bits).unwrap_or_default()
+}
+
+/// Whether two keys are the same. Most have eight to sixteen bytes, which are two words.
+fn is_same(left: &[u8], right: &[u8]) -> bool {
+    let words = |key: &[u8]| -> Option<([u8; 8], [u8; 8])> {
+        let (first, last) = (key.first_chunk()?, key.last_chunk()?);
+        (key.len() <= 16).then_some((*first, *last))
+    };
+    left.len() == right.len()
+        && match (words(left), words(right)) {
+            (Some(left), Some(right)) => left == right,
+            (_, _) => left == right,
+        }
+}
+
+impl Key {
+    /// A key, whose bytes go into the arena if they are many.
+    fn new(key: &[u8], arena: &mut Vec<u8>) -> Self {
+        let len = u32::try_from(key.len()).unwrap_or(REMOVED - 1);
+        let mut bytes = [0; SHORT_BYTES];
+        if let Some(short) = bytes.get_mut(..key.len()) {
+            short.copy_from_slice(key);
+        } else {
+            bytes[..size_of::<usize>()].copy_from_slice(&arena.len().to_le_bytes());
+            arena.extend_from_slice(key);
+        }
+        Self { len, bytes }
+    }
+
+    /// Bytes of the arena that it takes.
+    fn arena_bytes(&self) -> usize {
+        let len = self.len as usize;
+        if len > SHORT_BYTES { len } else { 0 }
+    }
+
+    /// Its bytes.
+    fn get<'a>(&'a self, arena: &'a [u8]) -> &'a [u8] {
+        let len = self.len as usize;
+        if let Some(short) = self.bytes.get(..len) {
+            return short;
+        }
+        let start = self.bytes.first_chunk().copied().unwrap_or_default();
+        let start = usize::from_le_bytes(start);
+        &arena[start..start + len]
+    }
 }
 
 impl GroupTable {
@@ -60,7 +127,7 @@ impl GroupTable {
 
     /// One past the largest id in use or free: what accumulators must have room for.
     pub fn capacity(&self) -> usize {
-        self.places.len()
+        self.keys.len()
     }
 
     /// The id of one key, and whether it is new.
@@ -68,58 +135,87 @@ impl GroupTable {
     /// # Errors
     /// `Internal` past four billion keys in one subtask.
     pub fn id_of(&mut self, key: &[u8], hash: u64) -> Result<(u32, bool)> {
-        let (arena, places) = (&self.arena, &self.places);
-        if let Some(id) = self
-            .ids
-            .find(table_hash(hash), |id| key_at(arena, places, *id) == key)
-        {
-            return Ok((*id, false));
+        if let Some(id) = self.find(key, hash) {
+            return Ok((id, false));
         }
-        let place = Place {
-            start: self.arena.len(),
-            len: u32::try_from(key.len()).unwrap_or(REMOVED - 1),
-        };
-        self.arena.extend_from_slice(key);
+        let held = Key::new(key, &mut self.arena);
         let id = if let Some(id) = self.free.pop() {
-            self.places[id as usize] = place;
+            self.keys[id as usize] = held;
             self.hashes[id as usize] = hash;
             id
         } else {
-            let id = u32::try_from(self.places.len())
-                .map_err(|_| Error::internal("too many keys in one subtask"))?;
-            self.places.push(place);
+            let id = u32::try_from(self.keys.len()).ok();
+            let id = id.filter(|id| *id != NOT_HELD);
+            let id = id.ok_or_else(|| Error::internal("too many keys in one subtask"))?;
+            self.keys.push(held);
             self.hashes.push(hash);
             id
         };
         let hashes = &self.hashes;
-        self.ids
-            .insert_unique(table_hash(hash), id, |id| table_hash(hashes[*id as usize]));
+        let slot = Slot {
+            tag: tag_of(hash),
+            id,
+        };
+        self.ids.insert_unique(table_hash(hash), slot, |slot| {
+            table_hash(hashes[slot.id as usize])
+        });
         Ok((id, true))
     }
 
     /// The id of a key, if it is held.
     pub fn find(&self, key: &[u8], hash: u64) -> Option<u32> {
-        let (arena, places) = (&self.arena, &self.places);
-        self.ids
-            .find(table_hash(hash), |id| key_at(arena, places, *id) == key)
-            .copied()
+        let tag = tag_of(hash);
+        let is_it = |slot: &Slot| slot.tag == tag && is_same(self.key(slot.id), key);
+        self.ids.find(table_hash(hash), is_it).map(|slot| slot.id)
+    }
+
+    /// The ids of some keys of a batch, [`NOT_HELD`] for those that are not held. What costs is waiting for memory, so first all places in
+    /// the table are looked at, then all keys: the processor waits for many of them at once.
+    pub fn find_all(
+        &self,
+        (keys, rows): (&EncodedKeys, impl Iterator<Item = usize> + Clone),
+        ids: &mut Vec<u32>,
+    ) {
+        ids.clear();
+        if self.is_empty() {
+            ids.extend(rows.map(|_| NOT_HELD));
+            return;
+        }
+        ids.extend(rows.clone().map(|row| {
+            let hash = keys.hashes[row];
+            let tag = tag_of(hash);
+            let found = self.ids.find(table_hash(hash), |slot| slot.tag == tag);
+            found.map_or(NOT_HELD, |slot| slot.id)
+        }));
+        for (row, id) in rows.zip(ids) {
+            let key = keys.key(row);
+            if *id != NOT_HELD && !is_same(self.key(*id), key) {
+                // Another key of the same tag.
+                *id = self.find(key, keys.hashes[row]).unwrap_or(NOT_HELD);
+            }
+        }
     }
 
     /// Keys that fit in without growing.
     pub fn room(&self) -> usize {
-        self.free.len() + self.places.capacity() - self.places.len()
+        self.free.len() + self.room_behind()
+    }
+
+    /// Ids past the largest that fit in without growing.
+    pub fn room_behind(&self) -> usize {
+        self.keys.capacity() - self.keys.len()
     }
 
     /// Whether an id is in use.
     pub fn holds(&self, id: u32) -> bool {
-        self.places
+        self.keys
             .get(id as usize)
-            .is_some_and(|place| place.len != REMOVED)
+            .is_some_and(|key| key.len != REMOVED)
     }
 
     /// The encoded key of an id in use.
     pub fn key(&self, id: u32) -> &[u8] {
-        key_at(&self.arena, &self.places, id)
+        self.keys[id as usize].get(&self.arena)
     }
 
     /// The hash of an id's key.
@@ -131,17 +227,25 @@ impl GroupTable {
     pub fn remove(&mut self, id: u32) {
         if let Ok(entry) = self
             .ids
-            .find_entry(table_hash(self.hashes[id as usize]), |candidate| {
-                *candidate == id
-            })
+            .find_entry(table_hash(self.hashes[id as usize]), |slot| slot.id == id)
         {
             entry.remove();
-            let place = &mut self.places[id as usize];
-            self.waste_bytes += place.len as usize;
-            place.len = REMOVED;
+            let key = &mut self.keys[id as usize];
+            self.waste_bytes += key.arena_bytes();
+            key.len = REMOVED;
             self.free.push(id);
             self.compact();
         }
+    }
+
+    /// Forgets all keys and keeps their memory for others.
+    pub fn clear(&mut self) {
+        self.ids.clear();
+        self.arena.clear();
+        self.keys.clear();
+        self.hashes.clear();
+        self.free.clear();
+        self.waste_bytes = 0;
     }
 
     /// Ids in use, ascending: the order in which keys came, as long as none was removed.
@@ -151,10 +255,10 @@ impl GroupTable {
 
     /// Ids in use from `first` on, ascending.
     pub fn ids_from(&self, first: u32) -> impl Iterator<Item = u32> {
-        let places = self.places.get(first as usize..).unwrap_or_default();
+        let keys = self.keys.get(first as usize..).unwrap_or_default();
         (first..)
-            .zip(places)
-            .filter(|(_, place)| place.len != REMOVED)
+            .zip(keys)
+            .filter(|(_, key)| key.len != REMOVED)
             .map(|(id, _)| id)
     }
 
@@ -170,24 +274,24 @@ impl GroupTable {
                 break;
             };
             let hash = self.hashes[from as usize];
-            if let Some(id) = self.ids.find_mut(table_hash(hash), |id| *id == from) {
-                *id = to;
+            if let Some(slot) = self.ids.find_mut(table_hash(hash), |slot| slot.id == from) {
+                slot.id = to;
             }
-            self.places[to as usize] = self.places[from as usize];
+            self.keys[to as usize] = self.keys[from as usize];
             self.hashes[to as usize] = hash;
             moved.push((from, to));
         }
-        self.places.truncate(len);
-        self.places.shrink_to_fit();
+        self.keys.truncate(len);
+        self.keys.shrink_to_fit();
         self.hashes.truncate(len);
         self.hashes.shrink_to_fit();
         self.free = free
             .into_iter()
-            .filter(|id| (*id as usize) < self.places.len())
+            .filter(|id| (*id as usize) < self.keys.len())
             .collect();
         let hashes = &self.hashes;
         self.ids
-            .shrink_to_fit(|id| table_hash(hashes[*id as usize]));
+            .shrink_to_fit(|slot| table_hash(hashes[slot.id as usize]));
         self.compact_keys();
         moved
     }
@@ -196,7 +300,7 @@ impl GroupTable {
     pub fn memory_bytes(&self) -> usize {
         self.ids.allocation_size()
             + self.arena.capacity()
-            + self.places.capacity() * size_of::<Place>()
+            + self.keys.capacity() * size_of::<Key>()
             + self.hashes.capacity() * size_of::<u64>()
             + self.free.capacity() * size_of::<u32>()
     }
@@ -212,20 +316,14 @@ impl GroupTable {
     /// Copies the keys in use together.
     fn compact_keys(&mut self) {
         let mut arena = Vec::with_capacity(self.arena.len() - self.waste_bytes);
-        for place in self.places.iter_mut().filter(|place| place.len != REMOVED) {
-            let key = &self.arena[place.start..place.start + place.len as usize];
-            place.start = arena.len();
-            arena.extend_from_slice(key);
+        for key in &mut self.keys {
+            if key.len != REMOVED && key.arena_bytes() > 0 {
+                *key = Key::new(key.get(&self.arena), &mut arena);
+            }
         }
         self.arena = arena;
         self.waste_bytes = 0;
     }
-}
-
-/// The key of an id in use.
-fn key_at<'a>(arena: &'a [u8], places: &[Place], id: u32) -> &'a [u8] {
-    let place = places[id as usize];
-    &arena[place.start..place.start + place.len as usize]
 }
 
 #[cfg(test)]
@@ -247,6 +345,49 @@ mod tests {
         assert_eq!(id(&mut table, b"a"), (2, true));
         assert_eq!(table.key(0), b"c");
         assert_eq!(table.ids().collect::<Vec<_>>(), [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_batch_finds_what_one_key_finds() {
+        let mut table = GroupTable::default();
+        // Short and long keys, of which every third is removed.
+        let key = |i: usize| format!("{i:0>width$}", width = 4 + i % 40).into_bytes();
+        let mut batch = EncodedKeys::default();
+        for i in 0..3_000 {
+            let key = key(i);
+            if i < 2_000 {
+                table.id_of(&key, xxh3_64(&key)).unwrap();
+            }
+            batch.bytes.extend_from_slice(&key);
+            batch.ends.push(batch.bytes.len());
+            batch.hashes.push(xxh3_64(&key));
+        }
+        for id in (0..2_000).step_by(3) {
+            table.remove(id);
+        }
+        let mut ids = vec![7];
+        table.find_all((&batch, 0..batch.len()), &mut ids);
+        for (row, id) in ids.iter().enumerate() {
+            let found = table.find(batch.key(row), batch.hashes[row]);
+            assert_eq!(found.unwrap_or(NOT_HELD), *id);
+            assert_eq!(found.is_some(), row < 2_000 && row % 3 != 0);
+        }
+    }
+
+    #[test]
+    fn a_key_is_another_one_although_its_tag_is_the_same() {
+        let mut table = GroupTable::default();
+        table.id_of(b"a", 1).unwrap();
+        assert_eq!(table.find(b"b", 1), None);
+        assert_eq!(table.id_of(b"b", 1).unwrap(), (1, true));
+        let batch = EncodedKeys {
+            bytes: b"cab".to_vec(),
+            ends: vec![1, 2, 3],
+            hashes: vec![1; 3],
+        };
+        let mut ids = Vec::new();
+        table.find_all((&batch, 0..3), &mut ids);
+        assert_eq!(ids, [NOT_HELD, 0, 1]);
     }
 
     #[test]

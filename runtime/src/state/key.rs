@@ -8,12 +8,13 @@
 //! strings and bytes a 4-byte length and the bytes; ARRAY, MAP, MULTISET and ROW what `nested` says. Rows, which operators store as
 //! they are, are encoded the same way, but the entries of their maps keep their order.
 
+mod encode;
 mod nested;
 
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryBuilder, BooleanBuilder, PrimitiveArray, PrimitiveBuilder,
+    Array, ArrayRef, AsArray, BinaryBuilder, BooleanBufferBuilder, BooleanBuilder, PrimitiveArray,
     StringBuilder,
 };
 use arrow::buffer::NullBuffer;
@@ -106,18 +107,6 @@ struct Nullable<'a> {
     column: Column<'a>,
 }
 
-impl Nullable<'_> {
-    /// Appends the encoding of one value.
-    fn append(&self, row: usize, bytes: &mut Vec<u8>) {
-        if self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
-            bytes.push(0);
-        } else {
-            bytes.push(1);
-            self.column.append(row, bytes);
-        }
-    }
-}
-
 impl KeyCodec {
     /// A codec for key columns of these types.
     ///
@@ -168,18 +157,7 @@ impl KeyCodec {
             .iter()
             .map(|column| view(column, self.entries))
             .collect::<Result<Vec<_>>>()?;
-        let mut keys = EncodedKeys {
-            bytes: Vec::with_capacity(rows * columns.len() * 8),
-            ends: Vec::with_capacity(rows),
-            hashes: Vec::new(),
-        };
-        for row in 0..rows {
-            for view in &views {
-                view.append(row, &mut keys.bytes);
-            }
-            keys.ends.push(keys.bytes.len());
-        }
-        Ok(keys)
+        Ok(encode::all(&views, rows))
     }
 
     /// The columns of encoded keys.
@@ -239,37 +217,6 @@ fn values(column: &ArrayRef, order: EntryOrder) -> Result<Column<'_>> {
         DataType::Binary => Column::Binary(column.as_binary()),
         _ => Column::Nested(nested::view(column, order)?),
     })
-}
-
-impl Column<'_> {
-    /// Appends the encoding of one value that is not null.
-    fn append(&self, row: usize, bytes: &mut Vec<u8>) {
-        match self {
-            Self::Boolean(array) => bytes.push(u8::from(array.value(row))),
-            Self::Fixed { values, width } => {
-                bytes.extend_from_slice(&values[row * width..(row + 1) * width]);
-            }
-            Self::Float32(array) => {
-                let value = array.value(row);
-                let value = if value.is_nan() { f32::NAN } else { value };
-                bytes.extend_from_slice(&value.to_bits().to_le_bytes());
-            }
-            Self::Float64(array) => {
-                let value = array.value(row);
-                let value = if value.is_nan() { f64::NAN } else { value };
-                bytes.extend_from_slice(&value.to_bits().to_le_bytes());
-            }
-            Self::Utf8(array) => append_bytes(array.value(row).as_bytes(), bytes),
-            Self::Binary(array) => append_bytes(array.value(row), bytes),
-            Self::Nested(nested) => nested.append(row, bytes),
-        }
-    }
-}
-
-/// Appends length and bytes.
-fn append_bytes(value: &[u8], bytes: &mut Vec<u8>) {
-    bytes.extend_from_slice(&u32::try_from(value.len()).unwrap_or(u32::MAX).to_le_bytes());
-    bytes.extend_from_slice(value);
 }
 
 /// Reads one column of all keys.
@@ -340,11 +287,25 @@ fn primitive<T: ArrowPrimitiveType>(
     readers: &mut [Reader<'_>],
     read: impl Fn(&mut Reader<'_>) -> Result<T::Native>,
 ) -> Result<ArrayRef> {
-    let mut builder = PrimitiveBuilder::<T>::with_capacity(readers.len());
-    for reader in readers {
-        builder.append_option(present(reader)?.then(|| read(reader)).transpose()?);
+    let mut values = Vec::with_capacity(readers.len());
+    let mut missing = Vec::new();
+    for (row, reader) in readers.iter_mut().enumerate() {
+        if present(reader)? {
+            values.push(read(reader)?);
+        } else {
+            missing.push(row);
+            values.push(T::Native::default());
+        }
     }
-    Ok(Arc::new(builder.finish()))
+    let nulls = (!missing.is_empty()).then(|| {
+        let mut valid = BooleanBufferBuilder::new(values.len());
+        valid.append_n(values.len(), true);
+        for row in missing {
+            valid.set_bit(row, false);
+        }
+        NullBuffer::new(valid.finish())
+    });
+    Ok(Arc::new(PrimitiveArray::<T>::new(values.into(), nulls)))
 }
 
 /// A 32-bit integer.

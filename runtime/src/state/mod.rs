@@ -4,6 +4,7 @@
 //! group id; nothing is kept per key but its encoding and its slot in those columns.
 
 mod backend;
+mod chunk_keys;
 pub mod codec;
 pub mod column;
 mod delta;
@@ -18,8 +19,9 @@ mod table;
 pub mod waiting;
 
 pub use backend::{FjallSpace, SpillBatch, SpillSpace, StateBackend, Visit};
+pub use chunk_keys::{ChunkKeys, put_chunk_key};
 pub use delta::Deltas;
-pub use group_table::GroupTable;
+pub use group_table::{GroupTable, NOT_HELD};
 pub use handed::HandedOver;
 pub use key::{EncodedKeys, KeyCodec};
 pub use keyed::{ExportVisit, StateConfig, Values};

@@ -8,14 +8,16 @@
 //! and the list of its chunks. A partition of a few rows is its chunk 0, one entry of state.
 
 mod chunk;
+mod look;
 
-use std::ops::{Bound, ControlFlow, RangeBounds};
+use std::ops::{Bound, Range};
 
 use crate::error::Result;
-use crate::state::{KeyedTable, StateConfig, StateTable, Values};
+use crate::state::group_table::NOT_HELD;
+use crate::state::{ChunkKeys, KeyedTable, StateConfig, StateTable, Values, put_chunk_key};
 use crate::time::EpochMillis;
 
-use self::chunk::{Chunks, is_within};
+use self::chunk::Chunks;
 
 /// A key whose key group is known, as it comes from a part of it.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +29,7 @@ pub struct PartitionKey<'a> {
 }
 
 /// A partition that was found; it holds until rows are added or taken away.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head(u32);
 
 /// Rows by partition, in the order of their sort keys; rows that are equal in order stay as they came.
@@ -37,6 +39,8 @@ pub struct OrderedRows {
     chunks: KeyedTable<Chunks>,
     /// The key of a chunk, kept for its memory.
     key: Vec<u8>,
+    /// Ids of partitions, kept for their memory.
+    ids: Vec<u32>,
 }
 
 impl OrderedRows {
@@ -45,6 +49,7 @@ impl OrderedRows {
         Self {
             chunks: KeyedTable::new(number, Chunks::default(), state),
             key: Vec::new(),
+            ids: Vec::new(),
         }
     }
 
@@ -56,9 +61,7 @@ impl OrderedRows {
     /// Makes the key of a chunk.
     fn set_key(&mut self, partition: PartitionKey<'_>, number: u32) {
         self.key.clear();
-        self.key.extend_from_slice(partition.bytes);
-        // Big-endian, so that the chunks of a partition follow one another wherever keys are sorted.
-        self.key.extend_from_slice(&number.to_be_bytes());
+        put_chunk_key(partition.bytes, number, &mut self.key);
     }
 
     /// The id of a chunk, if it is held.
@@ -84,17 +87,102 @@ impl OrderedRows {
             .upsert_in(&self.key, partition.key_group, now_ms)
     }
 
-    /// Adds a row behind all that are not after it; whether it is the first of its partition.
+    /// The chunk of a partition with a number, if it is held.
+    fn chunk(
+        &mut self,
+        (partition, head): (PartitionKey<'_>, u32),
+        number: u32,
+        now_ms: EpochMillis,
+    ) -> Result<Option<u32>> {
+        match number {
+            0 => Ok(Some(head)),
+            number => self.find(partition, number, now_ms),
+        }
+    }
+
+    /// The partitions of some keys of a batch, in their order; absent for those without rows.
     ///
     /// # Errors
     /// `Unavailable` when spilled state cannot be read, as all functions here.
+    pub fn find_partitions(
+        &mut self,
+        keys: (&ChunkKeys, Range<usize>),
+        now_ms: EpochMillis,
+        heads: &mut Vec<Option<Head>>,
+    ) -> Result<()> {
+        let mut ids = std::mem::take(&mut self.ids);
+        self.chunks
+            .find_all((keys.0.keys(), keys.1), now_ms, &mut ids)?;
+        heads.clear();
+        heads.extend(ids.iter().map(|id| (*id != NOT_HELD).then_some(Head(*id))));
+        self.ids = ids;
+        Ok(())
+    }
+
+    /// The partitions of some keys of a batch, in their order, each of which gets a row now with [`Self::insert_in`]; `on_new` is told the
+    /// new ones in order.
+    ///
+    /// # Errors
+    /// As [`Self::find_partitions`].
+    pub fn open_partitions(
+        &mut self,
+        (keys, rows): (&ChunkKeys, &[usize]),
+        now_ms: EpochMillis,
+        heads: &mut Vec<Head>,
+        mut on_new: impl FnMut(Head),
+    ) -> Result<()> {
+        let mut ids = std::mem::take(&mut self.ids);
+        let keys = (keys.keys(), rows.iter().copied());
+        self.chunks
+            .upsert_some(keys, now_ms, &mut ids, |id| on_new(Head(id)))?;
+        heads.clear();
+        heads.extend(ids.iter().map(|id| Head(*id)));
+        self.ids = ids;
+        Ok(())
+    }
+
+    /// As [`Self::open_partitions`], of one that was looked up before.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_partition(
+        &mut self,
+        partition: PartitionKey<'_>,
+        found: Option<Head>,
+        now_ms: EpochMillis,
+    ) -> Result<Head> {
+        if let Some(Head(head)) = found {
+            self.chunks.touch(head, now_ms);
+            return Ok(Head(head));
+        }
+        Ok(Head(self.upsert(partition, 0, now_ms)?.0))
+    }
+
+    /// Adds a row behind all that are not after it; whether it is the first of its partition.
+    ///
+    /// # Errors
+    /// As [`Self::find_partitions`].
     pub fn insert(
         &mut self,
         partition: PartitionKey<'_>,
-        (sort, row): (&[u8], &[u8]),
+        row: (&[u8], &[u8]),
         now_ms: EpochMillis,
     ) -> Result<bool> {
         let (head, is_new) = self.upsert(partition, 0, now_ms)?;
+        self.insert_in((partition, Head(head)), row, now_ms)?;
+        Ok(is_new)
+    }
+
+    /// As [`Self::insert`], into a partition that was opened.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn insert_in(
+        &mut self,
+        (partition, Head(head)): (PartitionKey<'_>, Head),
+        (sort, row): (&[u8], &[u8]),
+        now_ms: EpochMillis,
+    ) -> Result<()> {
         let (place, number) = self.chunks.values().place_for(head, sort);
         let id = match number {
             0 => head,
@@ -102,12 +190,11 @@ impl OrderedRows {
         };
         let chunks = self.chunks.values_mut();
         if chunks.is_full(id) {
-            self.split(partition, (head, place, id), (sort, row), now_ms)?;
-            return Ok(false);
+            return self.split(partition, (head, place, id), (sort, row), now_ms);
         }
         chunks.insert(id, (sort, row));
         chunks.note(head, place, id);
-        Ok(is_new)
+        Ok(())
     }
 
     /// Adds a row to a full chunk: a new chunk takes what comes after the middle, or the row alone when it comes last.
@@ -151,16 +238,15 @@ impl OrderedRows {
         };
         for place in self.chunks.values().places_with(head, sort) {
             let number = self.chunks.values().number(head, place);
-            let Some(id) = self.find(partition, number, now_ms)? else {
+            let Some(id) = self.chunk((partition, head), number, now_ms)? else {
                 continue;
             };
             let Some(found) = self.chunks.values().position(id, (sort, row)) else {
                 continue;
             };
-            let (head, _) = self.upsert(partition, 0, now_ms)?;
-            let (id, _) = self.upsert(partition, number, now_ms)?;
+            self.touch_chunks((head, id), now_ms);
             self.chunks.values_mut().remove(id, found);
-            self.settle(partition, (head, place), id, now_ms)?;
+            self.settle((head, place), id)?;
             return Ok(true);
         }
         Ok(false)
@@ -181,15 +267,13 @@ impl OrderedRows {
         };
         for place in self.chunks.values().places_with(head, sort) {
             let number = self.chunks.values().number(head, place);
-            let Some(id) = self.find(partition, number, now_ms)? else {
+            let Some(id) = self.chunk((partition, head), number, now_ms)? else {
                 continue;
             };
             let Some(found) = self.chunks.values().position(id, (sort, old)) else {
                 continue;
             };
-            // The head is written with every change, so that it lives as long as what it lists.
-            self.upsert(partition, 0, now_ms)?;
-            let (id, _) = self.upsert(partition, number, now_ms)?;
+            self.touch_chunks((head, id), now_ms);
             self.chunks.values_mut().replace(id, found, (sort, new));
             return Ok(true);
         }
@@ -216,23 +300,39 @@ impl OrderedRows {
     pub fn drain_until(
         &mut self,
         partition: PartitionKey<'_>,
-        (until, limit): (Bound<&[u8]>, usize),
+        until: (Bound<&[u8]>, usize),
         now_ms: EpochMillis,
         mut show: impl FnMut(&[u8], &[u8]),
     ) -> Result<usize> {
         let mut removed = 0;
-        while let Some(head) = self.find(partition, 0, now_ms)? {
-            let (number, rows) = match self.chunks.values().len(head) {
-                0 => break,
-                _ => (
-                    self.chunks.values().number(head, 0),
-                    self.chunks.values().rows(head, 0),
-                ),
-            };
-            let Some(id) = self.find(partition, number, now_ms)? else {
-                // Its state has expired.
-                let (head, _) = self.upsert(partition, 0, now_ms)?;
-                self.forget(partition, (head, 0), now_ms)?;
+        if let Some(head) = self.find_partition(partition, now_ms)? {
+            self.drain_in((partition, head), until, now_ms, |sort, row| {
+                removed += 1;
+                show(sort, row);
+            })?;
+        }
+        Ok(removed)
+    }
+
+    /// As [`Self::drain_until`], of a partition that was found; the partition, if rows are left.
+    ///
+    /// # Errors
+    /// As [`Self::insert`].
+    pub fn drain_in(
+        &mut self,
+        (partition, Head(head)): (PartitionKey<'_>, Head),
+        (until, limit): (Bound<&[u8]>, usize),
+        now_ms: EpochMillis,
+        mut show: impl FnMut(&[u8], &[u8]),
+    ) -> Result<Option<Head>> {
+        let mut removed = 0;
+        while self.chunks.values().len(head) > 0 {
+            let number = self.chunks.values().number(head, 0);
+            let rows = self.chunks.values().rows(head, 0);
+            let Some(id) = self.chunk((partition, head), number, now_ms)? else {
+                if self.forget_expired((head, 0), now_ms)? {
+                    return Ok(None);
+                }
                 continue;
             };
             let chunks = self.chunks.values();
@@ -244,16 +344,17 @@ impl OrderedRows {
                 .iter(id)
                 .take(count)
                 .for_each(|(sort, row)| show(sort, row));
-            let (head, _) = self.upsert(partition, 0, now_ms)?;
-            let (id, _) = self.upsert(partition, number, now_ms)?;
+            self.touch_chunks((head, id), now_ms);
             self.chunks.values_mut().remove_first(id, end);
             removed += count;
-            self.settle(partition, (head, 0), id, now_ms)?;
+            if self.settle((head, 0), id)? {
+                return Ok(None);
+            }
             if count < rows {
                 break;
             }
         }
-        Ok(removed)
+        Ok(Some(Head(head)))
     }
 
     /// Takes the first rows whose sort keys come before a bound, about `limit` of them, and shows each; how many there were.
@@ -267,16 +368,16 @@ impl OrderedRows {
         now_ms: EpochMillis,
         mut visit: impl FnMut(&[u8], &[u8]),
     ) -> Result<usize> {
+        let Some(head) = self.find(partition, 0, now_ms)? else {
+            return Ok(0);
+        };
         let mut taken = 0;
-        while taken < limit
-            && let Some(head) = self.find(partition, 0, now_ms)?
-            && self.chunks.values().len(head) > 0
-        {
+        while taken < limit && self.chunks.values().len(head) > 0 {
             let number = self.chunks.values().number(head, 0);
-            let Some(id) = self.find(partition, number, now_ms)? else {
-                // Its state has expired.
-                let (head, _) = self.upsert(partition, 0, now_ms)?;
-                self.forget(partition, (head, 0), now_ms)?;
+            let Some(id) = self.chunk((partition, head), number, now_ms)? else {
+                if self.forget_expired((head, 0), now_ms)? {
+                    break;
+                }
                 continue;
             };
             let chunks = self.chunks.values();
@@ -287,12 +388,10 @@ impl OrderedRows {
             let is_whole = count == chunks.rows(head, 0);
             let rows = chunks.iter(id).take(count);
             rows.for_each(|(sort, row)| visit(sort, row));
-            let (head, _) = self.upsert(partition, 0, now_ms)?;
-            let (id, _) = self.upsert(partition, number, now_ms)?;
+            self.touch_chunks((head, id), now_ms);
             self.chunks.values_mut().remove_first(id, end);
             taken += count;
-            self.settle(partition, (head, 0), id, now_ms)?;
-            if !is_whole {
+            if self.settle((head, 0), id)? || !is_whole {
                 break;
             }
         }
@@ -309,63 +408,82 @@ impl OrderedRows {
         len: usize,
         now_ms: EpochMillis,
     ) -> Result<()> {
-        while let Some(head) = self.find(partition, 0, now_ms)? {
+        match self.find_partition(partition, now_ms)? {
+            Some(head) => self.truncate_in((partition, head), len, now_ms),
+            None => Ok(()),
+        }
+    }
+
+    /// As [`Self::truncate`], of a partition that was found.
+    ///
+    /// # Errors
+    /// As [`Self::insert`].
+    pub fn truncate_in(
+        &mut self,
+        (partition, Head(head)): (PartitionKey<'_>, Head),
+        len: usize,
+        now_ms: EpochMillis,
+    ) -> Result<()> {
+        loop {
             let chunks = self.chunks.values();
             let excess = chunks.total(head).saturating_sub(len);
             let Some(place) = chunks.len(head).checked_sub(1).filter(|_| excess > 0) else {
-                break;
+                return Ok(());
             };
             let (number, rows) = (chunks.number(head, place), chunks.rows(head, place));
-            let found = self.find(partition, number, now_ms)?;
-            let (head, _) = self.upsert(partition, 0, now_ms)?;
-            if found.is_none() {
-                // Its state has expired.
-                self.forget(partition, (head, place), now_ms)?;
-                continue;
+            let is_gone = match self.chunk((partition, head), number, now_ms)? {
+                None => self.forget_expired((head, place), now_ms)?,
+                Some(id) => {
+                    self.touch_chunks((head, id), now_ms);
+                    let kept = rows.saturating_sub(excess);
+                    self.chunks.values_mut().truncate(id, kept);
+                    self.settle((head, place), id)?
+                }
+            };
+            if is_gone {
+                return Ok(());
             }
-            let (id, _) = self.upsert(partition, number, now_ms)?;
-            let kept = rows.saturating_sub(excess);
-            self.chunks.values_mut().truncate(id, kept);
-            self.settle(partition, (head, place), id, now_ms)?;
         }
-        Ok(())
     }
 
-    /// Notes what is left in a chunk that has lost rows.
-    fn settle(
-        &mut self,
-        partition: PartitionKey<'_>,
-        (head, place): (u32, usize),
-        id: u32,
-        now_ms: EpochMillis,
-    ) -> Result<()> {
+    /// Says that a head and one of its chunks are about to be changed. The head is written with every change, so that it lives as long as
+    /// what it lists.
+    fn touch_chunks(&mut self, (head, id): (u32, u32), now_ms: EpochMillis) {
+        self.chunks.touch(head, now_ms);
+        if id != head {
+            self.chunks.touch(id, now_ms);
+        }
+    }
+
+    /// Notes what is left in a chunk that has lost rows; whether the partition is gone with its last row.
+    fn settle(&mut self, (head, place): (u32, usize), id: u32) -> Result<bool> {
         let chunks = self.chunks.values_mut();
         if !chunks.is_empty(id) {
             chunks.note(head, place, id);
-            return Ok(());
+            return Ok(false);
         }
         if id != head {
             self.chunks.remove(id)?;
         }
-        self.forget(partition, (head, place), now_ms)
+        self.forget((head, place))
     }
 
-    /// Strikes an empty chunk from the list, and the partition with its last row.
-    fn forget(
-        &mut self,
-        partition: PartitionKey<'_>,
-        (head, place): (u32, usize),
-        now_ms: EpochMillis,
-    ) -> Result<()> {
-        // Removing a chunk leaves the ids of others as they are.
+    /// Strikes a chunk whose state has expired from the list; whether the partition is gone with it.
+    fn forget_expired(&mut self, (head, place): (u32, usize), now_ms: EpochMillis) -> Result<bool> {
+        self.chunks.touch(head, now_ms);
+        self.forget((head, place))
+    }
+
+    /// Strikes an empty chunk from the list, and the partition with its last row; whether that is gone. Removing a chunk leaves the ids of
+    /// others as they are.
+    fn forget(&mut self, (head, place): (u32, usize)) -> Result<bool> {
         let chunks = self.chunks.values_mut();
         chunks.strike(head, place);
-        if chunks.len(head) == 0
-            && let Some(head) = self.find(partition, 0, now_ms)?
-        {
+        let is_gone = chunks.len(head) == 0;
+        if is_gone {
             self.chunks.remove(head)?;
         }
-        Ok(())
+        Ok(is_gone)
     }
 
     /// Lets the rows of a partition live on for the TTL as if they were written now.
@@ -378,11 +496,12 @@ impl OrderedRows {
         };
         for place in 0..self.chunks.values().len(head) {
             let number = self.chunks.values().number(head, place);
-            if self.find(partition, number, now_ms)?.is_some() {
-                self.upsert(partition, number, now_ms)?;
+            if let Some(id) = self.chunk((partition, head), number, now_ms)? {
+                self.chunks.touch(id, now_ms);
             }
         }
-        self.upsert(partition, 0, now_ms).map(drop)
+        self.chunks.touch(head, now_ms);
+        Ok(())
     }
 
     /// Forgets a partition.
@@ -392,187 +511,6 @@ impl OrderedRows {
     pub fn clear(&mut self, partition: PartitionKey<'_>, now_ms: EpochMillis) -> Result<()> {
         self.remove_until(partition, Bound::Unbounded, now_ms)
             .map(drop)
-    }
-
-    /// A partition, if it has rows.
-    ///
-    /// # Errors
-    /// As [`Self::insert`].
-    pub fn find_partition(
-        &mut self,
-        partition: PartitionKey<'_>,
-        now_ms: EpochMillis,
-    ) -> Result<Option<Head>> {
-        Ok(self.find(partition, 0, now_ms)?.map(Head))
-    }
-
-    /// The sort key of the first row of a partition.
-    pub fn first_of(&self, Head(head): Head) -> Option<&[u8]> {
-        self.chunks.values().first(head, 0)
-    }
-
-    /// Rows of a partition. Rows of chunks whose state has expired may be among them.
-    ///
-    /// # Errors
-    /// As [`Self::insert`].
-    pub fn len(&mut self, partition: PartitionKey<'_>, now_ms: EpochMillis) -> Result<usize> {
-        let head = self.find(partition, 0, now_ms)?;
-        Ok(head.map_or(0, |head| self.chunks.values().total(head)))
-    }
-
-    /// The row at a place in the order, from 0 on: sort key and row.
-    ///
-    /// # Errors
-    /// As [`Self::insert`].
-    pub fn nth(
-        &mut self,
-        partition: PartitionKey<'_>,
-        place: usize,
-        now_ms: EpochMillis,
-    ) -> Result<Option<(&[u8], &[u8])>> {
-        let Some(head) = self.find(partition, 0, now_ms)? else {
-            return Ok(None);
-        };
-        let Some((number, rest)) = self.chunks.values().chunk_of(head, place) else {
-            return Ok(None);
-        };
-        let Some(id) = self.find(partition, number, now_ms)? else {
-            return Ok(None);
-        };
-        Ok(self.chunks.values().iter(id).nth(rest))
-    }
-
-    /// Rows that come before a sort key, or not after it.
-    ///
-    /// # Errors
-    /// As [`Self::insert`].
-    pub fn count_until(
-        &mut self,
-        partition: PartitionKey<'_>,
-        until: Bound<&[u8]>,
-        now_ms: EpochMillis,
-    ) -> Result<usize> {
-        let Some(head) = self.find(partition, 0, now_ms)? else {
-            return Ok(0);
-        };
-        let mut count = 0;
-        for place in 0..self.chunks.values().len(head) {
-            let chunks = self.chunks.values();
-            // Rows of a chunk come before the first of the next one, or are equal to it.
-            if chunks
-                .first(head, place + 1)
-                .is_some_and(|next| is_within(next, until))
-            {
-                count += chunks.rows(head, place);
-                continue;
-            }
-            let number = chunks.number(head, place);
-            if let Some(id) = self.find(partition, number, now_ms)? {
-                count += self.chunks.values().end_of(id, (until, usize::MAX)).1;
-            }
-            break;
-        }
-        Ok(count)
-    }
-
-    /// Shows the rows within bounds in order, sort key and row, until `visit` breaks; nothing is to be changed meanwhile.
-    ///
-    /// # Errors
-    /// As [`Self::insert`], and what `visit` returns.
-    pub fn visit<'k>(
-        &mut self,
-        partition: PartitionKey<'_>,
-        range: impl RangeBounds<&'k [u8]>,
-        now_ms: EpochMillis,
-        visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
-    ) -> Result<()> {
-        match self.find_partition(partition, now_ms)? {
-            Some(head) => self.visit_in((partition, head), range, now_ms, visit),
-            None => Ok(()),
-        }
-    }
-
-    /// As [`Self::visit`], for a partition that was found.
-    ///
-    /// # Errors
-    /// As [`Self::visit`].
-    pub fn visit_in<'k>(
-        &mut self,
-        (partition, Head(head)): (PartitionKey<'_>, Head),
-        range: impl RangeBounds<&'k [u8]>,
-        now_ms: EpochMillis,
-        mut visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
-    ) -> Result<()> {
-        let first = match range.start_bound() {
-            Bound::Unbounded => 0,
-            Bound::Included(sort) | Bound::Excluded(sort) => {
-                self.chunks.values().places_with(head, sort).start
-            }
-        };
-        let end = range.end_bound().cloned();
-        for place in first..self.chunks.values().len(head) {
-            let chunks = self.chunks.values();
-            if chunks
-                .first(head, place)
-                .is_some_and(|first| !is_within(first, end))
-            {
-                break;
-            }
-            let number = chunks.number(head, place);
-            let Some(id) = self.find(partition, number, now_ms)? else {
-                continue;
-            };
-            for (sort, row) in self.chunks.values().iter(id) {
-                if range.contains(&sort) && visit(sort, row)?.is_break() {
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Shows the rows within bounds from the last to the first, as [`Self::visit`].
-    ///
-    /// # Errors
-    /// As [`Self::visit`].
-    pub fn visit_back<'k>(
-        &mut self,
-        partition: PartitionKey<'_>,
-        range: impl RangeBounds<&'k [u8]>,
-        now_ms: EpochMillis,
-        mut visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
-    ) -> Result<()> {
-        let Some(head) = self.find(partition, 0, now_ms)? else {
-            return Ok(());
-        };
-        let end = match range.end_bound() {
-            Bound::Unbounded => self.chunks.values().len(head),
-            Bound::Included(sort) | Bound::Excluded(sort) => {
-                self.chunks.values().places_with(head, sort).end
-            }
-        };
-        for place in (0..end).rev() {
-            let number = self.chunks.values().number(head, place);
-            if let Some(id) = self.find(partition, number, now_ms)? {
-                let rows: Vec<_> = self.chunks.values().iter(id).collect();
-                for (sort, row) in rows.into_iter().rev() {
-                    if range.contains(&sort) && visit(sort, row)?.is_break() {
-                        return Ok(());
-                    }
-                }
-            }
-            // Rows before this chunk come before its first row, or are equal to it.
-            let first = self.chunks.values().first(head, place);
-            let is_over = match range.start_bound() {
-                Bound::Unbounded => false,
-                Bound::Included(start) => first.is_some_and(|first| first < *start),
-                Bound::Excluded(start) => first.is_some_and(|first| first <= *start),
-            };
-            if is_over {
-                break;
-            }
-        }
-        Ok(())
     }
 }
 

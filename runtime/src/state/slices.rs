@@ -29,6 +29,8 @@ pub struct Slices<V: Values> {
     open: BTreeMap<i64, Keyed<V>>,
     /// Dropped ones of which the snapshot being written still needs keys.
     dropped: Vec<Keyed<V>>,
+    /// The memory of one that was dropped, for the next one that is opened.
+    spare: Option<Keyed<V>>,
 }
 
 impl<V: Values> Debug for Slices<V> {
@@ -104,6 +106,7 @@ impl<V: Values> Slices<V> {
             make,
             open: BTreeMap::new(),
             dropped: Vec::new(),
+            spare: None,
         }
     }
 
@@ -128,16 +131,11 @@ impl<V: Values> Slices<V> {
     pub fn upsert_some(
         &mut self,
         namespace: i64,
-        (keys, places): (&EncodedKeys, impl Iterator<Item = usize>),
+        keys: (&EncodedKeys, impl Iterator<Item = usize> + Clone),
         ids: &mut Vec<u32>,
     ) -> Result<&mut V> {
-        ids.clear();
-        let keyed = open(&mut self.open, namespace, &self.make)?;
-        for place in places {
-            let key = (keys.key(place), keys.hashes[place]);
-            let (id, _) = keyed.upsert(&mut self.common, key, 0)?;
-            ids.push(id);
-        }
+        let keyed = open(&mut self.open, namespace, (&self.make, &mut self.spare))?;
+        keyed.upsert_all(&mut self.common, keys, 0, (ids, |_| ()))?;
         Ok(keyed.values_mut())
     }
 
@@ -164,7 +162,7 @@ impl<V: Values> Slices<V> {
         namespace: i64,
         (key, hash): (&[u8], u64),
     ) -> Result<(u32, bool)> {
-        let keyed = open(&mut self.open, namespace, &self.make)?;
+        let keyed = open(&mut self.open, namespace, (&self.make, &mut self.spare))?;
         keyed.upsert(&mut self.common, (key, hash), 0)
     }
 
@@ -281,6 +279,8 @@ impl<V: Values> Slices<V> {
         keyed.clear_others(&mut self.common)?;
         if keyed.frozen_count() > 0 {
             self.dropped.push(keyed);
+        } else if let Some(spare) = keyed.into_spare() {
+            self.spare = Some(spare);
         }
         Ok(())
     }
@@ -324,7 +324,9 @@ impl<V: Values> StateTable for Slices<V> {
         let namespace = entry.place().namespace;
         let keyed = match (entry, self.open.get_mut(&namespace)) {
             (_, Some(keyed)) => keyed,
-            (Entry::Put { .. }, None) => open(&mut self.open, namespace, &self.make)?,
+            (Entry::Put { .. }, None) => {
+                open(&mut self.open, namespace, (&self.make, &mut self.spare))?
+            }
             (Entry::Delete { .. } | Entry::Drop { .. }, None) => return Ok(()),
         };
         if let Entry::Drop { .. } = entry {
@@ -357,7 +359,7 @@ impl<V: Values> StateTable for Slices<V> {
 
     fn take_over(&mut self, handed: &HandedOver, owns: &dyn Fn(u32) -> bool) -> Result<()> {
         for (namespace, parts) in legacy::<V>(handed)? {
-            let keyed = open(&mut self.open, *namespace, &self.make)?;
+            let keyed = open(&mut self.open, *namespace, (&self.make, &mut self.spare))?;
             for handed in parts {
                 keyed.add_handed(&self.common, handed, owns);
             }
@@ -407,6 +409,7 @@ impl<V: Values> StateTable for Slices<V> {
         if !self.common.may_spill() {
             return Ok(());
         }
+        self.spare = None;
         let mut excess = self.memory_bytes().saturating_sub(limit_bytes);
         for keyed in self.open.values_mut().rev() {
             if excess == 0 {
@@ -425,6 +428,7 @@ impl<V: Values> StateTable for Slices<V> {
 
     fn memory_bytes(&self) -> usize {
         let parts = self.open.values().chain(&self.dropped);
+        let parts = parts.chain(&self.spare);
         self.common.memory_bytes() + parts.map(Keyed::memory_bytes).sum::<usize>()
     }
 
@@ -437,11 +441,14 @@ impl<V: Values> StateTable for Slices<V> {
 fn open<'a, V: Values>(
     slices: &'a mut BTreeMap<i64, Keyed<V>>,
     namespace: i64,
-    make: &MakeValues<V>,
+    (make, spare): (&MakeValues<V>, &mut Option<Keyed<V>>),
 ) -> Result<&'a mut Keyed<V>> {
     use std::collections::btree_map::Entry as Place;
     Ok(match slices.entry(namespace) {
         Place::Occupied(entry) => entry.into_mut(),
-        Place::Vacant(entry) => entry.insert(Keyed::new(namespace, make()?)),
+        Place::Vacant(entry) => entry.insert(match spare.take() {
+            Some(spare) => spare.reopened(namespace),
+            None => Keyed::new(namespace, make()?),
+        }),
     })
 }

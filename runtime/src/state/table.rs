@@ -146,21 +146,39 @@ impl<V: Values> KeyedTable<V> {
         keys: &EncodedKeys,
         now_ms: i64,
         ids: &mut Vec<u32>,
-        mut on_new: impl FnMut(u32),
+        on_new: impl FnMut(u32),
     ) -> Result<()> {
-        ids.clear();
-        ids.reserve(keys.len());
-        let mut start = 0;
-        for (end, hash) in keys.ends.iter().zip(&keys.hashes) {
-            let key = &keys.bytes[start..*end];
-            start = *end;
-            let (id, is_new) = self.keyed.upsert(&mut self.common, (key, *hash), now_ms)?;
-            if is_new {
-                on_new(id);
-            }
-            ids.push(id);
-        }
-        Ok(())
+        let rows = 0..keys.len();
+        self.keyed
+            .upsert_all(&mut self.common, (keys, rows), now_ms, (ids, on_new))
+    }
+
+    /// As [`KeyedTable::upsert`], of some keys.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn upsert_some(
+        &mut self,
+        keys: (&EncodedKeys, impl Iterator<Item = usize> + Clone),
+        now_ms: i64,
+        ids: &mut Vec<u32>,
+        on_new: impl FnMut(u32),
+    ) -> Result<()> {
+        self.keyed
+            .upsert_all(&mut self.common, keys, now_ms, (ids, on_new))
+    }
+
+    /// The ids of some keys, [`NOT_HELD`](crate::state::NOT_HELD) for those that are not held. Their values are not to be changed.
+    ///
+    /// # Errors
+    /// `Unavailable` when spilled state cannot be read.
+    pub fn find_all(
+        &mut self,
+        keys: (&EncodedKeys, impl Iterator<Item = usize> + Clone),
+        now_ms: i64,
+        ids: &mut Vec<u32>,
+    ) -> Result<()> {
+        self.keyed.find_all(&mut self.common, keys, now_ms, ids)
     }
 
     /// The id of one key that is about to be changed, and whether it is new. Its key group is given, as it may come from a part of

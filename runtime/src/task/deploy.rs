@@ -22,10 +22,13 @@ use crate::graph::{JobGraph, Vertex};
 use crate::metering::{OperatorMetrics, SubtaskMetrics};
 use crate::operator::snapshot;
 use crate::plan::explain::node_name;
-use crate::plan::{ChangelogMode, Column, Exchange, Operator, Scan, SinkSpec, SinkTarget};
+use crate::plan::{
+    ChangelogMode, Column, Exchange, LateRows, Operator, Scan, SinkSpec, SinkTarget,
+};
 use crate::sql::binder::changelog_mode;
 use crate::sql::catalog::{ObjectName, TableDef};
 use crate::state::{FjallSpace, KeyCodec, StateConfig};
+use crate::task::alignment::WatermarkAlignment;
 use crate::task::dead_letters::DeadLetters;
 use crate::task::exchange::Queue;
 use crate::task::gate::Gate;
@@ -135,6 +138,8 @@ pub(super) struct Deployer<'a> {
     loaded_bytes: Vec<usize>,
     /// The results of a foreground statement.
     results: Option<Arc<Results>>,
+    /// Holds back sources that are ahead of others.
+    alignment: Option<Arc<WatermarkAlignment>>,
 }
 
 /// Where dead letters go.
@@ -207,6 +212,10 @@ impl<'a> Deployer<'a> {
             memories,
             loaded_bytes: vec![0; spec.parallelism],
             results: generation.results.clone(),
+            alignment: spec
+                .config
+                .watermark_drift
+                .map(|drift| Arc::new(WatermarkAlignment::new(drift))),
         };
         for index in 0..deployer.graph.vertices.len() {
             let vertex = deployer.graph.vertices[index].clone();
@@ -414,12 +423,14 @@ impl<'a> Deployer<'a> {
                     table: "values".to_owned(),
                     projections: None,
                     watermark: None,
+                    late: LateRows::default(),
                     time_zone: &self.spec.plan.time_zone,
                     reader: Box::new(reader),
                     decoder: None,
                     dead_letters: DeadLetters::Fail,
                     output: self.output(place, vertex, &metrics)?,
                     idle_timeout: self.spec.config.idle_timeout,
+                    alignment: None,
                     restored: &[],
                     clock: self.environment.clock.clone(),
                     metrics,
@@ -492,12 +503,14 @@ impl<'a> Deployer<'a> {
             table: dotted(&scan.table.name),
             projections: scan.projections.as_deref(),
             watermark: scan.watermark.as_ref(),
+            late: scan.late,
             time_zone: &self.spec.plan.time_zone,
             reader: source.reader(self.reader_context(place))?,
             decoder,
             dead_letters: self.dead_letters(place, &scan.table)?,
             output: self.output(place, vertex, &metrics)?,
             idle_timeout: self.spec.config.idle_timeout,
+            alignment: self.alignment.as_ref(),
             restored: restored
                 .map(|state| state.splits.as_slice())
                 .unwrap_or_default(),

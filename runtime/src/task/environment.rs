@@ -162,6 +162,9 @@ impl Environment {
         columns: &[Column],
         time_zone: &str,
     ) -> Result<Arc<dyn Sink>> {
+        if let Some(sink) = self.stage.as_ref().and_then(|stage| stage.sink(table)) {
+            return Ok(sink);
+        }
         let connector = connector_of(table);
         match self.topic(table, connector)? {
             Some(Topic::Log(log)) => {

@@ -109,10 +109,12 @@ pub struct JobConfig {
     pub results_rows_max: usize,
     /// When splits without input stop holding back the watermark.
     pub idle_timeout: IdleTimeout,
+    /// How far the watermark of a split may be ahead of the slowest one before it is not read; absent for any.
+    pub watermark_drift: Option<Duration>,
 }
 
 impl Default for JobConfig {
-    /// Ten seconds between checkpoints (design section 3), a whole core per slot, Confluent's idleness; four mebibytes a queue and
+    /// Ten seconds between checkpoints (design section 3), a whole core per slot, Confluent's idleness and drift; four mebibytes a queue and
     /// 10,000 result rows are guesses, unmeasured. Ten minutes a checkpoint, no pause and no
     /// tolerance are Flink's.
     fn default() -> Self {
@@ -131,6 +133,7 @@ impl Default for JobConfig {
             cfu_cpu_share: 1.0,
             results_rows_max: 10_000,
             idle_timeout: IdleTimeout::default(),
+            watermark_drift: Some(Duration::from_mins(5)),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Enters: a [`crate::plan::StreamPlan`] and an [`Environment`]. Leaves: a running [`Job`]. The only folder that wires
 //! connectors, formats and operators together.
 
+mod alignment;
 mod control;
 mod dead_letters;
 mod deploy;
@@ -11,6 +12,7 @@ mod exchange;
 mod gate;
 mod history;
 mod job;
+mod late;
 mod layout;
 mod memory;
 mod operators;
@@ -39,6 +41,8 @@ pub use job::{
 };
 pub use memory::{HostFacts, MemoryAccountant, host_memory_bytes};
 pub use operators::check_executable;
+#[doc(hidden)]
+pub use operators::make_alone;
 pub use schemas::{TableSchema, table_schemas};
 #[doc(hidden)]
 pub use stepped::SteppedJob;

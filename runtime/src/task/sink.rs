@@ -5,15 +5,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::BooleanArray;
-use arrow::buffer::BooleanBuffer;
+use arrow::array::Array;
 
 use crate::batch::Batch;
 use crate::checkpoint::SubtaskState;
 use crate::connector::sink::SinkWriter;
 use crate::error::{Error, Result};
 use crate::metering::SubtaskMetrics;
-use crate::plan::{NotNullEnforcer, SinkSpec};
+use crate::plan::SinkSpec;
 use crate::task::control::Control;
 use crate::task::gate::{Event, Gate};
 use crate::task::memory::Held;
@@ -30,8 +29,6 @@ pub(super) struct SinkTask {
     writer: Writer,
     /// Columns that must not be NULL, with their names.
     not_null: Vec<(usize, String)>,
-    /// What is done with rows in which one is.
-    enforcer: NotNullEnforcer,
     /// What is done once everything written is safe.
     flushing: Option<Flush>,
     /// The newest epoch joined.
@@ -103,7 +100,6 @@ impl SinkTask {
             not_null: not_null
                 .map(|(index, column)| (index, column.name.clone()))
                 .collect(),
-            enforcer: spec.not_null,
             flushing: None,
             epoch,
             watermark_ms: None,
@@ -114,11 +110,7 @@ impl SinkTask {
 
     /// Writes rows.
     fn write(&mut self, batch: &Batch) -> Result<()> {
-        let kept = enforce_not_null(batch, &self.not_null, self.enforcer)?;
-        let batch = kept.as_ref().unwrap_or(batch);
-        if batch.rows == 0 {
-            return Ok(());
-        }
+        check_not_null(batch, &self.not_null)?;
         let (records, bytes) = self.writer.write(batch)?;
         self.metrics.records_out.add(records);
         self.metrics.table.records.add(records);
@@ -202,98 +194,42 @@ impl Subtask for SinkTask {
     }
 }
 
-/// The rows of a batch that a sink takes, of which some columns must not be NULL; absent when it takes all.
+/// Refuses rows with NULL in columns that must not be NULL.
 ///
 /// # Errors
-/// `Data` when a row has NULL in one of them, unless such rows are to be dropped.
-///
-/// # Source
-/// Flink 2.3: `table.exec.sink.not-null-enforcer`.
-fn enforce_not_null(
-    batch: &Batch,
-    not_null: &[(usize, String)],
-    enforcer: NotNullEnforcer,
-) -> Result<Option<Batch>> {
-    let mut present: Option<BooleanBuffer> = None;
+/// `Data`, naming the column.
+fn check_not_null(batch: &Batch, not_null: &[(usize, String)]) -> Result<()> {
     for (index, name) in not_null {
-        let Some(valid) = batch.columns[*index].logical_nulls() else {
-            continue;
-        };
-        if valid.null_count() == 0 {
-            continue;
-        }
-        if enforcer == NotNullEnforcer::Error {
+        let nulls = batch.columns[*index].logical_nulls();
+        if nulls.is_some_and(|nulls| nulls.null_count() > 0) {
             return Err(Error::deserialization(format!(
                 "column \"{name}\" of the sink is NOT NULL and a row has NULL for it; filter such rows out, use COALESCE, or set 'table.exec.sink.not-null-enforcer' = 'drop'"
             )));
         }
-        present = Some(match present {
-            Some(present) => &present & valid.inner(),
-            None => valid.inner().clone(),
-        });
     }
-    let keep = |present| batch.filter(&BooleanArray::new(present, None));
-    present.map(keep).transpose()
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{ArrayRef, AsArray, Int64Array};
-    use arrow::datatypes::Int64Type;
+    use arrow::array::{ArrayRef, Int64Array};
 
     use super::*;
-    use crate::batch::RowKind;
 
-    /// Three columns of changes, two of which must not be NULL.
-    fn batch(columns: [[Option<i64>; 4]; 3]) -> Batch {
-        let column = |values: [Option<i64>; 4]| -> ArrayRef {
+    /// Three columns, the first and the last of which must not be NULL.
+    fn check(columns: [[Option<i64>; 2]; 3]) -> Result<()> {
+        let column = |values: [Option<i64>; 2]| -> ArrayRef {
             Arc::new(values.into_iter().collect::<Int64Array>())
         };
-        let kinds = [
-            RowKind::Insert,
-            RowKind::UpdateBefore,
-            RowKind::UpdateAfter,
-            RowKind::Delete,
-        ];
-        Batch {
-            kinds: Some(kinds.into()),
-            ..Batch::inserts(columns.map(column).into(), 4)
-        }
-    }
-
-    /// What the first and the last of the columns are.
-    fn enforce(batch: &Batch, enforcer: NotNullEnforcer) -> Result<Option<Batch>> {
         let not_null = [(0, "first".to_owned()), (2, "last".to_owned())];
-        enforce_not_null(batch, &not_null, enforcer)
+        check_not_null(&Batch::inserts(columns.map(column).into(), 2), &not_null)
     }
 
     #[test]
-    fn rows_with_null_where_none_may_be_fail_or_are_left_out() {
-        let with_nulls = batch([
-            [Some(1), None, Some(3), Some(4)],
-            [None; 4],
-            [Some(1), Some(2), Some(3), None],
-        ]);
-        let error = enforce(&with_nulls, NotNullEnforcer::Error).unwrap_err();
-        assert!(error.to_string().contains("column \"first\""), "{error}");
-        let kept = enforce(&with_nulls, NotNullEnforcer::Drop)
-            .unwrap()
-            .unwrap();
-        assert_eq!(
-            kept.columns[0].as_primitive::<Int64Type>().values(),
-            &[1, 3]
-        );
-        assert_eq!(
-            kept.kinds.as_deref(),
-            Some(&[RowKind::Insert, RowKind::UpdateAfter][..])
-        );
-    }
-
-    #[test]
-    fn rows_without_null_are_taken_as_they_are() {
-        let whole = batch([[Some(1); 4], [None; 4], [Some(2); 4]]);
-        for enforcer in [NotNullEnforcer::Error, NotNullEnforcer::Drop] {
-            assert!(enforce(&whole, enforcer).unwrap().is_none());
-        }
+    fn null_where_none_may_be_fails() {
+        let some = [Some(1), Some(2)];
+        assert!(check([some, [None, Some(1)], some]).is_ok());
+        let error = check([some, some, [Some(1), None]]).unwrap_err();
+        assert!(error.to_string().contains("column \"last\""), "{error}");
     }
 }

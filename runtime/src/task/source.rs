@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 
 use crate::batch::{Batch, StreamElement};
@@ -15,15 +15,19 @@ use crate::checkpoint::{SplitState, SubtaskState};
 use crate::connector::source::{Poll, RawBatch, SourceReader, SplitInfo};
 use crate::error::{Error, Result};
 use crate::metering::SubtaskMetrics;
-use crate::plan::WatermarkSpec;
+use crate::plan::{LateRows, WatermarkSpec};
 use crate::sql::eval::{EvalContext, Evaluator};
 use crate::sql::expr::Expr;
+use crate::task::alignment::{ALIGNMENT_INTERVAL, WatermarkAlignment};
 use crate::task::control::Control;
 use crate::task::dead_letters::DeadLetters;
+use crate::task::late;
 use crate::task::memory::Held;
 use crate::task::record_decoder::{DecodedRecords, RecordDecoder};
 use crate::task::subtask::{Output, Progress, Subtask, acknowledge_finished};
-use crate::task::watermark::{Change, IdleTimeout, SOURCE_WATERMARK_DELAY_MS, SourceWatermarks};
+use crate::task::watermark::{
+    Change, IdleTimeout, Reached, SOURCE_WATERMARK_DELAY_MS, SourceWatermarks,
+};
 use crate::time::{EpochMillis, SharedClock};
 
 /// Records asked for in one poll (guess: large enough that per-batch costs vanish, small enough to stay in cache).
@@ -47,6 +51,8 @@ pub(super) struct SourceTask {
     watermarking: Option<Watermarking>,
     /// Watermarks of the splits.
     watermarks: SourceWatermarks,
+    /// The other sources, and the number of this one; absent when watermarks are not aligned.
+    alignment: Option<(Arc<WatermarkAlignment>, usize)>,
     /// Splits as they were last listed.
     splits: Vec<SplitInfo>,
     /// `catalog.database.table`.
@@ -87,6 +93,8 @@ struct Watermarking {
     rowtime: usize,
     /// The watermark of a row; absent means `SOURCE_WATERMARK()`.
     expression: Option<Evaluator>,
+    /// What becomes of late rows.
+    late: LateRows,
 }
 
 /// What a source is made of.
@@ -98,6 +106,8 @@ pub(super) struct SourceParts<'a> {
     pub(super) projections: Option<&'a [Expr]>,
     /// How watermarks are made.
     pub(super) watermark: Option<&'a WatermarkSpec>,
+    /// What becomes of late rows.
+    pub(super) late: LateRows,
     /// The session time zone.
     pub(super) time_zone: &'a str,
     /// Reads.
@@ -110,6 +120,8 @@ pub(super) struct SourceParts<'a> {
     pub(super) output: Output,
     /// When splits become idle.
     pub(super) idle_timeout: IdleTimeout,
+    /// The other sources of the job.
+    pub(super) alignment: Option<&'a Arc<WatermarkAlignment>>,
     /// States of a checkpoint, of every split of every subtask.
     pub(super) restored: &'a [SplitState],
     /// Time.
@@ -141,11 +153,12 @@ impl SourceTask {
             Some(spec) => Some(Watermarking {
                 rowtime: spec.rowtime,
                 expression: spec.expression.as_ref().map(compile).transpose()?,
+                late: parts.late,
             }),
             None => None,
         };
         let splits = reader.splits();
-        let restored: Vec<Option<EpochMillis>> = splits
+        let restored: Vec<Reached> = splits
             .iter()
             .map(|split| restored_watermark(parts.restored, split))
             .collect();
@@ -160,6 +173,10 @@ impl SourceTask {
                 parts.idle_timeout,
                 parts.clock.monotonic(),
             ),
+            alignment: parts
+                .alignment
+                .filter(|_| watermark.is_some() && parts.late != LateRows::Only)
+                .map(|alignment| (alignment.clone(), alignment.join())),
             splits,
             table: parts.table,
             looked_at: None,
@@ -189,6 +206,10 @@ impl SourceTask {
 
     /// Reads the next records.
     fn read(&mut self) -> Result<Progress> {
+        self.align()?;
+        if self.watermarks.is_all_paused() {
+            return Ok(self.wait(None));
+        }
         match self.reader.poll(POLL_ROWS_MAX)? {
             Poll::Raw(raw) => self.on_raw(&raw)?,
             Poll::Rows { split, batch } => {
@@ -207,10 +228,28 @@ impl SourceTask {
         Ok(Progress::Ready)
     }
 
+    /// Pauses the splits that are too far ahead of the slowest one of the job.
+    fn align(&mut self) -> Result<()> {
+        let Some((alignment, member)) = &self.alignment else {
+            return Ok(());
+        };
+        let limit_ms = if self.is_draining {
+            // What is there is read to its end, so it neither waits nor is waited for.
+            alignment.limit_ms(*member, None);
+            None
+        } else {
+            alignment.limit_ms(*member, self.watermarks.slowest_ms())
+        };
+        if self.watermarks.align(limit_ms, self.clock.monotonic()) {
+            self.reader.pause(&self.watermarks.paused())?;
+        }
+        Ok(())
+    }
+
     /// Nothing to read now, or before `until`: splits may become idle.
     fn wait(&mut self, until: Option<Duration>) -> Progress {
         self.measure_splits(true);
-        if self.watermarking.is_none() {
+        if !self.makes_watermarks() {
             return Progress::Idle(until);
         }
         let now = self.clock.monotonic();
@@ -220,7 +259,9 @@ impl SourceTask {
             return Progress::Ready;
         }
         let deadline = self.watermarks.deadline(now);
-        Progress::Idle(deadline.into_iter().chain(until).min())
+        let is_paused = self.watermarks.is_paused();
+        let again = is_paused.then(|| now + ALIGNMENT_INTERVAL);
+        Progress::Idle(deadline.into_iter().chain(again).chain(until).min())
     }
 
     /// Decodes records.
@@ -262,41 +303,54 @@ impl SourceTask {
             now_ms: self.clock.now_ms(),
             watermark_ms: self.watermarks.split(split),
         };
-        let projected = if self.projections.is_empty() {
-            batch.clone()
-        } else {
-            let columns = self
-                .projections
-                .iter()
-                .map(|projection| projection.eval(batch, &context));
-            Batch {
-                columns: columns.collect::<Result<_>>()?,
-                rows: batch.rows,
-                kinds: batch.kinds.clone(),
-            }
-        };
+        let projected = self.project(batch, &context)?;
         let Some(watermarking) = &self.watermarking else {
             return self.output.emit(&projected);
         };
-        let (rowtime_min, rowtime_max) = range_ms(&projected.columns[watermarking.rowtime])?;
-        let watermark_ms = match &watermarking.expression {
-            Some(expression) => range_ms(&expression.eval(&projected, &context)?)?.1,
-            None => rowtime_max.map(|rowtime_ms| rowtime_ms - SOURCE_WATERMARK_DELAY_MS),
+        let rowtimes = in_ms(&projected.columns[watermarking.rowtime])?;
+        let rowtime_max = arrow::compute::max(&rowtimes);
+        let watermarks = match &watermarking.expression {
+            Some(expression) => Some(in_ms(&expression.eval(&projected, &context)?)?),
+            None => None,
         };
-        if let (Some(watermark_ms), Some(rowtime_min)) = (context.watermark_ms, rowtime_min) {
+        let watermark_ms = match &watermarks {
+            Some(watermarks) => arrow::compute::max(watermarks),
+            None => rowtime_max.map(behind),
+        };
+        if let (Some(watermark_ms), Some(rowtime_min)) =
+            (context.watermark_ms, arrow::compute::min(&rowtimes))
+        {
             let lateness_ms = watermark_ms.saturating_sub(rowtime_min);
             self.metrics
                 .table
                 .max_lateness_ms
                 .raise(u64::try_from(lateness_ms).unwrap_or(0));
         }
+        let kept = if watermarking.late == LateRows::PassThrough {
+            None
+        } else {
+            let watermarks = watermarks.unwrap_or_else(|| rowtimes.unary(behind));
+            let reached = self.watermarks.of_rows(split);
+            late::kept(watermarking.late, &rowtimes, &watermarks, reached)
+        };
         let change =
             self.watermarks
                 .observe(split, watermark_ms, rowtime_max, self.clock.monotonic());
-        if change.became_active {
+        let makes_watermarks = watermarking.late != LateRows::Only;
+        if change.became_active && makes_watermarks {
             self.output.broadcast(&StreamElement::Active);
         }
-        self.output.emit(&projected)?;
+        if let Some(mask) = kept {
+            let left_out = mask.len() - mask.true_count();
+            if makes_watermarks {
+                self.metrics.late_records.add(left_out);
+            }
+            if left_out < projected.rows {
+                self.output.emit(&projected.filter(&mask)?)?;
+            }
+        } else {
+            self.output.emit(&projected)?;
+        }
         self.announce(&Change {
             became_active: false,
             ..change
@@ -304,13 +358,38 @@ impl SourceTask {
         Ok(())
     }
 
+    /// The output columns of rows that were read.
+    fn project(&self, batch: &Batch, context: &EvalContext) -> Result<Batch> {
+        if self.projections.is_empty() {
+            return Ok(batch.clone());
+        }
+        let columns = self
+            .projections
+            .iter()
+            .map(|projection| projection.eval(batch, context));
+        Ok(Batch {
+            columns: columns.collect::<Result<_>>()?,
+            rows: batch.rows,
+            kinds: batch.kinds.clone(),
+        })
+    }
+
+    /// Whether consumers hear of watermarks.
+    fn makes_watermarks(&self) -> bool {
+        let watermarking = self.watermarking.as_ref();
+        watermarking.is_some_and(|watermarking| watermarking.late != LateRows::Only)
+    }
+
     /// Tells consumers what has changed.
     fn announce(&self, change: &Change) {
-        if let Some(watermark_ms) = change.watermark_ms.filter(|_| self.watermarking.is_some()) {
+        if !self.makes_watermarks() {
+            return;
+        }
+        if let Some(watermark_ms) = change.watermark_ms {
             self.output
                 .broadcast(&StreamElement::Watermark(watermark_ms));
         }
-        if change.became_idle && self.watermarking.is_some() {
+        if change.became_idle {
             self.output.broadcast(&StreamElement::Idle);
         }
     }
@@ -351,16 +430,24 @@ impl SourceTask {
     }
 }
 
-/// The watermark of a split in a checkpoint.
-fn restored_watermark(restored: &[SplitState], split: &SplitInfo) -> Option<EpochMillis> {
+/// How far a split had come in a checkpoint.
+fn restored_watermark(restored: &[SplitState], split: &SplitInfo) -> Reached {
     let state = restored.iter().find(|state| {
         state.position.topic == split.topic && state.position.partition == split.partition
     });
-    state.and_then(|state| state.watermark_ms)
+    state.map_or_else(Reached::default, |state| Reached {
+        watermark_ms: state.watermark_ms,
+        rows_watermark_ms: state.rows_watermark_ms,
+    })
 }
 
-/// Smallest and largest value of a timestamp column, epoch milliseconds, NULLs left out.
-fn range_ms(column: &ArrayRef) -> Result<(Option<EpochMillis>, Option<EpochMillis>)> {
+/// The watermark that `SOURCE_WATERMARK()` makes of a row.
+fn behind(rowtime_ms: EpochMillis) -> EpochMillis {
+    rowtime_ms.saturating_sub(SOURCE_WATERMARK_DELAY_MS)
+}
+
+/// A timestamp column in epoch milliseconds.
+fn in_ms(column: &ArrayRef) -> Result<Int64Array> {
     let per_ms = match column.data_type() {
         DataType::Timestamp(TimeUnit::Millisecond, _) => 1,
         DataType::Timestamp(TimeUnit::Microsecond, _) => 1000,
@@ -373,11 +460,11 @@ fn range_ms(column: &ArrayRef) -> Result<(Option<EpochMillis>, Option<EpochMilli
         .build()?;
     let longs = arrow::array::make_array(longs);
     let longs = longs.as_primitive::<Int64Type>();
-    let to_ms = |value: i64| value.div_euclid(per_ms);
-    Ok((
-        arrow::compute::min(longs).map(to_ms),
-        arrow::compute::max(longs).map(to_ms),
-    ))
+    Ok(if per_ms == 1 {
+        longs.clone()
+    } else {
+        longs.unary(|value: i64| value.div_euclid(per_ms))
+    })
 }
 
 impl Subtask for SourceTask {
@@ -423,9 +510,13 @@ impl Subtask for SourceTask {
 
     fn state(&mut self) -> Result<SubtaskState> {
         let splits = self.reader.positions().into_iter().enumerate();
-        let splits = splits.map(|(split, position)| SplitState {
-            position,
-            watermark_ms: self.watermarks.split(split),
+        let splits = splits.map(|(split, position)| {
+            let reached = self.watermarks.reached(split);
+            SplitState {
+                position,
+                watermark_ms: reached.watermark_ms,
+                rows_watermark_ms: reached.rows_watermark_ms,
+            }
         });
         Ok(SubtaskState {
             splits: splits.collect(),

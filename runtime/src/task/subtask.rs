@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, UInt32Array};
 
-use crate::batch::{Batch, RowKind, StreamElement};
+use crate::batch::{Batch, StreamElement};
 use crate::checkpoint::SubtaskState;
 use crate::checkpoint::entry::KeyGroupDelta;
 use crate::error::Result;
@@ -141,13 +141,11 @@ impl Output {
     /// Sends rows to every consumer.
     pub(super) fn emit(&self, batch: &Batch) -> Result<()> {
         let sent;
-        let batch = match &batch.kinds {
-            Some(kinds) if self.kinds == SentKinds::WithoutUpdateBefore => {
-                let is_sent = |kind: &RowKind| *kind != RowKind::UpdateBefore;
-                sent = batch.filter(&kinds.iter().map(|kind| Some(is_sent(kind))).collect())?;
-                &sent
-            }
-            _ => batch,
+        let batch = if self.kinds == SentKinds::WithoutUpdateBefore && batch.kinds.is_some() {
+            sent = batch.without_update_before()?;
+            &sent
+        } else {
+            batch
         };
         if batch.rows == 0 {
             return Ok(());

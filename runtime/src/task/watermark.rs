@@ -63,11 +63,22 @@ pub(super) struct SourceWatermarks {
     is_idle: bool,
 }
 
+/// How far a split has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Reached {
+    /// Its watermark; absent before the first.
+    pub(super) watermark_ms: Option<EpochMillis>,
+    /// What its rows alone allow, where that is less.
+    pub(super) rows_watermark_ms: Option<EpochMillis>,
+}
+
 /// The watermark of one split.
 #[derive(Debug, Clone)]
 struct Split {
     /// Its watermark.
     watermark_ms: EpochMillis,
+    /// The watermark that its rows alone allow.
+    rows_watermark_ms: EpochMillis,
     /// Largest rowtime seen.
     rowtime_max_ms: EpochMillis,
     /// Monotonic time of the last input.
@@ -76,6 +87,8 @@ struct Split {
     is_idle: bool,
     /// Whether it has ended.
     has_ended: bool,
+    /// Whether it is too far ahead of others to be read.
+    is_paused: bool,
 }
 
 /// What has changed for consumers.
@@ -91,19 +104,20 @@ pub(super) struct Change {
 
 impl SourceWatermarks {
     /// Splits with the watermarks of a checkpoint, if any.
-    pub(super) fn new(
-        restored: &[Option<EpochMillis>],
-        timeout: IdleTimeout,
-        now: Duration,
-    ) -> Self {
+    pub(super) fn new(restored: &[Reached], timeout: IdleTimeout, now: Duration) -> Self {
         let splits = restored
             .iter()
-            .map(|watermark_ms| Split {
-                watermark_ms: watermark_ms.unwrap_or(EpochMillis::MIN),
+            .map(|reached| Split {
+                watermark_ms: reached.watermark_ms.unwrap_or(EpochMillis::MIN),
+                rows_watermark_ms: reached
+                    .rows_watermark_ms
+                    .or(reached.watermark_ms)
+                    .unwrap_or(EpochMillis::MIN),
                 rowtime_max_ms: EpochMillis::MIN,
                 active_at: now,
                 is_idle: false,
                 has_ended: false,
+                is_paused: false,
             })
             .collect();
         Self {
@@ -121,6 +135,22 @@ impl SourceWatermarks {
             .get(split)
             .map(|split| split.watermark_ms)
             .filter(|watermark_ms| *watermark_ms != EpochMillis::MIN)
+    }
+
+    /// What the rows of a split alone allow; absent before the first.
+    pub(super) fn of_rows(&self, split: usize) -> Option<EpochMillis> {
+        let split = self.splits.get(split)?;
+        Some(split.rows_watermark_ms).filter(|watermark_ms| *watermark_ms != EpochMillis::MIN)
+    }
+
+    /// What a checkpoint keeps of a split.
+    pub(super) fn reached(&self, split: usize) -> Reached {
+        let rows = self.splits.get(split).map(|split| split.rows_watermark_ms);
+        let watermark_ms = self.split(split);
+        Reached {
+            watermark_ms,
+            rows_watermark_ms: rows.filter(|_| self.of_rows(split) != watermark_ms),
+        }
     }
 
     /// Whether a split is idle.
@@ -142,6 +172,9 @@ impl SourceWatermarks {
         state.watermark_ms = state
             .watermark_ms
             .max(watermark_ms.unwrap_or(EpochMillis::MIN));
+        state.rows_watermark_ms = state
+            .rows_watermark_ms
+            .max(watermark_ms.unwrap_or(EpochMillis::MIN));
         state.rowtime_max_ms = state
             .rowtime_max_ms
             .max(rowtime_max_ms.unwrap_or(EpochMillis::MIN));
@@ -150,6 +183,48 @@ impl SourceWatermarks {
             became_active,
             ..self.merge()
         }
+    }
+
+    /// The slowest split that others are aligned with; absent when none has a watermark.
+    pub(super) fn slowest_ms(&self) -> Option<EpochMillis> {
+        let active = self
+            .splits
+            .iter()
+            .filter(|split| !split.is_idle && !split.has_ended);
+        let watermarks = active.map(|split| split.watermark_ms);
+        watermarks.filter(|ms| *ms != EpochMillis::MIN).min()
+    }
+
+    /// Pauses splits whose watermark is above a limit, and lets others go on. Whether anything has changed.
+    pub(super) fn align(&mut self, limit_ms: Option<EpochMillis>, now: Duration) -> bool {
+        let mut has_changed = false;
+        for split in &mut self.splits {
+            let is_paused =
+                !split.has_ended && limit_ms.is_some_and(|limit_ms| split.watermark_ms > limit_ms);
+            if split.is_paused != is_paused {
+                split.is_paused = is_paused;
+                has_changed = true;
+                // Time in which it was not read does not make it idle.
+                split.active_at = now;
+            }
+        }
+        has_changed
+    }
+
+    /// Which splits are not to be read.
+    pub(super) fn paused(&self) -> Vec<bool> {
+        self.splits.iter().map(|split| split.is_paused).collect()
+    }
+
+    /// Whether some split is paused.
+    pub(super) fn is_paused(&self) -> bool {
+        self.splits.iter().any(|split| split.is_paused)
+    }
+
+    /// Whether no split is left to be read for now.
+    pub(super) fn is_all_paused(&self) -> bool {
+        let mut present = self.splits.iter().filter(|split| !split.has_ended);
+        self.is_paused() && present.all(|split| split.is_paused)
     }
 
     /// A split has ended.
@@ -167,7 +242,7 @@ impl SourceWatermarks {
         for split in self
             .splits
             .iter_mut()
-            .filter(|split| !split.is_idle && !split.has_ended)
+            .filter(|split| !split.is_idle && !split.has_ended && !split.is_paused)
         {
             if now.saturating_sub(split.active_at) >= timeout {
                 split.is_idle = true;
@@ -189,7 +264,7 @@ impl SourceWatermarks {
         let waiting = self
             .splits
             .iter()
-            .filter(|split| !split.is_idle && !split.has_ended);
+            .filter(|split| !split.is_idle && !split.has_ended && !split.is_paused);
         waiting.map(|split| split.active_at + timeout).min()
     }
 
@@ -224,7 +299,8 @@ mod tests {
 
     #[test]
     fn the_slowest_active_split_decides() {
-        let mut watermarks = SourceWatermarks::new(&[None, None], IdleTimeout::Fixed(at(5)), at(0));
+        let mut watermarks =
+            SourceWatermarks::new(&[Reached::default(); 2], IdleTimeout::Fixed(at(5)), at(0));
         assert_eq!(
             watermarks.observe(0, Some(100), Some(101), at(1)),
             Change::default()
@@ -267,8 +343,54 @@ mod tests {
     }
 
     #[test]
+    fn what_an_idle_split_forwards_is_told_from_what_its_rows_allow() {
+        let timeout = IdleTimeout::Fixed(at(5));
+        let mut watermarks = SourceWatermarks::new(&[Reached::default()], timeout, at(0));
+        watermarks.observe(0, Some(20), Some(200), at(1));
+        assert_eq!(watermarks.reached(0).rows_watermark_ms, None);
+        assert_eq!(watermarks.tick(at(6)).watermark_ms, Some(200));
+        let reached = watermarks.reached(0);
+        let expected = Reached {
+            watermark_ms: Some(200),
+            rows_watermark_ms: Some(20),
+        };
+        assert_eq!(reached, expected);
+        let restored = SourceWatermarks::new(&[reached], timeout, at(0));
+        assert_eq!(
+            (restored.split(0), restored.of_rows(0)),
+            (Some(200), Some(20))
+        );
+    }
+
+    #[test]
+    fn a_split_that_is_too_far_ahead_is_paused_and_does_not_become_idle() {
+        let timeout = IdleTimeout::Fixed(at(5));
+        let mut watermarks = SourceWatermarks::new(&[Reached::default(); 3], timeout, at(0));
+        watermarks.observe(0, Some(100), Some(100), at(1));
+        assert_eq!(watermarks.slowest_ms(), Some(100));
+        watermarks.observe(1, Some(500), Some(500), at(1));
+        assert!(watermarks.align(Some(200), at(1)));
+        assert_eq!(watermarks.paused(), [false, true, false]);
+        assert!(!watermarks.align(Some(200), at(2)));
+        assert!(!watermarks.is_all_paused(), "the third has no watermark");
+        watermarks.tick(at(7));
+        assert!(watermarks.is_idle(0) && !watermarks.is_idle(1) && watermarks.is_idle(2));
+        assert_eq!(watermarks.slowest_ms(), Some(500));
+        watermarks.end(0);
+        watermarks.end(2);
+        assert!(watermarks.is_all_paused());
+        assert!(watermarks.align(None, at(8)) && !watermarks.is_paused());
+        assert_eq!(watermarks.deadline(at(8)), Some(at(13)));
+    }
+
+    #[test]
     fn an_ended_split_does_not_hold_back() {
-        let mut watermarks = SourceWatermarks::new(&[None, Some(10)], IdleTimeout::Disabled, at(0));
+        let restored = Reached {
+            watermark_ms: Some(10),
+            rows_watermark_ms: None,
+        };
+        let splits = [Reached::default(), restored];
+        let mut watermarks = SourceWatermarks::new(&splits, IdleTimeout::Disabled, at(0));
         assert_eq!(watermarks.end(0).watermark_ms, Some(10));
         assert_eq!(watermarks.tick(at(1000)), Change::default());
     }

@@ -2,19 +2,17 @@
 //!
 //! Place in the flow: a seed makes a case, the shrinker makes smaller ones of it. Invariant: a case says the same whenever it is checked.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use weir_runtime::{Error, Kind};
 
-use crate::evaluate;
 use crate::expression::Undecided;
 use crate::fault::Fault;
 use crate::generate;
-use crate::print::sql;
+use crate::output::{Counts, Output, taken_back};
 use crate::random::Random;
-use crate::relation::Relation;
 use crate::tables::{Content, TABLES, contents};
 use crate::value::{Row, show};
 use crate::world::{Changes, Running, World};
@@ -22,8 +20,8 @@ use crate::world::{Changes, Running, World};
 /// A query, its tables and a way to run it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Case {
-    /// The query.
-    pub(crate) query: Relation,
+    /// The query, or those of a statement set, and what becomes of their rows.
+    pub(crate) outputs: Vec<Output>,
     /// What is in the tables.
     pub(crate) contents: Vec<Content>,
     /// How it is run.
@@ -53,7 +51,7 @@ pub(crate) enum Difference {
     /// A row was taken back that was not there: the place in the changelog.
     TakenBack(usize, Changes),
     /// Other rows than expected: how often each is there, less how often it should be.
-    Rows(BTreeMap<Row, i64>, Changes),
+    Rows(Counts, Changes),
 }
 
 impl Case {
@@ -62,7 +60,7 @@ impl Case {
         let mut random = Random::new(seed);
         Self {
             contents: contents(&mut random),
-            query: generate::query(&mut random),
+            outputs: generate::outputs(&mut random),
             running: Running::random(&mut random),
         }
     }
@@ -71,9 +69,30 @@ impl Case {
     ///
     /// # Errors
     /// When it gives up.
-    pub(crate) fn expected(&self) -> Result<Vec<Row>, Undecided> {
-        let tables: Vec<Vec<Row>> = self.contents.iter().map(Content::rows).collect();
-        evaluate::rows(&self.query, &tables)
+    pub(crate) fn expected(&self) -> Result<Vec<Vec<Row>>, Undecided> {
+        let outputs = self.outputs.iter();
+        outputs
+            .map(|output| output.expected(&self.contents))
+            .collect()
+    }
+
+    /// The tables that are read.
+    pub(crate) fn tables(&self) -> BTreeSet<usize> {
+        let outputs = self.outputs.iter();
+        outputs.flat_map(|output| output.query.tables()).collect()
+    }
+
+    /// What it is called in the summary.
+    pub(crate) fn shapes(&self) -> BTreeSet<&'static str> {
+        let mut shapes = BTreeSet::new();
+        for output in &self.outputs {
+            shapes.extend(output.query.shapes());
+            shapes.insert(output.shape());
+        }
+        if self.outputs.len() > 1 {
+            shapes.insert("statement set");
+        }
+        shapes
     }
 
     /// Runs it both ways.
@@ -81,8 +100,7 @@ impl Case {
         let Ok(expected) = self.expected() else {
             return Outcome::Undecided;
         };
-        let text = sql(&self.query);
-        let planned = caught(|| world.plan(&text));
+        let planned = caught(|| world.plan(&self.outputs));
         let plan = match planned {
             Ok(Ok(plan)) => plan,
             Ok(Err(error)) if error.kind == Kind::Unsupported => {
@@ -94,7 +112,7 @@ impl Case {
             Ok(Err(error)) => return failed(&error),
             Err(panic) => return Outcome::Different(Difference::Failed(panic)),
         };
-        let changes = match caught(|| world.run(&plan, &self.contents, self.running, fault)) {
+        let changes = match caught(|| world.run(&plan, self, fault)) {
             Ok(Ok(changes)) => changes,
             Ok(Err(error)) if error.kind == Kind::Unsupported => {
                 return Outcome::Unsupported(error.message);
@@ -102,7 +120,7 @@ impl Case {
             Ok(Err(error)) => return failed(&error),
             Err(panic) => return Outcome::Different(Difference::Failed(panic)),
         };
-        compare(&expected, changes)
+        compare(&self.outputs, &expected, changes)
     }
 }
 
@@ -120,36 +138,28 @@ fn caught<T>(call: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-/// Compares what a changelog folds to with what is expected.
-fn compare(expected: &[Row], changes: Changes) -> Outcome {
-    let mut counts: BTreeMap<&Row, i64> = BTreeMap::new();
-    let mut taken_back = None;
-    for (place, (kind, row)) in changes.iter().enumerate() {
-        let count = counts.entry(row).or_default();
-        *count += if kind.is_retraction() { -1 } else { 1 };
-        if *count < 0 && taken_back.is_none() {
-            taken_back = Some(place);
+/// Compares what changelogs fold to with what is expected.
+fn compare(outputs: &[Output], expected: &[Vec<Row>], changes: Vec<Changes>) -> Outcome {
+    for ((output, expected), changes) in outputs.iter().zip(expected).zip(changes) {
+        let counts = output.differences(expected, &changes);
+        if !counts.is_empty() {
+            return Outcome::Different(Difference::Rows(counts, changes));
+        }
+        // A table with a primary key may be told to delete what it does not have.
+        let taken_back = taken_back(&changes).filter(|_| output.key().is_empty());
+        if let Some(place) = taken_back {
+            return Outcome::Different(Difference::TakenBack(place, changes));
         }
     }
-    for row in expected {
-        *counts.entry(row).or_default() -= 1;
-    }
-    counts.retain(|_, count| *count != 0);
-    if !counts.is_empty() {
-        let counts = counts.into_iter();
-        let counts = counts.map(|(row, count)| (row.clone(), count)).collect();
-        return Outcome::Different(Difference::Rows(counts, changes));
-    }
-    match taken_back {
-        Some(place) => Outcome::Different(Difference::TakenBack(place, changes)),
-        None => Outcome::Same(expected.len()),
-    }
+    Outcome::Same(expected.iter().map(Vec::len).sum())
 }
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", sql(&self.query))?;
-        for table in self.query.tables() {
+        for output in &self.outputs {
+            writeln!(f, "{:?}: {}", output.target, output.sql())?;
+        }
+        for table in self.tables() {
             writeln!(f, "{} {}:", TABLES[table].mode, TABLES[table].name)?;
             for (slot, kind, row) in self.contents[table].changelog(&TABLES[table]) {
                 writeln!(f, "  {} {} (row {slot})", kind.short_name(), show(&row))?;

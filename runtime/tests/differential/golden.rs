@@ -12,7 +12,6 @@ use serde_json::{Map, Value as Json, json};
 use weir_runtime::RowKind;
 
 use crate::case::Case;
-use crate::print::sql;
 use crate::tables::{Content, Definition, TABLES};
 use crate::value::{Row, Type, Value, timestamp};
 
@@ -20,11 +19,11 @@ use crate::value::{Row, Type, Value, timestamp};
 ///
 /// # Errors
 /// What the file system says.
-pub(crate) fn write(folder: &Path, case: &Case, expected: &[Row]) -> io::Result<()> {
+pub(crate) fn write(folder: &Path, case: &Case, expected: &[Vec<Row>]) -> io::Result<()> {
     fs::create_dir_all(folder.join("input"))?;
     fs::create_dir_all(folder.join("expected"))?;
     let mut script = String::new();
-    for table in case.query.tables() {
+    for table in case.tables() {
         let definition = &TABLES[table];
         // An upsert table is given with the old rows, which Flink's files need.
         let mode = if definition.is_append() {
@@ -43,27 +42,33 @@ pub(crate) fn write(folder: &Path, case: &Case, expected: &[Row]) -> io::Result<
             input_lines(definition, &case.contents[table]),
         )?;
     }
-    let columns = case.query.columns();
-    let types: Vec<Type> = columns.iter().map(|column| column.ty).collect();
-    let names: Vec<String> = (0..types.len()).map(|index| format!("c{index}")).collect();
-    let declared = names.iter().zip(&types);
-    let declared: Vec<String> = declared
-        .map(|(name, ty)| format!("{name} {}", declared_type(*ty)))
-        .collect();
-    let (declared, query) = (declared.join(", "), sql(&case.query));
-    let sink = format!("CREATE TABLE results ({declared}) WITH ('changelog.mode' = 'retract');");
-    write!(script, "{sink}\nINSERT INTO results {query};\n").map_err(io::Error::other)?;
+    for (number, (output, expected)) in case.outputs.iter().zip(expected).enumerate() {
+        // Flink's files take no primary key: all rows are compared.
+        let table = format!("results{number}");
+        let columns = output.query.columns();
+        let names = (0..columns.len()).map(|index| format!("c{index}"));
+        let names: Vec<String> = names.collect();
+        let fields = names.iter().map(String::as_str);
+        let fields: Vec<(&str, Type)> = fields.zip(columns.iter().map(|c| c.ty)).collect();
+        let declared: Vec<String> = fields
+            .iter()
+            .map(|(name, ty)| format!("{name} {}", declared_type(*ty)))
+            .collect();
+        let (declared, query) = (declared.join(", "), output.sql());
+        write!(
+            script,
+            "CREATE TABLE {table} ({declared}) WITH ('changelog.mode' = 'retract');\nINSERT INTO {table} {query};\n"
+        )
+        .map_err(io::Error::other)?;
+        let rows = expected
+            .iter()
+            .map(|row| format!("{}\n", object(&fields, row)));
+        let rows: String = rows.collect();
+        fs::write(folder.join(format!("expected/{table}.jsonl")), rows)?;
+    }
     fs::write(folder.join("query.sql"), script)?;
     let case = "why = \"A random query\"\noracle = \"by hand\"\n";
-    fs::write(folder.join("case.toml"), case)?;
-    let fields: Vec<(&str, Type)> = names.iter().map(String::as_str).zip(types).collect();
-    let rows = expected
-        .iter()
-        .map(|row| format!("{}\n", object(&fields, row)));
-    fs::write(
-        folder.join("expected/results.jsonl"),
-        rows.collect::<String>(),
-    )
+    fs::write(folder.join("case.toml"), case)
 }
 
 /// The widest type of a kind.

@@ -18,13 +18,16 @@ mod expression;
 mod fault;
 mod generate;
 mod golden;
+mod output;
 mod print;
 mod random;
 mod relation;
+mod shape;
 mod shrink;
 mod source;
 mod summary;
 mod tables;
+mod traits;
 mod value;
 mod world;
 
@@ -73,7 +76,7 @@ fn report(world: &World, seed: u64, case: &Case, difference: &Difference) -> Str
         Outcome::Different(smaller) => smaller.to_string(),
         other => format!("{other:?}"),
     };
-    let plan = world.plan(&print::sql(&smallest.query));
+    let plan = world.plan(&smallest.outputs);
     let plan = plan.map_or_else(|error| error.to_string(), |plan| explain(&plan));
     format!(
         "seed {seed}: WEIR_TEST_DIFFERENTIAL_SEED={seed} WEIR_TEST_DIFFERENTIAL_QUERIES=1\n{case}\n{difference}\nsmallest:\n{smallest}\n{smaller}\n{plan}"

@@ -3,10 +3,11 @@
 //! Place in the flow: what the runtime is given. Invariant: the columns of every subquery are called `c0`, `c1`, and so on, so that names
 //! are never ambiguous; every input is a subquery of its own, so that precedence never matters.
 
-use crate::expression::Expression;
+use crate::expression::{Expression, Names};
 use crate::relation::{
-    Aggregate, Aggregation, Deduplication, Frame, Function, Groups, Join, JoinKind, Order, Over,
-    Relation, Semi, SemiForm, SetOperation, SetOperator, TopN, WindowAggregation, Windows,
+    Aggregate, Aggregation, Column, Deduplication, Frame, Function, Groups, Join, JoinKind,
+    Meeting, Order, Over, Relation, Semi, SemiForm, SetOperation, SetOperator, TemporalJoin, TopN,
+    WindowAggregation, WindowColumns, Windowed, Windows,
 };
 use crate::tables::TABLES;
 
@@ -115,9 +116,16 @@ impl Printer {
             }
             Relation::Aggregate(aggregation) => self.aggregate(aggregation),
             Relation::TopN(top) => self.top(top),
-            Relation::Deduplicate(deduplication) => self.deduplicate(deduplication),
+            Relation::Deduplicate(deduplication) => {
+                // What is kept changes, so that its time is no event time any more.
+                let columns = deduplication.input.columns();
+                self.deduplicate(deduplication, without_event_time(&columns, &name))
+            }
             Relation::Window(window) => self.window(window),
             Relation::Over(over) => self.over(over),
+            Relation::Windowed(windowed) => self.windowed(windowed),
+            Relation::Temporal(join) => self.temporal(join),
+            Relation::Unnest(input, items) => self.unnest(input, items),
         }
     }
 
@@ -128,13 +136,22 @@ impl Printer {
         let (right, right_name) = self.input(&join.inputs[1]);
         let names = of_both(&left_name, &right_name, counts[0]);
         let mut condition = join.condition.sql(&names);
-        if let Some(interval) = join.interval {
-            let [left, right] = [
-                names(interval.times[0]),
-                names(counts[0] + interval.times[1]),
-            ];
-            let [low, high] = [interval.low_s, interval.high_s].map(|by_s| moved(&left, by_s));
-            condition = format!("{condition} AND {right} BETWEEN {low} AND {high}");
+        match join.meeting {
+            Meeting::Any => {}
+            Meeting::Interval(interval) => {
+                let [left, right] = [
+                    names(interval.times[0]),
+                    names(counts[0] + interval.times[1]),
+                ];
+                let [low, high] = [interval.low_s, interval.high_s].map(|by_s| moved(&left, by_s));
+                condition = format!("{condition} AND {right} BETWEEN {low} AND {high}");
+            }
+            Meeting::Window(windows) => {
+                condition = format!(
+                    "{condition} AND {}",
+                    same_window(windows, &names, counts[0])
+                );
+            }
         }
         let kind = match join.kind {
             JoinKind::Inner => "",
@@ -142,7 +159,13 @@ impl Printer {
             JoinKind::Right => "RIGHT ",
             JoinKind::Full => "FULL ",
         };
-        let items = select((0..counts[0] + counts[1]).map(names).collect());
+        let columns = [join.inputs[0].columns(), join.inputs[1].columns()].concat();
+        let items = match join.meeting {
+            Meeting::Any | Meeting::Interval(_) => {
+                select((0..counts[0] + counts[1]).map(names).collect())
+            }
+            Meeting::Window(_) => select(without_event_time(&columns, &names)),
+        };
         format!("SELECT {items} FROM {left} {kind}JOIN {right} ON {condition}")
     }
 
@@ -152,17 +175,26 @@ impl Printer {
         let (input, left) = self.input(&semi.input);
         let (subquery, right) = self.input(&semi.subquery);
         let not = if semi.is_negated { "NOT " } else { "" };
+        let (items, together) = match semi.windows {
+            None => ("*".to_owned(), None),
+            Some(windows) => (
+                select(without_event_time(&semi.input.columns(), &of(&left))),
+                Some(same_window(windows, &of_both(&left, &right, count), count)),
+            ),
+        };
         match &semi.form {
             SemiForm::In(expression) => {
                 let expression = expression.sql(&of(&left));
+                let rest = together.map_or_else(String::new, |same| format!(" WHERE {same}"));
                 format!(
-                    "SELECT * FROM {input} WHERE {expression} {not}IN (SELECT {right}.c0 FROM {subquery})"
+                    "SELECT {items} FROM {input} WHERE {expression} {not}IN (SELECT {right}.c0 FROM {subquery}{rest})"
                 )
             }
             SemiForm::Exists(condition) => {
                 let condition = condition.sql(&of_both(&left, &right, count));
+                let rest = together.map_or_else(String::new, |same| format!(" AND {same}"));
                 format!(
-                    "SELECT * FROM {input} WHERE {not}EXISTS (SELECT 1 FROM {subquery} WHERE {condition})"
+                    "SELECT {items} FROM {input} WHERE {not}EXISTS (SELECT 1 FROM {subquery} WHERE {condition}{rest})"
                 )
             }
         }
@@ -191,13 +223,13 @@ impl Printer {
 
     /// First rows of groups.
     fn top(&mut self, top: &TopN) -> String {
-        let count = top.input.columns().len();
+        let columns = top.input.columns();
         let (input, _) = self.input(&top.input);
         let order: Vec<String> = top.order.iter().map(|order| order.sql()).collect();
         let over = format!("{}ORDER BY {}", partition(&top.partition), order.join(", "));
         let ranked = self.next_name();
         let numbered = format!("SELECT *, ROW_NUMBER() OVER ({over}) AS rn FROM {input}");
-        let mut items: Vec<String> = (0..count).map(name).collect();
+        let mut items = without_event_time(&columns, &name);
         items.extend(top.has_number.then(|| "rn".to_owned()));
         let range = match top.range {
             (1, last) => format!("rn <= {last}"),
@@ -209,9 +241,36 @@ impl Printer {
         )
     }
 
-    /// The first or last row of groups.
-    fn deduplicate(&mut self, deduplication: &Deduplication) -> String {
-        let columns = deduplication.input.columns();
+    /// A join with the versions of a table.
+    fn temporal(&mut self, join: &TemporalJoin) -> String {
+        let [left_columns, right_columns] = [0, 1].map(|side| join.inputs[side].columns());
+        let (left, left_name) = self.input(&join.inputs[0]);
+        let versions = match &join.inputs[1] {
+            Relation::Deduplicate(last) => {
+                let items = (0..right_columns.len()).map(name).collect();
+                self.deduplicate(last, items)
+            }
+            other => self.query(other),
+        };
+        let [named, right_name] = [(); 2].map(|()| self.next_name());
+        let both = of_both(&left_name, &right_name, left_columns.len());
+        let equal = |(one, other): &(usize, usize)| {
+            format!("{} = {}", both(*one), both(left_columns.len() + other))
+        };
+        let mut conditions: Vec<String> = join.keys.iter().map(equal).collect();
+        conditions.extend(join.residual.as_ref().map(|rest| rest.sql(&both)));
+        let left_items = (0..left_columns.len()).map(&both);
+        let right_items = without_event_time(&right_columns, &of(&right_name));
+        let items = select(left_items.chain(right_items).collect());
+        let kind = if join.is_left { "LEFT " } else { "" };
+        let (time, on) = (both(join.times[0]), conditions.join(" AND "));
+        format!(
+            "WITH {named} AS ({versions}) SELECT {items} FROM {left} {kind}JOIN {named} FOR SYSTEM_TIME AS OF {time} AS {right_name} ON {on}"
+        )
+    }
+
+    /// The first or last row of groups: these items of it.
+    fn deduplicate(&mut self, deduplication: &Deduplication, items: Vec<String>) -> String {
         let (input, _) = self.input(&deduplication.input);
         let direction = if deduplication.keeps_last {
             "DESC"
@@ -224,15 +283,7 @@ impl Printer {
             name(deduplication.time)
         );
         let ranked = self.next_name();
-        // What is kept changes, so that its time is no event time any more.
-        let items = columns.iter().enumerate().map(|(index, column)| {
-            if column.is_event_time {
-                Expression::Demoted(index).sql(&name)
-            } else {
-                name(index)
-            }
-        });
-        let items = select(items.collect());
+        let items = select(items);
         format!(
             "SELECT {items} FROM (SELECT *, ROW_NUMBER() OVER ({over}) AS rn FROM {input}) AS {ranked} WHERE rn = 1"
         )
@@ -243,26 +294,7 @@ impl Printer {
         let query = self.query(&window.input);
         let named = self.next_name();
         let groups = &window.groups;
-        let time = format!("DESCRIPTOR({})", name(window.time));
-        let by_keys = if groups.keys.is_empty() {
-            String::new()
-        } else {
-            format!(" PARTITION BY ({})", names(&groups.keys))
-        };
-        let call = match window.windows {
-            Windows::Tumble(size) => format!("TUMBLE(TABLE {named}, {time}, {})", seconds(size)),
-            Windows::Hop(slide, times) => {
-                let (slide, size) = (seconds(slide), seconds(slide * times));
-                format!("HOP(TABLE {named}, {time}, {slide}, {size})")
-            }
-            Windows::Cumulate(step, times) => {
-                let (step, size) = (seconds(step), seconds(step * times));
-                format!("CUMULATE(TABLE {named}, {time}, {step}, {size})")
-            }
-            Windows::Session(gap) => {
-                format!("SESSION(TABLE {named}{by_keys}, {time}, {})", seconds(gap))
-            }
-        };
+        let call = window_call(&named, window.time, &groups.keys, window.windows);
         let mut ends = vec!["window_start", "window_end"];
         ends.extend(window.has_time.then_some("window_time"));
         let by = [ends.join(", "), groups.by()];
@@ -273,25 +305,100 @@ impl Printer {
         format!("WITH {named} AS ({query}) SELECT {items} FROM TABLE({call}) GROUP BY {by}")
     }
 
+    /// Rows with their windows.
+    fn windowed(&mut self, windowed: &Windowed) -> String {
+        let query = self.query(&windowed.input);
+        let named = self.next_name();
+        let columns = windowed.input.columns();
+        let mut items = if windowed.keeps_time() {
+            (0..columns.len()).map(name).collect()
+        } else {
+            without_event_time(&columns, &name)
+        };
+        items.extend(["window_start", "window_end"].map(str::to_owned));
+        items.extend(windowed.has_time.then(|| "window_time".to_owned()));
+        let call = window_call(&named, windowed.time, &windowed.keys, windowed.windows);
+        let items = select(items);
+        format!("WITH {named} AS ({query}) SELECT {items} FROM TABLE({call})")
+    }
+
+    /// Each row with each of some values.
+    fn unnest(&mut self, input: &Relation, items: &[Expression]) -> String {
+        let count = input.columns().len();
+        let (input, left) = self.input(input);
+        let right = self.next_name();
+        let values: Vec<String> = items.iter().map(|item| item.sql(&of(&left))).collect();
+        let columns = (0..count).map(of(&left)).chain([format!("{right}.x")]);
+        format!(
+            "SELECT {} FROM {input} CROSS JOIN UNNEST(ARRAY[{}]) AS {right} (x)",
+            select(columns.collect()),
+            values.join(", ")
+        )
+    }
+
     /// Aggregates over rows before each row.
     fn over(&mut self, over: &Over) -> String {
         let count = over.input.columns().len();
         let (input, _) = self.input(&over.input);
         let frame = match over.frame {
-            Frame::Rows(count) => format!("ROWS BETWEEN {count} PRECEDING AND CURRENT ROW"),
-            Frame::AllRows => "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW".to_owned(),
+            Frame::Rows(count) => format!(" ROWS BETWEEN {count} PRECEDING AND CURRENT ROW"),
+            Frame::AllRows => " ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW".to_owned(),
             Frame::Range(size) => {
-                format!("RANGE BETWEEN {} PRECEDING AND CURRENT ROW", seconds(size))
+                format!(" RANGE BETWEEN {} PRECEDING AND CURRENT ROW", seconds(size))
             }
-            Frame::AllRange => "RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW".to_owned(),
+            Frame::AllRange => " RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW".to_owned(),
+            Frame::Past => String::new(),
         };
-        let by = partition(&over.partition);
-        let window = format!("OVER ({by}ORDER BY {} {frame})", name(over.time));
+        let (by, order) = (partition(&over.partition), over.order.sql());
+        let window = format!("OVER ({by}ORDER BY {order}{frame})");
         let aggregates = over.aggregates.iter();
         let aggregates = aggregates.map(|aggregate| format!("{} {window}", aggregate.sql(&[])));
         let items = (0..count).map(name).chain(aggregates).collect();
         format!("SELECT {} FROM {input}", select(items))
     }
+}
+
+/// The call of a window function over a subquery of a name.
+fn window_call(named: &str, time: usize, keys: &[usize], windows: Windows) -> String {
+    let time = format!("DESCRIPTOR({})", name(time));
+    let by_keys = if keys.is_empty() {
+        String::new()
+    } else {
+        format!(" PARTITION BY ({})", names(keys))
+    };
+    match windows {
+        Windows::Tumble(size) => format!("TUMBLE(TABLE {named}, {time}, {})", seconds(size)),
+        Windows::Hop(slide, times) => {
+            let (slide, size) = (seconds(slide), seconds(slide * times));
+            format!("HOP(TABLE {named}, {time}, {slide}, {size})")
+        }
+        Windows::Cumulate(step, times) => {
+            let (step, size) = (seconds(step), seconds(step * times));
+            format!("CUMULATE(TABLE {named}, {time}, {step}, {size})")
+        }
+        Windows::Session(gap) => {
+            format!("SESSION(TABLE {named}{by_keys}, {time}, {})", seconds(gap))
+        }
+    }
+}
+
+/// That the windows of two inputs are the same, of which the first has so many columns.
+fn same_window(windows: [WindowColumns; 2], names: Names<'_>, count: usize) -> String {
+    let [left, right] = windows;
+    let equal = |one, other: usize| format!("{} = {}", names(one), names(count + other));
+    format!("{} AND {}", equal(left.0, right.0), equal(left.1, right.1))
+}
+
+/// Columns, of which those in event time are cast.
+fn without_event_time(columns: &[Column], names: Names<'_>) -> Vec<String> {
+    let columns = columns.iter().enumerate().map(|(index, column)| {
+        if column.is_event_time {
+            Expression::Demoted(index).sql(names)
+        } else {
+            names(index)
+        }
+    });
+    columns.collect()
 }
 
 /// `PARTITION BY`, if there are columns.
@@ -361,6 +468,7 @@ impl Aggregate {
         let distinct = if self.is_distinct { "DISTINCT " } else { "" };
         let argument = match self.function {
             Function::CountRows => "*".to_owned(),
+            Function::Lag(rows) => format!("{}, {rows}", name(self.argument)),
             Function::Grouping => name(keys[self.argument]),
             _ => format!("{distinct}{}", name(self.argument)),
         };
@@ -371,6 +479,10 @@ impl Aggregate {
             Function::Max => "MAX",
             Function::Average => "AVG",
             Function::Grouping => "GROUPING",
+            Function::First => "FIRST_VALUE",
+            Function::Last => "LAST_VALUE",
+            Function::List => "LISTAGG",
+            Function::Lag(_) => "LAG",
         };
         let filter = self
             .filter

@@ -36,6 +36,12 @@ pub(crate) enum Relation {
     Window(Box<WindowAggregation>),
     /// Rows with aggregates over rows before them.
     Over(Box<Over>),
+    /// Rows with the windows that they are in.
+    Windowed(Box<Windowed>),
+    /// Rows with the version of a table at their time.
+    Temporal(Box<TemporalJoin>),
+    /// Each row with each of these values: `UNNEST` of an array.
+    Unnest(Box<Relation>, Vec<Expression>),
 }
 
 /// A join.
@@ -47,9 +53,23 @@ pub(crate) struct Join {
     pub(crate) inputs: [Relation; 2],
     /// What holds for rows that match, over the columns of both.
     pub(crate) condition: Expression,
-    /// How far the right time may be from the left one: `left + low <= right <= left + high`; absent in regular joins.
-    pub(crate) interval: Option<Interval>,
+    /// What holds for them beside it.
+    pub(crate) meeting: Meeting,
 }
+
+/// Which rows of two inputs may meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Meeting {
+    /// All.
+    Any,
+    /// Those with times so far from each other: `left + low <= right <= left + high`.
+    Interval(Interval),
+    /// Those of the same window: its columns, the right ones counted in their own input.
+    Window([WindowColumns; 2]),
+}
+
+/// The columns of a window: start and end.
+pub(crate) type WindowColumns = (usize, usize);
 
 /// How far times may be from each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +95,21 @@ pub(crate) enum JoinKind {
     Full,
 }
 
+/// A join with the versions of a table.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct TemporalJoin {
+    /// Whether rows without a version are kept.
+    pub(crate) is_left: bool,
+    /// The rows, and the versions: a table with a primary key, or the last row of each key.
+    pub(crate) inputs: [Relation; 2],
+    /// The time columns, the right one counted in its own input.
+    pub(crate) times: [usize; 2],
+    /// Columns that are equal, the right ones counted in their own input; all of the key of the versions are among them.
+    pub(crate) keys: Vec<(usize, usize)>,
+    /// What else holds for a row and its version.
+    pub(crate) residual: Option<Expression>,
+}
+
 /// Rows for which a subquery has rows, or none.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Semi {
@@ -86,12 +121,14 @@ pub(crate) struct Semi {
     pub(crate) form: SemiForm,
     /// Whether rows for which there are none are kept.
     pub(crate) is_negated: bool,
+    /// The windows that must be the same, those of the subquery counted in it.
+    pub(crate) windows: Option<[WindowColumns; 2]>,
 }
 
 /// What connects a row with a subquery.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum SemiForm {
-    /// `IN`: the only column of the subquery equals the expression.
+    /// `IN`: the first column of the subquery equals the expression.
     In(Expression),
     /// `EXISTS`: a condition over the columns of both.
     Exists(Expression),
@@ -169,6 +206,14 @@ pub(crate) enum Function {
     Average,
     /// `GROUPING`: whether the key is left out of the grouping set.
     Grouping,
+    /// `FIRST_VALUE`, of rows in order.
+    First,
+    /// `LAST_VALUE`, of rows in order.
+    Last,
+    /// `LISTAGG`, of rows in order.
+    List,
+    /// `LAG`: the value so many rows back.
+    Lag(usize),
 }
 
 /// First rows of groups by `ROW_NUMBER`: Flink refuses `RANK` and `DENSE_RANK` over streams.
@@ -238,6 +283,21 @@ pub(crate) enum Windows {
     Session(i64),
 }
 
+/// Rows with the windows that they are in.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Windowed {
+    /// The rows.
+    pub(crate) input: Relation,
+    /// The time column.
+    pub(crate) time: usize,
+    /// The windows.
+    pub(crate) windows: Windows,
+    /// Key columns of sessions.
+    pub(crate) keys: Vec<usize>,
+    /// Whether the window's time is a column behind its ends, in event time in the place of the time column.
+    pub(crate) has_time: bool,
+}
+
 /// Rows with aggregates over rows before them.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Over {
@@ -245,8 +305,8 @@ pub(crate) struct Over {
     pub(crate) input: Relation,
     /// Key columns.
     pub(crate) partition: Vec<usize>,
-    /// The time column.
-    pub(crate) time: usize,
+    /// What orders rows: the time column, or any other one.
+    pub(crate) order: Order,
     /// The rows that count.
     pub(crate) frame: Frame,
     /// What is computed.
@@ -262,8 +322,10 @@ pub(crate) enum Frame {
     AllRows,
     /// Those of so many seconds before, and those of the same time.
     Range(i64),
-    /// All of times before, and those of the same time.
+    /// All of times before, and those of the same time; or of values.
     AllRange,
+    /// All before, for functions that take no frame.
+    Past,
 }
 
 /// A column.
@@ -276,6 +338,14 @@ pub(crate) struct Column {
 }
 
 impl Column {
+    /// A column in event time.
+    fn event_time() -> Self {
+        Self {
+            ty: Type::Time,
+            is_event_time: true,
+        }
+    }
+
     /// A column that is no event time.
     pub(crate) fn plain(ty: Type) -> Self {
         Self {
@@ -307,8 +377,13 @@ impl Relation {
             }
             Self::Join(join) => {
                 let [left, right] = &join.inputs;
-                [left.columns(), right.columns()].concat()
+                let columns = [left.columns(), right.columns()].concat();
+                match join.meeting {
+                    Meeting::Any | Meeting::Interval(_) => columns,
+                    Meeting::Window(_) => demoted(&columns),
+                }
             }
+            Self::Semi(semi) if semi.windows.is_some() => demoted(&semi.input.columns()),
             Self::Semi(semi) => semi.input.columns(),
             Self::SetOperation(_, inputs) => inputs[0].columns(),
             Self::Aggregate(aggregation) => {
@@ -322,15 +397,7 @@ impl Relation {
                 columns
             }
             Self::Deduplicate(deduplication) => demoted(&deduplication.input.columns()),
-            Self::Window(window) => {
-                let (keys, aggregates) = window.groups.columns(&window.input.columns());
-                let mut ends = vec![Column::plain(Type::Time); 2];
-                ends.extend(window.has_time.then_some(Column {
-                    ty: Type::Time,
-                    is_event_time: true,
-                }));
-                [keys, ends, aggregates].concat()
-            }
+            Self::Window(window) => window.columns(),
             Self::Over(over) => {
                 let columns = over.input.columns();
                 let aggregates = over.aggregates.iter();
@@ -339,6 +406,18 @@ impl Relation {
                     .collect();
                 [columns, aggregates].concat()
             }
+            Self::Unnest(input, items) => {
+                let mut columns = input.columns();
+                let items = items.iter();
+                let ty = items.map(|item| column_of(item, &columns).ty).next();
+                columns.push(Column::plain(ty.unwrap_or(Type::Int)));
+                columns
+            }
+            Self::Temporal(join) => {
+                let [left, right] = &join.inputs;
+                [left.columns(), demoted(&right.columns())].concat()
+            }
+            Self::Windowed(windowed) => windowed.columns(),
         }
     }
 
@@ -346,7 +425,10 @@ impl Relation {
     pub(crate) fn inputs(&self) -> Vec<&Self> {
         match self {
             Self::Scan(_) => Vec::new(),
-            Self::Filter(input, _) | Self::Distinct(input) | Self::Project(input, _) => vec![input],
+            Self::Filter(input, _)
+            | Self::Distinct(input)
+            | Self::Project(input, _)
+            | Self::Unnest(input, _) => vec![input],
             Self::Join(join) => join.inputs.iter().collect(),
             Self::Semi(semi) => vec![&semi.input, &semi.subquery],
             Self::SetOperation(_, inputs) => inputs.iter().collect(),
@@ -355,6 +437,8 @@ impl Relation {
             Self::Deduplicate(deduplication) => vec![&deduplication.input],
             Self::Window(window) => vec![&window.input],
             Self::Over(over) => vec![&over.input],
+            Self::Windowed(windowed) => vec![&windowed.input],
+            Self::Temporal(join) => join.inputs.iter().collect(),
         }
     }
 
@@ -362,7 +446,10 @@ impl Relation {
     pub(crate) fn inputs_mut(&mut self) -> Vec<&mut Self> {
         match self {
             Self::Scan(_) => Vec::new(),
-            Self::Filter(input, _) | Self::Distinct(input) | Self::Project(input, _) => vec![input],
+            Self::Filter(input, _)
+            | Self::Distinct(input)
+            | Self::Project(input, _)
+            | Self::Unnest(input, _) => vec![input],
             Self::Join(join) => join.inputs.iter_mut().collect(),
             Self::Semi(semi) => vec![&mut semi.input, &mut semi.subquery],
             Self::SetOperation(_, inputs) => inputs.iter_mut().collect(),
@@ -371,6 +458,8 @@ impl Relation {
             Self::Deduplicate(deduplication) => vec![&mut deduplication.input],
             Self::Window(window) => vec![&mut window.input],
             Self::Over(over) => vec![&mut over.input],
+            Self::Windowed(windowed) => vec![&mut windowed.input],
+            Self::Temporal(join) => join.inputs.iter_mut().collect(),
         }
     }
 
@@ -381,86 +470,39 @@ impl Relation {
             _ => self.inputs().into_iter().flat_map(Self::tables).collect(),
         }
     }
+}
 
-    /// Whether no two rows have the same event time.
-    pub(crate) fn has_unique_times(&self) -> bool {
-        match self {
-            Self::Scan(_) => true,
-            Self::Filter(input, _) | Self::Project(input, _) => input.has_unique_times(),
-            Self::Over(over) => over.input.has_unique_times(),
-            Self::SetOperation(operation, inputs) => {
-                let [left, right] = &**inputs;
-                operation.operator == SetOperator::Union
-                    && operation.is_all
-                    && left.has_unique_times()
-                    && right.has_unique_times()
-                    && left.tables().is_disjoint(&right.tables())
-            }
-            _ => false,
+/// The columns of windows: their ends, and their time if there is such a column.
+fn window_columns(time: Option<Column>) -> impl Iterator<Item = Column> {
+    let ends = [Column::plain(Type::Time); 2];
+    ends.into_iter().chain(time)
+}
+
+impl WindowAggregation {
+    /// The columns.
+    fn columns(&self) -> Vec<Column> {
+        let (keys, aggregates) = self.groups.columns(&self.input.columns());
+        let keys = keys.into_iter();
+        keys.chain(window_columns(self.has_time.then(Column::event_time)))
+            .chain(aggregates)
+            .collect()
+    }
+}
+
+impl Windowed {
+    /// The columns.
+    fn columns(&self) -> Vec<Column> {
+        let mut columns = self.input.columns();
+        if !self.keeps_time() {
+            columns = demoted(&columns);
         }
+        columns.extend(window_columns(self.has_time.then(Column::event_time)));
+        columns
     }
 
-    /// The only column in event time, if there is exactly one.
-    pub(crate) fn event_time(&self) -> Option<usize> {
-        let columns = self.columns();
-        let mut times = (0..columns.len()).filter(|index| columns[*index].is_event_time);
-        times.next().filter(|_| times.next().is_none())
-    }
-
-    /// What it is called in the summary.
-    pub(crate) fn shape(&self) -> &'static str {
-        match self {
-            Self::Scan(_) => "scan",
-            Self::Filter(..) => "filter",
-            Self::Project(..) => "projection",
-            Self::Join(join) => match (join.kind, join.interval) {
-                (JoinKind::Inner, None) => "inner join",
-                (JoinKind::Left, None) => "left join",
-                (JoinKind::Right, None) => "right join",
-                (JoinKind::Full, None) => "full join",
-                (JoinKind::Inner, Some(_)) => "inner interval join",
-                (_, Some(_)) => "outer interval join",
-            },
-            Self::Semi(semi) => match (&semi.form, semi.is_negated) {
-                (SemiForm::In(_), false) => "IN subquery",
-                (SemiForm::In(_), true) => "NOT IN subquery",
-                (SemiForm::Exists(_), false) => "EXISTS",
-                (SemiForm::Exists(_), true) => "NOT EXISTS",
-            },
-            Self::SetOperation(operation, _) => match (operation.operator, operation.is_all) {
-                (SetOperator::Union, false) => "UNION",
-                (SetOperator::Union, true) => "UNION ALL",
-                (SetOperator::Intersect, false) => "INTERSECT",
-                (SetOperator::Intersect, true) => "INTERSECT ALL",
-                (SetOperator::Except, false) => "EXCEPT",
-                (SetOperator::Except, true) => "EXCEPT ALL",
-            },
-            Self::Distinct(_) => "DISTINCT",
-            Self::Aggregate(aggregation) => aggregation.groups.shape(),
-            Self::TopN(_) => "Top-N",
-            Self::Deduplicate(deduplication) if deduplication.keeps_last => "keep last",
-            Self::Deduplicate(_) => "keep first",
-            Self::Window(window) => match window.windows {
-                Windows::Tumble(_) => "TUMBLE",
-                Windows::Hop(..) => "HOP",
-                Windows::Cumulate(..) => "CUMULATE",
-                Windows::Session(_) => "SESSION",
-            },
-            Self::Over(over) => match over.frame {
-                Frame::Rows(_) => "OVER bounded rows",
-                Frame::AllRows => "OVER all rows",
-                Frame::Range(_) => "OVER bounded range",
-                Frame::AllRange => "OVER all range",
-            },
-        }
-    }
-
-    /// The shapes of all parts.
-    pub(crate) fn shapes(&self) -> BTreeSet<&'static str> {
-        let inputs = self.inputs().into_iter();
-        let mut shapes: BTreeSet<&'static str> = inputs.flat_map(Self::shapes).collect();
-        shapes.insert(self.shape());
-        shapes
+    /// Whether the time column stays in event time. Rows of sessions come when the session has ended, late for their own times.
+    pub(crate) fn keeps_time(&self) -> bool {
+        !self.has_time && !matches!(self.windows, Windows::Session(_))
     }
 }
 
@@ -503,27 +545,16 @@ impl Groups {
                 .collect(),
         )
     }
-
-    /// What it is called in the summary.
-    fn shape(&self) -> &'static str {
-        let has_distinct = self.aggregates.iter().any(|call| call.is_distinct);
-        if !self.sets.is_empty() {
-            "GROUPING SETS"
-        } else if has_distinct {
-            "GROUP BY with DISTINCT"
-        } else if self.keys.is_empty() {
-            "aggregate of all rows"
-        } else {
-            "GROUP BY"
-        }
-    }
 }
 
 impl Aggregate {
     /// The column that it makes.
     fn column(&self, input: &[Column]) -> Column {
         Column::plain(match self.function {
-            Function::Min | Function::Max => input[self.argument].ty,
+            Function::Min | Function::Max | Function::First | Function::Last | Function::Lag(_) => {
+                input[self.argument].ty
+            }
+            Function::List => Type::Text,
             Function::CountRows
             | Function::Count
             | Function::Sum

@@ -5,6 +5,7 @@
 use crate::case::{Case, Outcome};
 use crate::expression::Expression;
 use crate::fault::Fault;
+use crate::output::{Output, Target};
 use crate::relation::{Aggregation, Groups, Join, JoinKind, Relation, Semi, SemiForm};
 use crate::world::World;
 
@@ -50,13 +51,13 @@ fn candidates(case: &Case) -> Vec<Case> {
             ..case.clone()
         });
     }
-    for query in simpler(&case.query) {
+    for outputs in simpler_outputs(&case.outputs) {
         candidates.push(Case {
-            query,
+            outputs,
             ..case.clone()
         });
     }
-    let read = case.query.tables();
+    let read = case.tables();
     for table in 0..case.contents.len() {
         let changes = &case.contents[table].changes;
         let parts = if read.contains(&table) {
@@ -70,6 +71,46 @@ fn candidates(case: &Case) -> Vec<Case> {
             let mut smaller = case.clone();
             smaller.contents[table].changes.drain(start..end);
             candidates.push(smaller);
+        }
+    }
+    candidates
+}
+
+/// Fewer outputs, simpler targets and simpler queries.
+fn simpler_outputs(outputs: &[Output]) -> Vec<Vec<Output>> {
+    let mut candidates = Vec::new();
+    for place in 0..outputs.len() {
+        let mut fewer = outputs.to_vec();
+        let output = fewer.remove(place);
+        if !fewer.is_empty() {
+            candidates.push(fewer);
+        }
+        let mut targets = Vec::new();
+        if let Target::Table(key) = &output.target {
+            if outputs.len() == 1 {
+                targets.push(Target::Client);
+            }
+            if !key.is_empty() {
+                targets.push(Target::Table(key[1..].to_vec()));
+            }
+        }
+        let targets = targets.into_iter().map(|target| Output {
+            target,
+            ..output.clone()
+        });
+        let queries = simpler(&output.query).into_iter();
+        let queries = queries.filter(|query| {
+            let count = query.columns().len();
+            output.key().iter().all(|column| *column < count)
+        });
+        let queries = queries.map(|query| Output {
+            query,
+            target: output.target.clone(),
+        });
+        for simpler in targets.chain(queries) {
+            let mut changed = outputs.to_vec();
+            changed[place] = simpler;
+            candidates.push(changed);
         }
     }
     candidates
@@ -156,7 +197,17 @@ fn simpler_node(query: &Relation) -> Vec<Relation> {
         | Relation::Distinct(_)
         | Relation::TopN(_)
         | Relation::Deduplicate(_)
-        | Relation::Over(_) => Vec::new(),
+        | Relation::Over(_)
+        | Relation::Windowed(_)
+        | Relation::Unnest(..) => Vec::new(),
+        Relation::Temporal(join) => {
+            let mut join = join.clone();
+            let had_more = join.residual.take().is_some();
+            had_more
+                .then_some(Relation::Temporal(join))
+                .into_iter()
+                .collect()
+        }
     }
 }
 

@@ -4,12 +4,14 @@
 //! order; what a reader gives next depends on its seed alone.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{
     ArrayRef, BooleanArray, Int32Array, Int64Array, StringArray, TimestampMillisecondArray,
 };
 use arrow::datatypes::{DataType, TimeUnit};
+use weir_runtime::connector::results::{Results, ResultsSink};
+use weir_runtime::connector::sink::Sink;
 use weir_runtime::connector::source::{
     Poll, ReaderContext, Source, SourceReader, SplitInfo, SplitPosition,
 };
@@ -50,6 +52,8 @@ pub(crate) struct Memory {
     tables: HashMap<&'static str, Arc<Vec<Changelog>>>,
     /// What goes wrong.
     fault: Option<Fault>,
+    /// What was written, by table.
+    written: Mutex<HashMap<String, Arc<Results>>>,
 }
 
 impl Memory {
@@ -58,7 +62,8 @@ impl Memory {
         let tables = TABLES.iter().zip(contents).map(|(table, content)| {
             let mut splits: Vec<Changelog> = vec![Vec::new(); giving.splits];
             for (slot, kind, row) in content.changelog(table) {
-                splits[slot % giving.splits].push((kind, row));
+                let split = table.lane(slot, &row) % giving.splits;
+                splits[split].push((kind, row));
             }
             (table.name, Arc::new(splits))
         });
@@ -66,7 +71,15 @@ impl Memory {
             giving,
             tables: tables.collect(),
             fault,
+            written: Mutex::default(),
         }
+    }
+
+    /// What is written into a table, also by jobs that go on with what others have begun.
+    pub(crate) fn written(&self, table: &str) -> Arc<Results> {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let results = written.entry(table.to_owned());
+        Arc::clone(results.or_insert_with(|| Results::new(usize::MAX)))
     }
 }
 
@@ -85,6 +98,11 @@ impl Stage for Memory {
             splits: splits.clone(),
             giving: self.giving,
         }))
+    }
+
+    fn sink(&self, table: &TableDef) -> Option<Arc<dyn Sink>> {
+        let results = self.written(&table.name.name);
+        Some(Arc::new(ResultsSink::new(results)))
     }
 
     fn operator(&self, node: &Node, operator: Box<dyn Operator>) -> Box<dyn Operator> {

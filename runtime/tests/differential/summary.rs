@@ -57,7 +57,7 @@ impl Summary {
     /// Counts a case.
     pub(crate) fn add(&mut self, case: &Case, outcome: &Outcome) {
         self.all.add(outcome);
-        for shape in case.query.shapes() {
+        for shape in case.shapes() {
             self.shapes.entry(shape).or_default().add(outcome);
         }
         let (reasons, reason) = match outcome {

@@ -27,7 +27,7 @@ pub(crate) struct Definition {
 }
 
 /// The tables.
-pub(crate) static TABLES: [Definition; 7] = [
+pub(crate) static TABLES: [Definition; 9] = [
     Definition {
         name: "a0",
         columns: &[
@@ -109,7 +109,39 @@ pub(crate) static TABLES: [Definition; 7] = [
         mode: "retract",
         time: None,
     },
+    Definition {
+        name: "h0",
+        columns: &[
+            ("k", "BIGINT", Type::Int),
+            ("s", "STRING", Type::Text),
+            ("ts", "TIMESTAMP(3)", Type::Time),
+            ("v", "BIGINT", Type::Int),
+        ],
+        rest: ", WATERMARK FOR `ts` AS `ts` - INTERVAL '0.001' SECOND",
+        mode: "append",
+        time: Some((2, 1)),
+    },
+    Definition {
+        name: "v0",
+        columns: &[
+            ("id", "BIGINT NOT NULL", Type::Int),
+            ("ts", "TIMESTAMP(3) NOT NULL", Type::Time),
+            ("v", "BIGINT", Type::Int),
+            ("s", "STRING", Type::Text),
+        ],
+        rest: ", PRIMARY KEY (`id`) NOT ENFORCED, WATERMARK FOR `ts` AS `ts` - INTERVAL '3' SECOND",
+        mode: "upsert",
+        time: Some((1, 3000)),
+    },
 ];
+
+/// The append table whose rows of one key, the first column, come in the order of time: only then does the last row of a key have all of
+/// them as versions.
+/// Its numbers are BIGINT, so that what they are compared with is cast and they are not, which Flink wants of the key of versions.
+pub(crate) const HISTORY: usize = 7;
+
+/// The table with a primary key and event time. Nothing is deleted from it: as of which time that counts depends on when it comes.
+pub(crate) const VERSIONED: usize = 8;
 
 /// Texts that there are: short, in each other, and empty.
 pub(crate) const TEXTS: [&str; 6] = ["", "a", "b", "ab", "B", "zz"];
@@ -159,6 +191,15 @@ impl Definition {
     /// Whether its rows never change.
     pub(crate) fn is_append(&self) -> bool {
         self.mode == "append"
+    }
+
+    /// What rows that must stay in order have in common.
+    pub(crate) fn lane(&self, slot: usize, row: &Row) -> usize {
+        if self.name == TABLES[HISTORY].name {
+            usize::try_from(row[0].int()).unwrap_or_default()
+        } else {
+            slot
+        }
     }
 }
 
@@ -226,7 +267,7 @@ fn change(random: &mut Random, table: &Definition, number: usize, times: &mut Ti
     } else {
         random.below(6)
     };
-    let is_delete = !table.is_append() && random.once_in(4);
+    let is_delete = !table.is_append() && table.time.is_none() && random.once_in(4);
     let columns = table.columns.iter();
     let row = columns.map(|(name, declared, ty)| match ty {
         Type::Time => Value::Int(times.next()),
@@ -252,6 +293,12 @@ impl Content {
             };
         }
         slots.into_values().cloned().collect()
+    }
+
+    /// All rows that there ever were.
+    pub(crate) fn history(&self) -> Vec<Row> {
+        let changes = self.changes.iter();
+        changes.filter_map(|change| change.row.clone()).collect()
     }
 
     /// The changelog as the source gives it, with the slot that each row belongs to.

@@ -23,10 +23,12 @@ use weir_runtime::task::{
 use weir_runtime::testing::{SimulatedClock, SteppedJob};
 use weir_runtime::{Error, Result, RowKind};
 
+use crate::case::Case;
 use crate::fault::Fault;
+use crate::output::{Output, Target};
 use crate::random::Random;
 use crate::source::{Giving, Memory};
-use crate::tables::{Content, TABLES};
+use crate::tables::TABLES;
 use crate::value::{Row, Value};
 
 /// Turns of a run at most: one takes some hundred.
@@ -131,58 +133,87 @@ impl World {
     pub(crate) fn new() -> Result<Self> {
         let mut session = Session::default();
         session.set("sql.local-time-zone", "UTC")?;
-        let mut catalog = MemoryCatalog::new();
-        for table in &TABLES {
-            for statement in &parse(&table.sql())? {
-                if let Bound::CreateTable { table: mut def, .. } =
-                    analyze(statement, &catalog, &session)?
-                {
-                    // Declared with a connector that takes any columns; the stage reads it.
-                    let options = [("connector", "values"), ("changelog.mode", table.mode)];
-                    def.options = options
-                        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                        .into();
-                    catalog.put_table(def);
-                }
-            }
-        }
-        Ok(Self {
-            catalog,
+        let mut world = Self {
+            catalog: MemoryCatalog::new(),
             session,
             memory: MemoryAccountant::of_this_machine(),
-        })
+        };
+        let mut catalog = MemoryCatalog::new();
+        for table in &TABLES {
+            world.declare(&mut catalog, &table.sql(), table.mode)?;
+        }
+        world.catalog = catalog;
+        Ok(world)
     }
 
-    /// The plan of a query.
+    /// The plan of a query, or of several that are written into tables.
     ///
     /// # Errors
     /// Why it does not bind; `Unsupported` when it cannot be executed.
-    pub(crate) fn plan(&self, sql: &str) -> Result<StreamPlan> {
+    pub(crate) fn plan(&self, outputs: &[Output]) -> Result<StreamPlan> {
+        let mut catalog = self.catalog.clone();
+        let mut inserts = Vec::new();
+        for (number, output) in outputs.iter().enumerate() {
+            let query = output.sql();
+            let Target::Table(key) = &output.target else {
+                return self.bound(&query, &catalog);
+            };
+            let plan = self.bound(&query, &catalog)?;
+            let table = written_table(&plan, key, number)?;
+            self.declare(&mut catalog, &table.0, table.1)?;
+            inserts.push(format!("INSERT INTO {} {query};", written_name(number)));
+        }
+        let statement = match inserts.as_slice() {
+            [only] => only.clone(),
+            several => format!("EXECUTE STATEMENT SET BEGIN {} END", several.join(" ")),
+        };
+        self.bound(&statement, &catalog)
+    }
+
+    /// The plan of a statement.
+    fn bound(&self, sql: &str, catalog: &MemoryCatalog) -> Result<StreamPlan> {
         let statements = parse(sql)?;
         let [statement] = statements.as_slice() else {
             return Err(Error::internal("not one statement"));
         };
-        match analyze(statement, &self.catalog, &self.session)? {
-            Bound::Query(plan, _) => {
+        match analyze(statement, catalog, &self.session)? {
+            Bound::Query(plan, _) | Bound::Insert(plan, _) => {
                 check_executable(&plan)?;
                 Ok(plan)
             }
-            _ => Err(Error::internal("not a query")),
+            _ => Err(Error::internal("neither a query nor an INSERT")),
         }
     }
 
-    /// The changelog of a plan over tables with these contents.
+    /// Declares a table. The connector in the SQL takes any columns; the stage reads and writes the table.
+    fn declare(&self, catalog: &mut MemoryCatalog, sql: &str, mode: &str) -> Result<()> {
+        for statement in &parse(sql)? {
+            if let Bound::CreateTable { table: mut def, .. } =
+                analyze(statement, &*catalog, &self.session)?
+            {
+                let options = [("connector", "values"), ("changelog.mode", mode)];
+                def.options = options
+                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                    .into();
+                catalog.put_table(def);
+            }
+        }
+        Ok(())
+    }
+
+    /// The changelogs of the plan of a case, by output.
     ///
     /// # Errors
     /// Why the job has failed.
     pub(crate) fn run(
         &self,
         plan: &StreamPlan,
-        contents: &[Content],
-        running: Running,
+        case: &Case,
         fault: Option<Fault>,
-    ) -> Result<Changes> {
+    ) -> Result<Vec<Changes>> {
+        let running = case.running;
         let clock = SimulatedClock::shared();
+        let memory = Arc::new(Memory::new(&case.contents, running.giving, fault));
         let environment = Environment {
             clock: clock.clone(),
             log: None,
@@ -190,7 +221,7 @@ impl World {
             registry: None,
             error_tables: Arc::new(|_| Err(Error::internal("there are no error tables"))),
             memory: self.memory.clone(),
-            stage: Some(Arc::new(Memory::new(contents, running.giving, fault))),
+            stage: Some(memory.clone()),
         };
         let mut spec = JobSpec {
             statement_name: "differential".to_owned(),
@@ -201,37 +232,71 @@ impl World {
             config: JobConfig {
                 checkpoint_interval: std::time::Duration::from_hours(24),
                 idle_timeout: IdleTimeout::Disabled,
+                // Tables are fed one after the other.
+                watermark_drift: None,
                 results_rows_max: usize::MAX,
                 ..JobConfig::default()
             },
         };
-        let start = |spec: &JobSpec, seed| {
-            let job = SteppedJob::start(spec, &environment, clock.clone(), seed)?;
-            let results = job.results();
-            let results = results.ok_or_else(|| Error::internal("the job has no results"))?;
-            Ok::<_, Error>((job, results))
-        };
-        let (mut job, results) = start(&spec, running.seed)?;
+        let mut job = SteppedJob::start(&spec, &environment, clock.clone(), running.seed)?;
+        let mut results: Vec<Arc<Results>> = job.results().into_iter().collect();
         let mut end = None;
         if let Some(cut) = running.cut {
             end = turns(&mut job, cut.turns);
             if end.is_none() && cut.restores {
                 job.stop();
-                match to_end(end, &mut job)? {
-                    JobEvent::Stopped { .. } => {}
-                    other => return changes_of(other, &[results]),
+                let stopped = to_end(end, &mut job)?;
+                let has_stopped = matches!(stopped, JobEvent::Stopped { .. });
+                end = Some(stopped);
+                if has_stopped {
+                    spec.parallelism = cut.parallelism;
+                    job = SteppedJob::start(&spec, &environment, clock, running.seed)?;
+                    results.extend(job.results());
+                    end = None;
                 }
-                spec.parallelism = cut.parallelism;
-                let (mut job, more) = start(&spec, running.seed)?;
-                let end = to_end(None, &mut job)?;
-                return changes_of(end, &[results, more]);
-            }
-            if end.is_none() {
+            } else if end.is_none() {
                 job.rescale(cut.parallelism);
             }
         }
-        changes_of(to_end(end, &mut job)?, &[results])
+        ended(to_end(end, &mut job)?)?;
+        let outputs = case.outputs.iter().enumerate();
+        let changes = outputs.map(|(number, output)| match output.target {
+            Target::Client => changes_of(&results),
+            Target::Table(_) => changes_of(&[memory.written(&written_name(number))]),
+        });
+        changes.collect()
     }
+}
+
+/// The name of a table that is written.
+fn written_name(number: usize) -> String {
+    format!("w{number}")
+}
+
+/// The SQL and the changelog mode of a table that takes the rows of a query.
+fn written_table(
+    plan: &StreamPlan,
+    key: &[usize],
+    number: usize,
+) -> Result<(String, &'static str)> {
+    let schema = plan.nodes.last().map(|node| &node.schema);
+    let schema = schema.ok_or_else(|| Error::internal("a plan without operators"))?;
+    let columns = schema.iter().enumerate();
+    let mut parts: Vec<String> = columns
+        .map(|(place, column)| format!("c{place} {}", column.ty))
+        .collect();
+    for column in key {
+        if !parts[*column].ends_with("NOT NULL") {
+            parts[*column].push_str(" NOT NULL");
+        }
+    }
+    if !key.is_empty() {
+        let key: Vec<String> = key.iter().map(|place| format!("c{place}")).collect();
+        parts.push(format!("PRIMARY KEY ({}) NOT ENFORCED", key.join(", ")));
+    }
+    let (name, parts) = (written_name(number), parts.join(", "));
+    let sql = format!("CREATE TABLE {name} ({parts}) WITH ('connector' = 'blackhole')");
+    Ok((sql, if key.is_empty() { "retract" } else { "upsert" }))
 }
 
 /// Takes so many turns; the end, if it came.
@@ -245,14 +310,18 @@ fn to_end(end: Option<JobEvent>, job: &mut SteppedJob) -> Result<JobEvent> {
         .ok_or_else(|| Error::internal("the job does not end"))
 }
 
-/// What a job that has ended has written.
-fn changes_of(end: JobEvent, results: &[Arc<Results>]) -> Result<Changes> {
+/// Whether a job has come to its end.
+fn ended(end: JobEvent) -> Result<()> {
     match end {
         // Input may be at its end when a job is stopped.
-        JobEvent::Finished | JobEvent::Stopped { .. } => {}
-        JobEvent::Failed(error) => return Err(error),
-        JobEvent::Cancelled => return Err(Error::internal("nobody has cancelled the job")),
+        JobEvent::Finished | JobEvent::Stopped { .. } => Ok(()),
+        JobEvent::Failed(error) => Err(error),
+        JobEvent::Cancelled => Err(Error::internal("nobody has cancelled the job")),
     }
+}
+
+/// What jobs have written.
+fn changes_of(results: &[Arc<Results>]) -> Result<Changes> {
     let mut changes = Vec::new();
     for batch in results
         .iter()

@@ -372,6 +372,8 @@ def main():
     parser.add_argument("folders", nargs="*", type=pathlib.Path)
     arguments = parser.parse_args()
     folders = arguments.folders
+    if arguments.write and not folders:
+        parser.error("--write needs the folders of the cases to rewrite")
     if not folders:
         cases = sorted(path.parent for path in HERE.glob("*/*/case.toml"))
         folders = [case for case in cases if tomllib.loads((case / "case.toml").read_text())["oracle"] == "flink-2.3.0"]

@@ -12,8 +12,8 @@ use weir_runtime::checkpoint::store::CheckpointStore;
 use weir_runtime::connector::log::LogStore;
 use weir_runtime::connector::source::SplitPosition;
 use weir_runtime::plan::{
-    AggregateCall, AggregateFunction, ChangelogMode, Column, Exchange, Input, Node, NodeId,
-    NotNullEnforcer, Operator, PLAN_VERSION, ReadColumn, Scan, SinkSpec, SinkTarget, StreamPlan,
+    AggregateCall, AggregateFunction, ChangelogMode, Column, Exchange, Input, LateRows, Node,
+    NodeId, Operator, PLAN_VERSION, ReadColumn, Scan, SinkSpec, SinkTarget, StreamPlan,
 };
 use weir_runtime::sql::catalog::{ColumnKind, ObjectName, TableColumn, TableDef};
 use weir_runtime::task::{
@@ -121,6 +121,7 @@ pub(crate) fn plan(rows: u64, rows_per_second: u64) -> StreamPlan {
         read: vec![read("id"), read("k")],
         projections: None,
         watermark: None,
+        late: LateRows::default(),
     };
     let columns = ["c", "n"].map(|name| Column {
         name: name.into(),
@@ -133,7 +134,6 @@ pub(crate) fn plan(rows: u64, rows_per_second: u64) -> StreamPlan {
         changelog: ChangelogMode::Retract,
         upsert_materialize: false,
         on_conflict: None,
-        not_null: NotNullEnforcer::default(),
     };
     let by = |column: usize| Operator::GroupAggregate {
         keys: vec![column],

@@ -3,6 +3,7 @@
 //! Place in the flow: each test makes topics of its own and deletes them. Invariant: every wait is bounded by [`PATIENCE`] and
 //! ends by a condition, never by the clock alone.
 
+mod pause;
 mod transactions;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -82,6 +82,8 @@ pub(super) fn stateful_operator(plan: &StreamPlan) -> Option<&'static str> {
         | Operator::Union
         | Operator::Expand { .. }
         | Operator::Correlate(_)
+        | Operator::ProcessTableFunction(_)
+        | Operator::ConstraintEnforcer(_)
         | Operator::Sink(_) => None,
         other => Some(other.name()),
     })
@@ -154,7 +156,7 @@ pub(super) fn with_offsets(plan: &StreamPlan, offsets: &InitialOffsets) -> Strea
 mod tests {
     use std::collections::BTreeMap;
 
-    use weir_runtime::plan::{ChangelogMode, Node, NodeId, PLAN_VERSION, Scan};
+    use weir_runtime::plan::{ChangelogMode, LateRows, Node, NodeId, PLAN_VERSION, Scan};
     use weir_runtime::sql::catalog::{ObjectName, TableDef};
 
     use super::*;
@@ -201,6 +203,7 @@ mod tests {
             read: Vec::new(),
             projections: None,
             watermark: None,
+            late: LateRows::default(),
         }))
     }
 

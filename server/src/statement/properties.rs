@@ -102,14 +102,6 @@ pub(super) fn check(session: &Session) -> Result<()> {
             )));
         }
     }
-    if session
-        .get("table.exec.sink.not-null-enforcer")
-        .is_some_and(|mode| mode.eq_ignore_ascii_case("drop"))
-    {
-        return Err(Error::unsupported(
-            "property 'table.exec.sink.not-null-enforcer': only 'error' is possible",
-        ));
-    }
     Ok(())
 }
 
@@ -206,6 +198,10 @@ pub(super) fn job_config(session: &Session, server: &JobConfig) -> JobConfig {
             IdleTimeout::Fixed(timeout)
         };
     }
+    let drift = session.get("sql.tables.scan.watermark-alignment.max-allowed-drift");
+    if let Some(drift) = drift.and_then(parse_duration) {
+        config.watermark_drift = (!drift.is_zero()).then_some(drift);
+    }
     let share = session
         .get("weir.cfu-cpu-share")
         .and_then(|share| share.trim().parse::<f64>().ok());
@@ -267,7 +263,7 @@ mod tests {
     fn what_cannot_be_carried_out_is_refused() {
         for (key, value) in [
             ("restart-strategy.exponential-delay.max-backoff", "soon"),
-            ("table.exec.sink.not-null-enforcer", "drop"),
+            ("table.exec.sink.not-null-enforcer", "trim_pad"),
             ("sql.state-tll", "0"),
             ("sql.tables.scan.startup.mode", "timestamp"),
             ("sql.tables.scan.bounded.mode", "TIMESTAMP"),

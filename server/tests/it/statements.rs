@@ -83,9 +83,12 @@ async fn nothing_is_created_when_a_table_cannot_be_filled() {
         .await;
     assert_eq!(checked["status"]["phase"], "COMPLETED");
     // Binds, and no operator executes it: the table is not there either.
-    let sql =
-        "CREATE TABLE n AS SELECT m FROM t MATCH_RECOGNIZE (ORDER BY `$rowtime` MEASURES A.id AS m
-        ONE ROW PER MATCH PATTERN (A B) DEFINE B AS B.id > A.id)";
+    let model = "CREATE MODEL m INPUT (a STRING) OUTPUT (b STRING) WITH ('provider' = 'openai', 'task' = 'classification', 'openai.connection' = 'c')";
+    let connection =
+        "CREATE CONNECTION c WITH ('type' = 'openai', 'endpoint' = 'https://x', 'api-key' = 'k')";
+    server.complete("connection", connection).await;
+    server.complete("model", model).await;
+    let sql = "CREATE TABLE n AS SELECT p.b FROM t, LATERAL TABLE(ML_PREDICT('m', name)) AS p";
     server.submit("unable", sql, json!({})).await;
     server
         .until("the failure", || async {

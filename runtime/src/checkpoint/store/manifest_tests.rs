@@ -30,6 +30,7 @@ fn example() -> Manifest {
                 splits: vec![SplitState {
                     position,
                     watermark_ms: Some(7),
+                    rows_watermark_ms: None,
                 }],
                 watermark_ms: Some(-5),
                 prepared: vec!["part-0".into()],

@@ -193,6 +193,7 @@ impl Source for KafkaSource {
         Ok(Box::new(Reader {
             arrivals: Arrivals::new(splits.len()),
             ending: ending(&splits),
+            paused: vec![false; splits.len()],
             splits,
             partitions,
             parallelism: context.parallelism.max(1),
@@ -226,6 +227,8 @@ struct Reader {
     splits: Vec<Progress>,
     /// Partition of each split.
     partitions: Vec<i32>,
+    /// Which splits are not fetched now.
+    paused: Vec<bool>,
     /// Subtasks in all, at least 1.
     parallelism: usize,
     /// The client.
@@ -355,6 +358,15 @@ impl Reader {
         }
     }
 
+    /// The partitions of some splits.
+    fn partitions_where(&self, is_wanted: impl Fn(usize) -> bool) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for split in (0..self.partitions.len()).filter(|split| is_wanted(*split)) {
+            list.add_partition(&self.source.topic, self.partitions[split]);
+        }
+        list
+    }
+
     /// Remembers a split that has just reached its end.
     fn note_end(&mut self, split: usize) {
         if self.splits[split].is_ending() && !self.ending.contains(&split) {
@@ -365,8 +377,7 @@ impl Reader {
     /// Ends a split: its partition is fetched no more.
     fn finish(&mut self, split: usize) -> Poll {
         self.splits[split].finished = true;
-        let mut list = TopicPartitionList::with_capacity(1);
-        list.add_partition(&self.source.topic, self.partitions[split]);
+        let list = self.partitions_where(|index| index == split);
         if let Err(error) = self.consumer.client().pause(&list) {
             // Fetching on is waste and not wrong: what arrives is dropped.
             tracing::debug!(%error, partition = self.partitions[split], "pausing an ended partition");
@@ -399,6 +410,22 @@ impl SourceReader for Reader {
                 return Ok(Poll::Pending);
             }
         }
+    }
+
+    fn pause(&mut self, is_paused: &[bool]) -> Result<()> {
+        let is_changed =
+            |split: usize| !self.splits[split].finished && is_paused[split] != self.paused[split];
+        let pausing = self.partitions_where(|split| is_changed(split) && is_paused[split]);
+        let resuming = self.partitions_where(|split| is_changed(split) && !is_paused[split]);
+        let client = self.consumer.client();
+        let paused = (pausing.count() > 0).then(|| client.pause(&pausing));
+        let resumed = (resuming.count() > 0).then(|| client.resume(&resuming));
+        let place = self.place();
+        for outcome in [paused, resumed].into_iter().flatten() {
+            outcome.map_err(|error| Error::unavailable(format!("{place}: {error}")))?;
+        }
+        self.paused.copy_from_slice(is_paused);
+        Ok(())
     }
 
     fn splits(&self) -> Vec<SplitInfo> {

@@ -162,6 +162,7 @@ impl Source for LogSource {
                 cursor: Cursor::new(offset, self.isolation),
                 end: scan.end,
                 state: SplitState::Reading,
+                is_paused: false,
             });
         }
         Ok(Box::new(LogReader {
@@ -207,6 +208,8 @@ struct Split {
     end: Option<i64>,
     /// How far it is.
     state: SplitState,
+    /// Whether it is not to be read now.
+    is_paused: bool,
 }
 
 /// How far a split is.
@@ -256,6 +259,7 @@ impl SourceReader for LogReader {
             let index = self.turn;
             self.turn = (self.turn + 1) % count;
             if self.splits[index].state == SplitState::Reading
+                && !self.splits[index].is_paused
                 && let Some(poll) = self.poll_split(index, rows_max.max(1))?
             {
                 return Ok(poll);
@@ -267,6 +271,13 @@ impl SourceReader for LogReader {
         } else {
             Poll::Pending
         })
+    }
+
+    fn pause(&mut self, is_paused: &[bool]) -> Result<()> {
+        for (split, is_paused) in self.splits.iter_mut().zip(is_paused) {
+            split.is_paused = *is_paused;
+        }
+        Ok(())
     }
 
     fn splits(&self) -> Vec<SplitInfo> {

@@ -243,6 +243,16 @@ impl Accumulator for Averages {
         self.counts[group] = 0;
     }
 
+    fn reset(&mut self) -> bool {
+        match &mut self.sums {
+            Sums::Integer(sums) => sums.clear(),
+            Sums::Double(sums) => sums.clear(),
+            Sums::Decimal(sums) => sums.clear(),
+        }
+        self.counts.clear();
+        true
+    }
+
     fn write(&self, group: u32, out: &mut Vec<u8>) {
         let group = group as usize;
         out.put_i64(self.counts[group]);

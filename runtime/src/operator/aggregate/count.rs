@@ -60,6 +60,11 @@ impl Accumulator for Count {
         self.counts[group as usize] = 0;
     }
 
+    fn reset(&mut self) -> bool {
+        self.counts.clear();
+        true
+    }
+
     fn write(&self, group: u32, out: &mut Vec<u8>) {
         out.put_i64(self.counts[group as usize]);
     }

@@ -150,6 +150,11 @@ where
         self.values[group as usize] = None;
     }
 
+    fn reset(&mut self) -> bool {
+        self.values.clear();
+        true
+    }
+
     fn write(&self, group: u32, out: &mut Vec<u8>) {
         match self.values[group as usize] {
             Some(value) => {

@@ -134,6 +134,11 @@ pub trait Accumulator: Any + Send + Sync + Debug {
     /// Empties a group.
     fn clear(&mut self, group: u32);
 
+    /// Forgets all groups and keeps their memory for others; false when it cannot, and then this is not used again.
+    fn reset(&mut self) -> bool {
+        false
+    }
+
     /// Appends a group's accumulator to a snapshot.
     fn write(&self, group: u32, out: &mut Vec<u8>);
 
@@ -234,6 +239,11 @@ impl Values for Aggregates {
         for (_, accumulator) in &mut self.calls {
             accumulator.clear(id);
         }
+    }
+
+    fn reset(&mut self) -> bool {
+        let mut calls = self.calls.iter_mut();
+        calls.all(|(_, accumulator)| accumulator.reset())
     }
 
     fn write(&self, id: u32, out: &mut Vec<u8>) {

@@ -183,10 +183,9 @@ pub(super) enum Empty {
 /// The sums of all groups.
 #[derive(Debug)]
 pub(super) struct Sums<S: Sum> {
-    /// Sum of each group.
-    totals: Vec<S>,
-    /// Values that each sum is made of; at zero the result is `empty`.
-    counts: Vec<i64>,
+    /// Sum of each group, and the number of values that it is made of; at zero the result is `empty`. Both in one place, which is looked for
+    /// once.
+    totals: Vec<(S, i64)>,
     /// The sum of no values.
     empty: Empty,
     /// Result type, with a decimal's precision and scale.
@@ -206,7 +205,6 @@ pub(super) fn accumulator(
     fn sums<S: Sum>(ty: DataType, empty: Empty) -> Box<dyn Accumulator> {
         Box::new(Sums::<S> {
             totals: Vec::new(),
-            counts: Vec::new(),
             empty,
             ty,
         })
@@ -226,8 +224,7 @@ pub(super) fn accumulator(
 
 impl<S: Sum> Accumulator for Sums<S> {
     fn resize(&mut self, groups: usize) {
-        column::resize(&mut self.totals, groups, S::default());
-        column::resize(&mut self.counts, groups, 0);
+        column::resize(&mut self.totals, groups, (S::default(), 0));
     }
 
     fn update(&mut self, rows: Rows<'_>) -> Result<()> {
@@ -237,10 +234,11 @@ impl<S: Sum> Accumulator for Sums<S> {
         let values = argument
             .ok_or_else(|| Error::internal("SUM got another type"))?
             .values();
-        let (sums, counts) = (&mut self.totals, &mut self.counts);
+        let totals = &mut self.totals;
         rows.for_each(|row, group, is_retraction| {
-            sums[group] = sums[group].add(values[row], is_retraction);
-            counts[group] += if is_retraction { -1 } else { 1 };
+            let (sum, count) = &mut totals[group];
+            *sum = sum.add(values[row], is_retraction);
+            *count += if is_retraction { -1 } else { 1 };
         });
         Ok(())
     }
@@ -252,9 +250,10 @@ impl<S: Sum> Accumulator for Sums<S> {
     fn merge(&mut self, other: &dyn Accumulator, groups: &[Merged]) -> Result<()> {
         let other: &Self = same(other)?;
         for Merged { into, from } in groups {
-            let (into, from) = (*into as usize, *from as usize);
-            self.totals[into] = self.totals[into].plus(other.totals[from]);
-            self.counts[into] += other.counts[from];
+            let (other_sum, other_count) = other.totals[*from as usize];
+            let (sum, count) = &mut self.totals[*into as usize];
+            *sum = sum.plus(other_sum);
+            *count += other_count;
         }
         Ok(())
     }
@@ -263,11 +262,11 @@ impl<S: Sum> Accumulator for Sums<S> {
         let array: PrimitiveArray<S::Arrow> = groups
             .iter()
             .map(|group| {
-                let group = *group as usize;
-                if self.counts[group] == 0 && self.empty == Empty::Null {
+                let (sum, count) = self.totals[*group as usize];
+                if count == 0 && self.empty == Empty::Null {
                     None
                 } else {
-                    self.totals[group].result()
+                    sum.result()
                 }
             })
             .collect();
@@ -275,22 +274,27 @@ impl<S: Sum> Accumulator for Sums<S> {
     }
 
     fn clear(&mut self, group: u32) {
-        self.totals[group as usize] = S::default();
-        self.counts[group as usize] = 0;
+        self.totals[group as usize] = (S::default(), 0);
+    }
+
+    fn reset(&mut self) -> bool {
+        self.totals.clear();
+        true
     }
 
     fn write(&self, group: u32, out: &mut Vec<u8>) {
-        out.put_i64(self.counts[group as usize]);
-        self.totals[group as usize].write(out);
+        let (sum, count) = self.totals[group as usize];
+        out.put_i64(count);
+        sum.write(out);
     }
 
     fn read(&mut self, group: u32, input: &mut Reader<'_>) -> Result<()> {
-        self.counts[group as usize] = input.i64()?;
-        self.totals[group as usize] = S::read(input)?;
+        let count = input.i64()?;
+        self.totals[group as usize] = (S::read(input)?, count);
         Ok(())
     }
 
     fn memory_bytes(&self) -> usize {
-        self.totals.capacity() * size_of::<S>() + self.counts.capacity() * size_of::<i64>()
+        self.totals.capacity() * size_of::<(S, i64)>()
     }
 }

@@ -19,14 +19,14 @@ use arrow::buffer::NullBuffer;
 use arrow::datatypes::DataType;
 
 use self::backlog::{Arrived, Backlog, Cursor, Found, Searched};
-use self::timed::{ALONE, Lonely, MET, Tables, TimedRows};
+use self::timed::{ALONE, Lonely, Tables, TimedRows};
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::operator::join::time_order::times_ms;
 use crate::operator::{Collector, EMIT_ROWS_MAX, Operator, OperatorContext, StateVisit};
 use crate::plan::TimeDomain;
 use crate::sql::eval::Evaluator;
-use crate::state::{EncodedKeys, KeyCodec, StateConfig};
+use crate::state::{ChunkKeys, EncodedKeys, KeyCodec, StateConfig};
 use crate::time::EpochMillis;
 use crate::types::FlinkType;
 
@@ -242,8 +242,14 @@ impl IntervalJoin {
             let expired_ms = other.expired_ms(backlog.arrived.now_ms);
             // When nothing can be met but expired rows, they are left to the timers.
             if let Some(range_ms) = range_ms.filter(|(_, to_ms)| *to_ms > expired_ms) {
-                let key = backlog.arrived.key(row, self.key_groups);
-                match self.found.search(other, key, range_ms, &mut backlog.next)? {
+                let searched = match self.found.head(other, &backlog.arrived, row)? {
+                    None => Searched::Wholly(None),
+                    Some(head) => {
+                        let key = (backlog.arrived.key(row, self.key_groups), head);
+                        self.found.search(other, key, range_ms, &mut backlog.next)?
+                    }
+                };
+                match searched {
                     Searched::Partly => return Ok(Sweep::Nothing),
                     Searched::Wholly(Some(earliest_ms)) if earliest_ms <= expired_ms => {
                         backlog.next.finish_row();
@@ -283,21 +289,19 @@ impl IntervalJoin {
     fn keep(&mut self, backlog: &Backlog, first: usize, out: &mut Collector) -> Result<()> {
         let (arrived, is_void) = (&backlog.arrived, self.is_void());
         let own = &mut self.sides[arrived.input];
-        let mut lonely: Vec<u32> = Vec::new();
+        let (mut lonely, mut kept): (Vec<u32>, Vec<usize>) = (Vec::new(), Vec::new());
         for (row, met) in (0..).zip(&backlog.met).take(backlog.next.row).skip(first) {
             let at = row as usize;
             let time_ms = arrived.time_of(at).filter(|_| !is_void);
-            let kept_ms = time_ms.filter(|time_ms| own.rows.keeps(*time_ms, arrived.now_ms));
-            if let Some(time_ms) = kept_ms {
+            if time_ms.is_some_and(|time_ms| own.rows.keeps(time_ms, arrived.now_ms)) {
                 if own.is_outer || arrived.is_valid(at) {
-                    let state = if *met { MET } else { ALONE };
-                    let key = arrived.key(at, self.key_groups);
-                    own.rows.add(key, time_ms, (state, arrived.rows.key(at)))?;
+                    kept.push(at);
                 }
             } else if own.is_outer && !met {
                 lonely.push(row);
             }
         }
+        own.rows.add(arrived, &kept, &backlog.met)?;
         if !lonely.is_empty() {
             let rows = arrived.batch.take(&UInt32Array::from(lonely))?;
             out.emit(self.padded(arrived.input, rows.columns, rows.rows));
@@ -404,6 +408,7 @@ impl Operator for IntervalJoin {
         self.backlog = Some(Backlog {
             arrived: Arrived {
                 input,
+                chunk_keys: ChunkKeys::first(&keys, self.key_groups),
                 keys,
                 valid,
                 rows: side.row_codec.encode_rows(&columns, batch.rows)?,

@@ -7,6 +7,7 @@ use super::chunks::{RowChunks, StoredRow};
 use super::side::{JoinKey, JoinSide, RowPlace};
 use crate::error::{Error, Result};
 use crate::operator::EMIT_ROWS_MAX;
+use crate::state::{ChunkKeys, NOT_HELD};
 use crate::time::EpochMillis;
 
 /// A place on the way of a batch through the other side.
@@ -39,6 +40,8 @@ pub(super) struct Found {
     places: Vec<(u32, u32)>,
     /// Number of the present step.
     step: u32,
+    /// Chunks 0 of the rows of the batch from some row on.
+    firsts: Vec<u32>,
 }
 
 /// A row and the rows of one chunk, or a part of them.
@@ -63,6 +66,8 @@ pub(super) struct Search<'a> {
     other: &'a mut JoinSide,
     /// What was found.
     found: &'a mut Vec<Match>,
+    /// Chunks 0 of the rows of the batch.
+    firsts: std::slice::Iter<'a, u32>,
     /// Rows that the step may still meet.
     room: u64,
     /// Time of the state's TTL.
@@ -70,20 +75,34 @@ pub(super) struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    /// Begins a step.
-    pub(super) fn new(other: &'a mut JoinSide, found: &'a mut Found, now_ms: EpochMillis) -> Self {
+    /// Begins a step at a row of a batch, whose keys these are.
+    pub(super) fn new(
+        other: &'a mut JoinSide,
+        found: &'a mut Found,
+        (keys, row): (&ChunkKeys, usize),
+        now_ms: EpochMillis,
+    ) -> Result<Self> {
         found.matches.clear();
-        Self {
+        let rows = row..keys.keys().len();
+        other.find_all((keys, rows), now_ms, &mut found.firsts)?;
+        Ok(Self {
             other,
             found: &mut found.matches,
+            firsts: found.firsts.iter(),
             room: EMIT_ROWS_MAX as u64,
             now_ms,
-        }
+        })
     }
 
-    /// Looks up what is left for the row of the cursor; true when the step had room for all of it.
+    /// Passes over the next row.
+    pub(super) fn skip(&mut self) {
+        self.firsts.next();
+    }
+
+    /// Looks up what is left for the next row, which is that of the cursor; true when the step had room for all of it.
     pub(super) fn row(&mut self, key: JoinKey<'_>, next: &mut Cursor) -> Result<bool> {
-        let Some(first) = self.other.find(key, 0, self.now_ms)? else {
+        let first = self.firsts.next().copied();
+        let Some(first) = first.filter(|first| *first != NOT_HELD) else {
             return Ok(true);
         };
         let row = u32::try_from(next.row).map_err(|_| Error::internal("a batch of 4 G rows"))?;

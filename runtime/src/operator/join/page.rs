@@ -13,7 +13,7 @@ use super::side::{JoinKey, KeyChange, RowPlace};
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::graph::key_group::key_group;
-use crate::state::EncodedKeys;
+use crate::state::{ChunkKeys, EncodedKeys};
 use crate::time::EpochMillis;
 
 /// A batch of one input with its join keys.
@@ -25,6 +25,8 @@ pub(super) struct Arrived {
     pub(super) batch: Batch,
     /// Their join keys.
     pub(super) keys: EncodedKeys,
+    /// Those of the chunks 0 that have rows of their join keys.
+    pub(super) chunk_keys: ChunkKeys,
     /// Rows without a NULL among their keys; absent when all are.
     pub(super) valid: Option<NullBuffer>,
     /// When it came, in the time of the state's TTL.

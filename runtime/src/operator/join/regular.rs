@@ -22,7 +22,7 @@ use crate::operator::{Collector, Operator, OperatorContext, StateVisit};
 use crate::plan::JoinKind;
 use crate::sql::eval::Evaluator;
 use crate::sql::expr::Expr;
-use crate::state::{EncodedKeys, KeyCodec, StateConfig};
+use crate::state::{ChunkKeys, EncodedKeys, KeyCodec, NOT_HELD, StateConfig};
 use crate::time::EpochMillis;
 use crate::types::FlinkType;
 
@@ -199,6 +199,7 @@ impl RegularJoin {
                 kinds,
                 ..batch.clone()
             },
+            chunk_keys: ChunkKeys::first(&keys, self.key_groups),
             keys,
             valid,
             now_ms,
@@ -210,6 +211,13 @@ impl RegularJoin {
             return Ok(arrived);
         }
         let tells = roles.other_minds() && self.counts == Counts::Derived;
+        if batch.kinds.is_none() {
+            let changes = self.keep_all(&arrived, &rows)?;
+            if tells {
+                arrived.changes = changes;
+            }
+            return Ok(arrived);
+        }
         for row in 0..batch.rows {
             let change = self.keep(&arrived, row, (rows.key(row), 0))?;
             if tells {
@@ -217,6 +225,21 @@ impl RegularJoin {
             }
         }
         Ok(arrived)
+    }
+
+    /// Adds all rows of a batch to their side; what each of them does to its key.
+    fn keep_all(&mut self, arrived: &Arrived, rows: &EncodedKeys) -> Result<Vec<KeyChange>> {
+        let mut changes = vec![KeyChange::Same; arrived.batch.rows];
+        let places = (0..arrived.batch.rows).filter(|row| arrived.is_valid(*row));
+        let places: Vec<usize> = places.collect();
+        let key_groups = self.key_groups;
+        let row = |row: usize| (arrived.key(row, key_groups), rows.key(row));
+        let keys = (&arrived.chunk_keys, places.as_slice());
+        let side = &mut self.sides[arrived.input].rows;
+        side.add_all(keys, row, arrived.now_ms, |row, change| {
+            changes[row] = change;
+        })?;
+        Ok(changes)
     }
 
     /// The kinds of rows, in which -U and +U stand for an update of the same matches only. Who needs no -U takes no notice of one, so
@@ -252,16 +275,14 @@ impl RegularJoin {
     /// Emits the rows of a batch of the left input that have a match, or have none, when their keys alone tell.
     fn emit_by_key(&mut self, arrived: &Arrived, out: &mut Collector) -> Result<()> {
         let is_semi = self.kind == JoinKind::Semi;
-        let mut emitted = Vec::with_capacity(arrived.batch.rows);
-        for row in 0..arrived.batch.rows {
-            let has_match = arrived.is_valid(row) && {
-                let key = arrived.key(row, self.key_groups);
-                let other = &mut self.sides[1].rows;
-                other.find(key, 0, arrived.now_ms)?.is_some()
-            };
-            emitted.push(has_match == is_semi);
-        }
-        out.emit(arrived.batch.filter(&emitted.into())?);
+        let (keys, mut firsts) = (&arrived.chunk_keys, Vec::new());
+        let rows = 0..arrived.batch.rows;
+        let other = &mut self.sides[1].rows;
+        other.find_all((keys, rows), arrived.now_ms, &mut firsts)?;
+        let has_match = |(row, first): (usize, &u32)| arrived.is_valid(row) && *first != NOT_HELD;
+        let emitted = firsts.iter().enumerate();
+        let emitted = emitted.map(|row| Some(has_match(row) == is_semi));
+        out.emit(arrived.batch.filter(&emitted.collect())?);
         Ok(())
     }
 
@@ -290,11 +311,14 @@ impl RegularJoin {
         // Rows that only exist or not need to hear of the first and the last match alone.
         let only_changes = self.kind.is_left_only() && !arrived.changes.is_empty();
         let other = &mut self.sides[1 - arrived.input].rows;
-        let mut search = Search::new(other, &mut self.found, arrived.now_ms);
+        let keys = (&arrived.chunk_keys, next.row);
+        let mut search = Search::new(other, &mut self.found, keys, arrived.now_ms)?;
         while next.row < arrived.batch.rows {
             let meets = arrived.is_valid(next.row)
                 && !(only_changes && arrived.changes[next.row] == KeyChange::Same);
-            if meets && !search.row(arrived.key(next.row, self.key_groups), next)? {
+            if !meets {
+                search.skip();
+            } else if !search.row(arrived.key(next.row, self.key_groups), next)? {
                 break;
             }
             next.advance();

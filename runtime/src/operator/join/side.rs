@@ -8,9 +8,11 @@
 //! gets its chunks one by one as linear hashing does: the next one takes a part of the rows of one chunk, and gives them back when the key
 //! shrinks. With a TTL each row has its time, so that a row is forgotten in time whatever happens to the other rows of its key.
 
+use std::ops::Range;
+
 use crate::error::Result;
 use crate::operator::join::chunks::{CHUNKS_MAX, Layout, RowChunks, StoredRow, row_hash};
-use crate::state::{KeyedTable, StateConfig, StateTable};
+use crate::state::{ChunkKeys, KeyedTable, StateConfig, StateTable, put_chunk_key};
 use crate::time::EpochMillis;
 
 /// The rows of one input by join key.
@@ -22,6 +24,8 @@ pub(super) struct JoinSide {
     ttl_ms: Option<i64>,
     /// The key of a chunk, kept for its memory.
     key: Vec<u8>,
+    /// Ids of chunks, kept for their memory.
+    ids: Vec<u32>,
 }
 
 /// A join key and its key group.
@@ -44,6 +48,13 @@ pub(super) enum KeyChange {
     Closed,
 }
 
+impl KeyChange {
+    /// What a row does to a key that was there before, or was not.
+    fn of_first(is_new: bool) -> Self {
+        if is_new { Self::Opened } else { Self::Same }
+    }
+}
+
 impl JoinSide {
     /// No rows; with each row it is kept how many rows of the other input it has met if `counts` says so.
     pub(super) fn new(table: u8, counts: Counts, state: StateConfig) -> Self {
@@ -56,6 +67,7 @@ impl JoinSide {
             chunks: KeyedTable::new(table, RowChunks::new(layout), state),
             ttl_ms,
             key: Vec::new(),
+            ids: Vec::new(),
         }
     }
 
@@ -78,9 +90,7 @@ impl JoinSide {
     /// Makes the key of a chunk.
     fn set_key(&mut self, key: JoinKey<'_>, number: u32) {
         self.key.clear();
-        self.key.extend_from_slice(key.bytes);
-        // Big-endian, so that the chunks of a key follow one another wherever keys are sorted.
-        self.key.extend_from_slice(&number.to_be_bytes());
+        put_chunk_key(key.bytes, number, &mut self.key);
     }
 
     /// The id of a chunk, if it is held.
@@ -92,6 +102,17 @@ impl JoinSide {
     ) -> Result<Option<u32>> {
         self.set_key(key, number);
         self.chunks.find_in(&self.key, key.key_group, now_ms)
+    }
+
+    /// The chunks 0 of some keys of a batch, `NOT_HELD` for those without rows.
+    pub(super) fn find_all(
+        &mut self,
+        keys: (&ChunkKeys, Range<usize>),
+        now_ms: EpochMillis,
+        firsts: &mut Vec<u32>,
+    ) -> Result<()> {
+        self.chunks
+            .find_all((keys.0.keys(), keys.1), now_ms, firsts)
     }
 
     /// The id of a chunk that is about to be changed, and whether it is new.
@@ -116,6 +137,43 @@ impl JoinSide {
         now_ms: EpochMillis,
     ) -> Result<KeyChange> {
         let (first, is_new) = self.upsert(key, 0, now_ms)?;
+        self.add_to((key, first), (row, associations), now_ms)?;
+        Ok(KeyChange::of_first(is_new))
+    }
+
+    /// Adds rows of a batch, which are those at some places, and tells what each of them does to its key.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub(super) fn add_all<'a>(
+        &mut self,
+        (keys, places): (&ChunkKeys, &[usize]),
+        row: impl Fn(usize) -> (JoinKey<'a>, &'a [u8]),
+        now_ms: EpochMillis,
+        mut on_change: impl FnMut(usize, KeyChange),
+    ) -> Result<()> {
+        let (mut firsts, mut new) = (std::mem::take(&mut self.ids), Vec::new());
+        let rows = places.iter().copied();
+        self.chunks
+            .upsert_some((keys.keys(), rows), now_ms, &mut firsts, |id| new.push(id))?;
+        let mut new = new.into_iter().peekable();
+        for (place, first) in places.iter().zip(&firsts) {
+            let (key, row) = row(*place);
+            let is_new = new.next_if_eq(first).is_some();
+            self.add_to((key, *first), (row, 0), now_ms)?;
+            on_change(*place, KeyChange::of_first(is_new));
+        }
+        self.ids = firsts;
+        Ok(())
+    }
+
+    /// Adds a row to a key whose chunk 0 is about to be changed.
+    fn add_to(
+        &mut self,
+        (key, first): (JoinKey<'_>, u32),
+        (row, associations): (&[u8], u64),
+        now_ms: EpochMillis,
+    ) -> Result<()> {
         self.sort_by_hash(key, first, now_ms)?;
         let count = self.chunks.values().chunks_of(first);
         let id = match chunk_of(row, count) {
@@ -137,11 +195,7 @@ impl JoinSide {
         if rows.is_full(id) {
             self.split(key, first, now_ms)?;
         }
-        Ok(if is_new {
-            KeyChange::Opened
-        } else {
-            KeyChange::Same
-        })
+        Ok(())
     }
 
     /// Puts the rows of a key of an old checkpoint, which are in their chunks as they came, where their hashes say.

@@ -80,6 +80,8 @@ pub struct TemporalJoin {
     keys: KeyedTable<KeyStates>,
     /// When keys are looked through.
     timers: Timers,
+    /// Whether rows before updates of the right input are nothing to it.
+    ignores_update_before: bool,
     /// What rows of a key are to each other as to the TTL.
     lifetime: Lifetime,
     /// Timers that are due, kept for their memory.
@@ -138,6 +140,7 @@ impl TemporalJoin {
             codecs: Codecs::new(spec.types)?,
             kind: join.kind,
             residual: residual.transpose()?,
+            ignores_update_before: join.ignores_update_before,
             lifetime: if left.ttl_ms.or(right.ttl_ms).is_some() {
                 Lifetime::OfKey
             } else {
@@ -285,7 +288,7 @@ impl TemporalJoin {
                     self.due = due;
                     return Ok(true);
                 }
-                self.timers.finish(&due, at, watermark_ms)?;
+                self.timers.finish(&due, at, watermark_ms);
                 if is_valid {
                     self.set_again(key, now_ms)?;
                 }
@@ -315,6 +318,13 @@ impl Operator for TemporalJoin {
         _out: &mut Collector,
     ) -> Result<()> {
         let now_ms = context.state_time_ms();
+        let counting;
+        let batch = if input != LEFT && self.ignores_update_before {
+            counting = batch.without_update_before()?;
+            &counting
+        } else {
+            batch
+        };
         let side = &self.sides[input];
         let columns: Vec<&ArrayRef> = side.keys.iter().map(|key| &batch.columns[*key]).collect();
         let keys = side.key_codec.encode(&columns, batch.rows)?;

@@ -70,6 +70,11 @@ impl Due {
         }
     }
 
+    /// The keys of the timers.
+    pub(super) fn keys(&self) -> &EncodedKeys {
+        &self.keys
+    }
+
     /// What a timer was set to.
     pub(super) fn time_ms(&self, at: usize) -> EpochMillis {
         self.timers[at].1
@@ -116,6 +121,29 @@ impl Timers {
         Ok(())
     }
 
+    /// Sets timers of some keys of a batch, those at places.
+    pub(super) fn set_all(
+        &mut self,
+        keys: &EncodedKeys,
+        timers: &mut [(usize, i64)],
+    ) -> Result<()> {
+        let bucket_ms = self.bucket_ms;
+        let bucket = |timer: &(usize, i64)| timer.1.min(NOT_SET - 1).div_euclid(bucket_ms);
+        timers.sort_by_key(bucket);
+        for run in timers.chunk_by(|left, right| bucket(left) == bucket(right)) {
+            let rows = run.iter().map(|(row, _)| *row);
+            let bucket = bucket(&run[0]);
+            let ids = &mut self.ids;
+            let dues = self.slices.upsert_some(bucket, (keys, rows), ids)?;
+            for (id, (_, due_ms)) in ids.iter().zip(run) {
+                let due_ms = (*due_ms).min(NOT_SET - 1);
+                dues.due_ms[*id as usize] = due_ms;
+                self.next_ms = self.next_ms.map(|next_ms| next_ms.min(due_ms));
+            }
+        }
+        Ok(())
+    }
+
     /// Notes the timer of a key in a bucket.
     fn put(&mut self, bucket: i64, key: &[u8], due_ms: i64) -> Result<()> {
         self.key.bytes.clear();
@@ -151,7 +179,7 @@ impl Timers {
                     let key = slice.key(id);
                     due.keys.bytes.extend_from_slice(key);
                     due.keys.ends.push(due.keys.bytes.len());
-                    due.keys.hashes.push(xxh3_64(key));
+                    due.keys.hashes.push(slice.hash(id));
                     due.timers.push((id, slice.values().due_ms[id as usize]));
                 }
             }
@@ -176,13 +204,15 @@ impl Timers {
     }
 
     /// Notes that a timer that was found is through, before another one is set for its key.
-    pub(super) fn finish(&mut self, due: &Due, at: usize, now_ms: EpochMillis) -> Result<()> {
-        self.cursor = due.timers[at].0 + 1;
+    pub(super) fn finish(&mut self, due: &Due, at: usize, now_ms: EpochMillis) {
+        let (id, _) = due.timers[at];
+        self.cursor = id + 1;
         // A bucket that is over is dropped whole.
-        if due.bucket >= now_ms.div_euclid(self.bucket_ms) {
-            self.put(due.bucket, due.keys.key(at), NOT_SET)?;
+        if due.bucket >= now_ms.div_euclid(self.bucket_ms)
+            && let Some(dues) = self.slices.change(due.bucket, id)
+        {
+            dues.due_ms[id as usize] = NOT_SET;
         }
-        Ok(())
     }
 }
 
@@ -217,6 +247,11 @@ impl Values for Dues {
 
     fn clear(&mut self, id: u32) {
         self.due_ms[id as usize] = NOT_SET;
+    }
+
+    fn reset(&mut self) -> bool {
+        self.due_ms.clear();
+        true
     }
 
     fn write(&self, id: u32, out: &mut Vec<u8>) {

@@ -198,13 +198,8 @@ impl ConflictGuard {
         let before = meeting.bytes();
         meeting.missing.clear();
         meeting.is_listed = false;
-        let first = meeting.rows.first();
-        if self.on_conflict == OnConflict::Fail
-            && meeting
-                .rows
-                .iter()
-                .any(|row| Some(&row.row) != first.map(|row| &row.row))
-        {
+        // Equal rows meet as well.
+        if self.on_conflict == OnConflict::Fail && meeting.rows.len() > 1 {
             return Err(Error::deserialization(
                 "primary key constraint violation: several rows of one primary key of the sink are there at a watermark; write ON CONFLICT DO NOTHING to keep the first or DO DEDUPLICATE to keep the last, or make the primary key that of the query",
             ));
@@ -291,3 +286,6 @@ impl Operator for ConflictGuard {
         visit(self.changed.table());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -66,6 +66,22 @@ impl Grouped {
         }
     }
 
+    /// Leaves out the rows that do not stay; keys may be left without rows.
+    pub fn retain(&mut self, stays: &[bool]) {
+        let (mut start, mut kept) = (0, 0);
+        for end in &mut self.ends {
+            for place in start..*end {
+                let row = self.rows[place];
+                if stays[row as usize] {
+                    self.rows[kept] = row;
+                    kept += 1;
+                }
+            }
+            start = std::mem::replace(end, kept);
+        }
+        self.rows.truncate(kept);
+    }
+
     /// Keys.
     pub fn len(&self) -> usize {
         self.firsts.len()
@@ -113,5 +129,16 @@ mod tests {
             };
             assert_eq!(found, expected);
         }
+    }
+
+    #[test]
+    fn rows_that_do_not_stay_are_left_out() {
+        let mut grouped = Grouped::default();
+        let codec = KeyCodec::new([&TypeKind::BigInt.nullable()]).unwrap();
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![3_i64, 1, 3, 2, 1, 3]));
+        grouped.group(&codec.encode(&[&column], 6).unwrap());
+        grouped.retain(&[false, false, true, true, false, true]);
+        let found: Vec<&[u32]> = (0..grouped.len()).map(|key| grouped.rows(key)).collect();
+        assert_eq!(found, [&[2, 5][..], &[], &[3]]);
     }
 }

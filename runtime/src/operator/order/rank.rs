@@ -14,7 +14,7 @@
 use std::collections::VecDeque;
 use std::ops::{Bound, ControlFlow};
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::datatypes::{DataType, Int64Type};
 
 use super::grouped::Grouped;
@@ -26,7 +26,8 @@ use crate::graph::key_group::key_group;
 use crate::operator::{Collector, EMIT_ROWS_MAX, Operator, OperatorContext, StateVisit};
 use crate::plan::{RankRange, SortField};
 use crate::state::{
-    EncodedKeys, KeyCodec, KeyedTable, OrderedRows, PartitionKey, SortCodec, StateConfig,
+    ChunkKeys, EncodedKeys, Head, KeyCodec, KeyedTable, OrderedRows, PartitionKey, SortCodec,
+    StateConfig,
 };
 use crate::time::EpochMillis;
 use crate::types::FlinkType;
@@ -122,17 +123,21 @@ struct Codecs {
 /// A batch with its rows by key.
 #[derive(Debug)]
 struct Arrived {
-    /// The rows, of those that only come the ones that matter.
+    /// The rows.
     batch: Batch,
     /// Their keys.
     keys: EncodedKeys,
+    /// Those under which rows of these keys are kept.
+    chunk_keys: ChunkKeys,
+    /// What there is of the key of each row, in the present call and until rows of that key change.
+    heads: Vec<Option<Head>>,
     /// Their places in the order.
     sorts: EncodedKeys,
     /// Themselves.
     rows: EncodedKeys,
     /// The column of last ranks.
     ends: Option<Int64Array>,
-    /// The rows by key.
+    /// The rows by key, of those that only come the ones that matter.
     grouped: Grouped,
     /// The key that is next.
     next: usize,
@@ -156,6 +161,8 @@ impl Arrived {
 struct Ranks<'a> {
     /// The key.
     partition: PartitionKey<'a>,
+    /// What there is of it.
+    head: Option<Head>,
     /// The first, from 1 on.
     start: usize,
     /// The last.
@@ -192,20 +199,6 @@ impl Rank {
 
     /// Puts the rows of a batch together by key, without those that cannot matter.
     fn arrive(&mut self, batch: Batch, now_ms: EpochMillis) -> Result<Arrived> {
-        let mut arrived = self.grouped(batch)?;
-        if self.input == InputChanges::Inserts {
-            let kept = self.contenders(&arrived, now_ms)?;
-            if kept.len() < arrived.batch.rows {
-                arrived = self.grouped(arrived.batch.take(&UInt32Array::from(kept))?)?;
-            }
-        }
-        let columns: Vec<&ArrayRef> = arrived.batch.columns.iter().collect();
-        arrived.rows = self.codecs.rows.encode_rows(&columns, arrived.batch.rows)?;
-        Ok(arrived)
-    }
-
-    /// Puts the rows of a batch together by key; they are not encoded yet.
-    fn grouped(&self, batch: Batch) -> Result<Arrived> {
         let columns: Vec<&ArrayRef> = self
             .partition
             .iter()
@@ -213,6 +206,8 @@ impl Rank {
             .collect();
         let keys = self.codecs.keys.encode(&columns, batch.rows)?;
         let sorts = self.codecs.sorts.encode(&batch.columns, batch.rows)?;
+        let columns: Vec<&ArrayRef> = batch.columns.iter().collect();
+        let rows = self.codecs.rows.encode_rows(&columns, batch.rows)?;
         let ends = match self.range {
             RankRange::Constant { .. } => None,
             RankRange::Variable { end } => {
@@ -222,37 +217,50 @@ impl Rank {
         };
         let mut grouped = Grouped::default();
         grouped.group(&keys);
-        Ok(Arrived {
+        let mut arrived = Arrived {
             batch,
+            chunk_keys: ChunkKeys::first(&keys, self.key_groups),
             keys,
+            heads: Vec::new(),
             sorts,
-            rows: EncodedKeys::default(),
+            rows,
             ends,
             grouped,
             next: 0,
-        })
+        };
+        self.look_up(&mut arrived, now_ms)?;
+        if self.input == InputChanges::Inserts {
+            let contends = self.contenders(&arrived, now_ms)?;
+            arrived.grouped.retain(&contends);
+        }
+        Ok(arrived)
     }
 
-    /// The rows of a batch that come before the last of those that are kept.
-    fn contenders(&mut self, arrived: &Arrived, now_ms: EpochMillis) -> Result<Vec<u32>> {
-        let mut kept = Vec::with_capacity(arrived.batch.rows);
+    /// Looks up what there is of the keys of a batch.
+    fn look_up(&mut self, arrived: &mut Arrived, now_ms: EpochMillis) -> Result<()> {
+        let keys = (&arrived.chunk_keys, 0..arrived.batch.rows);
+        self.rows.find_partitions(keys, now_ms, &mut arrived.heads)
+    }
+
+    /// Which rows of a batch come before the last of those that are kept.
+    fn contenders(&mut self, arrived: &Arrived, now_ms: EpochMillis) -> Result<Vec<bool>> {
+        let mut contends = vec![false; arrived.batch.rows];
         for number in 0..arrived.grouped.len() {
             let rows = arrived.grouped.rows(number);
             let ranks = self.ranks(arrived, rows[0], now_ms)?;
             let Some(last) = ranks.end.checked_sub(1) else {
                 continue;
             };
-            match self.rows.nth(ranks.partition, last, now_ms)? {
-                None => kept.extend_from_slice(rows),
-                Some((worst, _)) => {
-                    let is_before = |row: &&u32| arrived.sorts.key(**row as usize) < worst;
-                    kept.extend(rows.iter().filter(is_before));
-                }
+            let worst = match ranks.head {
+                Some(head) => self.rows.nth_in((ranks.partition, head), last, now_ms)?,
+                None => None,
+            };
+            for row in rows {
+                let sort = arrived.sorts.key(*row as usize);
+                contends[*row as usize] = worst.is_none_or(|(worst, _)| sort < worst);
             }
         }
-        // Rows of one key stay in the order in which they came, and keys in that of their first rows.
-        kept.sort_unstable();
-        Ok(kept)
+        Ok(contends)
     }
 
     /// The key of a row, and its ranks that are asked for.
@@ -278,6 +286,7 @@ impl Rank {
         let bounded = |rank: i64| usize::try_from(rank).unwrap_or(0);
         Ok(Ranks {
             partition,
+            head: arrived.heads[row],
             start: bounded(start).max(1),
             end: bounded(end),
         })
@@ -306,7 +315,10 @@ impl Rank {
     fn work(&mut self, now_ms: EpochMillis, out: &mut Collector) -> Result<()> {
         while self.changes.len() < EMIT_ROWS_MAX {
             let mut arrived = match self.arrived.take() {
-                Some(arrived) => arrived,
+                Some(mut arrived) => {
+                    self.look_up(&mut arrived, now_ms)?;
+                    arrived
+                }
                 None => match self.waiting.pop_front() {
                     Some(batch) => self.arrive(batch, now_ms)?,
                     None => break,
@@ -314,6 +326,10 @@ impl Rank {
             };
             while arrived.next < arrived.grouped.len() && self.changes.len() < EMIT_ROWS_MAX {
                 let rows = arrived.grouped.rows(arrived.next);
+                if rows.is_empty() {
+                    arrived.next += 1;
+                    continue;
+                }
                 let ranks = self.ranks(&arrived, rows[0], now_ms)?;
                 match self.input {
                     InputChanges::Inserts => self.add(ranks, (&arrived, rows), now_ms)?,
@@ -341,9 +357,7 @@ impl Rank {
         let mut new = rows.to_vec();
         new.sort_by_key(|row| arrived.sorts.key(*row as usize));
         let smallest = arrived.smallest(rows);
-        let base = self
-            .rows
-            .count_until(partition, Bound::Included(smallest), now_ms)?;
+        let base = self.count_until(ranks, Bound::Included(smallest), now_ms)?;
         let room = ranks.end.saturating_sub(base);
         if room == 0 {
             return Ok(());
@@ -351,7 +365,8 @@ impl Rank {
         let mut before = std::mem::take(&mut self.before);
         let mut after = std::mem::take(&mut self.after);
         let behind = (Bound::Excluded(smallest), Bound::Unbounded);
-        self.look(partition, (behind, room), now_ms, &mut before)?;
+        let found = (partition, ranks.head);
+        self.look(found, (behind, room), now_ms, &mut before)?;
         after.clear();
         let mut new = new.into_iter().peekable();
         let mut held = 0;
@@ -371,13 +386,32 @@ impl Rank {
                 (_, None) => break,
             }
         }
+        let opened = self.rows.open_partition(partition, ranks.head, now_ms)?;
         for row in added {
-            self.rows.insert(partition, arrived.row(row), now_ms)?;
+            let row = arrived.row(row);
+            self.rows.insert_in((partition, opened), row, now_ms)?;
         }
-        self.rows.truncate(partition, ranks.end, now_ms)?;
+        self.rows
+            .truncate_in((partition, opened), ranks.end, now_ms)?;
         self.compare((&before, &after), (ranks.start, base));
         (self.before, self.after) = (before, after);
         Ok(())
+    }
+
+    /// How many rows of a key come before a bound, as long as none of them was changed.
+    fn count_until(
+        &mut self,
+        ranks: Ranks<'_>,
+        until: Bound<&[u8]>,
+        now_ms: EpochMillis,
+    ) -> Result<usize> {
+        match ranks.head {
+            Some(head) => {
+                let partition = (ranks.partition, head);
+                self.rows.count_until_in(partition, until, now_ms)
+            }
+            None => Ok(0),
+        }
     }
 
     /// Changes rows of a key, of which any may be taken back.
@@ -389,19 +423,18 @@ impl Rank {
     ) -> Result<()> {
         let partition = ranks.partition;
         let smallest = arrived.smallest(rows);
-        let base = self
-            .rows
-            .count_until(partition, Bound::Excluded(smallest), now_ms)?;
+        let base = self.count_until(ranks, Bound::Excluded(smallest), now_ms)?;
         let room = ranks.end.saturating_sub(base);
         let range = ((Bound::Included(smallest), Bound::Unbounded), room);
         let mut before = std::mem::take(&mut self.before);
         let mut after = std::mem::take(&mut self.after);
-        self.look(partition, range, now_ms, &mut before)?;
+        self.look((partition, ranks.head), range, now_ms, &mut before)?;
         self.apply(partition, (arrived, rows), now_ms)?;
         if self.input == InputChanges::Improvements {
             self.rows.truncate(partition, ranks.end, now_ms)?;
         }
-        self.look(partition, range, now_ms, &mut after)?;
+        let head = self.rows.find_partition(partition, now_ms)?;
+        self.look((partition, head), range, now_ms, &mut after)?;
         self.compare((&before, &after), (ranks.start, base));
         (self.before, self.after) = (before, after);
         Ok(())
@@ -442,23 +475,24 @@ impl Rank {
     /// Looks at the first rows of a key within bounds.
     fn look(
         &mut self,
-        partition: PartitionKey<'_>,
+        (partition, head): (PartitionKey<'_>, Option<Head>),
         (range, count): (Bounds<'_>, usize),
         now_ms: EpochMillis,
         found: &mut SortedRows,
     ) -> Result<()> {
         found.clear();
-        if count == 0 {
+        let Some(head) = head.filter(|_| count > 0) else {
             return Ok(());
-        }
-        self.rows.visit(partition, range, now_ms, |sort, row| {
+        };
+        let visit = |sort: &[u8], row: &[u8]| {
             found.push(sort, row);
             Ok(if found.len() == count {
                 ControlFlow::Break(())
             } else {
                 ControlFlow::Continue(())
             })
-        })
+        };
+        self.rows.visit_in((partition, head), range, now_ms, visit)
     }
 
     /// Finds out what the batch has changed of a key's first rows, of which `base` come before what is compared.

@@ -330,26 +330,30 @@ impl OverByValue {
 }
 
 impl Part {
-    /// Tells the rows that are emitted, in the order of the partition.
+    /// Tells the rows that are emitted, in the order of the partition: those that go first, since one that comes may have the key of one
+    /// that goes, and what is written by key keeps the last.
     fn changes(&self, results: &EncodedKeys, emit: &mut impl FnMut(usize, RowKind)) {
-        let mut old = self.before.clone();
+        let mut next = self.before.start;
+        for origin in self.origins.iter().flatten() {
+            let origin = self.before.start + origin;
+            for gone in next..origin {
+                emit(gone, RowKind::Delete);
+            }
+            next = origin + 1;
+        }
+        for gone in next..self.before.end {
+            emit(gone, RowKind::Delete);
+        }
         for (new, origin) in self.after.clone().zip(&self.origins) {
             let Some(origin) = origin else {
                 emit(new, RowKind::Insert);
                 continue;
             };
             let origin = self.before.start + origin;
-            for gone in old.start..origin {
-                emit(gone, RowKind::Delete);
-            }
-            old.start = origin + 1;
             if results.key(origin) != results.key(new) {
                 emit(origin, RowKind::UpdateBefore);
                 emit(new, RowKind::UpdateAfter);
             }
-        }
-        for gone in old {
-            emit(gone, RowKind::Delete);
         }
     }
 }

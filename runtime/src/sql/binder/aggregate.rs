@@ -13,7 +13,7 @@ use super::call::{function_name, positional};
 use super::expression::ExprBinder;
 use super::group_window::GroupWindow;
 use super::literal;
-use super::relation::{Relation, without_spans};
+use super::relation::Relation;
 use crate::error::{Error, Result, Span};
 use crate::plan::{AggregateFunction, WindowProperty};
 use crate::sql::expr::{Expr, Literal};
@@ -96,10 +96,9 @@ impl Grouping {
 
     /// Groups by a further key, and says which it is.
     pub(super) fn add_key(&mut self, key: &Expr) -> usize {
-        let key = without_spans(key);
-        let known = self.keys.iter().position(|other| *other == key);
+        let known = self.keys.iter().position(|other| other == key);
         known.unwrap_or_else(|| {
-            self.keys.push(key);
+            self.keys.push(key.clone());
             self.keys.len() - 1
         })
     }
@@ -130,8 +129,7 @@ impl Grouping {
 
     /// The grouped column that is this expression.
     pub(super) fn key(&self, bound: &Expr) -> Option<Expr> {
-        let bound = without_spans(bound);
-        let index = self.keys.iter().position(|key| *key == bound)?;
+        let index = self.keys.iter().position(|key| key == bound)?;
         let ty = bound
             .ty
             .with_nullable(bound.ty.nullable || self.is_left_out(index));
@@ -218,11 +216,6 @@ impl Grouping {
         span: Span,
     ) -> Result<Expr> {
         let called = bind_call(call, binder, self.is_global, span)?;
-        let called = Called {
-            args: called.args.iter().map(without_spans).collect(),
-            filter: called.filter.as_ref().map(without_spans),
-            ..called
-        };
         let ty = called.ty.clone();
         let known = self.aggregates.iter().position(|other| *other == called);
         let position = known.unwrap_or_else(|| {
@@ -236,13 +229,10 @@ impl Grouping {
         })
     }
 
-    /// Whether the groups are those of a window function, as they are written.
-    pub(super) fn exprs(&self) -> impl Iterator<Item = &Expr> {
-        let read = self
-            .aggregates
-            .iter()
-            .flat_map(|called| called.args.iter().chain(&called.filter));
-        self.keys.iter().chain(read)
+    /// What aggregates read.
+    pub(super) fn aggregated(&self) -> impl Iterator<Item = &Expr> {
+        let aggregates = self.aggregates.iter();
+        aggregates.flat_map(|called| called.args.iter().chain(&called.filter))
     }
 }
 

@@ -178,18 +178,13 @@ impl PlanBuilder {
             return false;
         }
         let reads_window = |expr: &Expr| expr.columns().iter().any(|index| *index >= width);
-        let properties: Vec<&Expr> = grouping
-            .keys
-            .iter()
-            .zip(&keys.properties)
-            .filter(|(_, property)| property.is_some())
+        let plain_keys = grouping.keys.iter().zip(&keys.properties);
+        let plain_keys = plain_keys.filter(|(_, property)| property.is_none());
+        let mut read = plain_keys
             .map(|(key, _)| key)
-            .collect();
-        !grouping
-            .exprs()
-            .chain(&relation.condition)
-            .filter(|expr| !properties.contains(expr))
-            .any(reads_window)
+            .chain(grouping.aggregated())
+            .chain(&relation.condition);
+        !read.any(reads_window)
     }
 
     /// The window columns among keys, when both start and end are grouped.
@@ -364,11 +359,11 @@ impl PlanBuilder {
         self.apply_window(&mut relation);
         let width = self.width(&relation);
         let (relation, key_columns) = self.extend(relation, &grouping.keys);
+        // A window is one of the result only where every set is grouped by it.
         let windowed = self.window_keys(&relation, &grouping.keys);
         let is_window = |index: usize| {
-            windowed
-                .as_ref()
-                .is_some_and(|keys| keys.properties[index].is_some())
+            let property = windowed.as_ref().and_then(|keys| keys.properties[index]);
+            property.is_some() && !grouping.is_left_out(index)
         };
         let first = key_columns.len();
         let expanded = self.expand(relation.base, &grouping, (&key_columns, width, &is_window));
@@ -414,7 +409,7 @@ impl PlanBuilder {
         for (number, set) in sets.iter().enumerate() {
             let keys = key_columns.iter().enumerate().map(|(index, column)| {
                 let value = Expr::column(*column, base.schema[*column].ty.clone());
-                if set.contains(&index) || is_window(index) {
+                if set.contains(&index) {
                     value
                 } else {
                     literal::null(&value.ty)
@@ -429,7 +424,7 @@ impl PlanBuilder {
         let mut schema: Vec<Column> = (0..first)
             .map(|index| {
                 let own = &base.schema[key_columns[index]];
-                let is_null = grouping.is_left_out(index) && !is_window(index);
+                let is_null = grouping.is_left_out(index);
                 Column {
                     name: own.name.clone(),
                     ty: own.ty.with_nullable(own.ty.nullable || is_null),

@@ -12,7 +12,9 @@ use super::names::{self, Object};
 use super::options;
 use super::query::QueryBinder;
 use super::relation::Relation;
+use super::scan::{CdcEvents, late_rows};
 use crate::error::{Error, Result, Span};
+use crate::plan::LateRows;
 use crate::sql::ast::{HintKind, Ident as NameIdent, Name};
 use crate::sql::catalog::{TableDef, ViewDef};
 use crate::sql::parser::tokens::span_of;
@@ -109,22 +111,30 @@ impl QueryBinder<'_> {
             return Ok(relation);
         }
         let hint = self.take_hint(HintKind::Options, name.span());
-        match names::object(&name, self.catalog, self.session)? {
-            Object::Table(table) => {
-                let table = match hint {
-                    Some(hint) => with_hint(&table, &hint.options)
-                        .map_err(|error| error.with_span(hint.span))?,
-                    None => TableDef::clone(&table),
+        let (table, wants_late) = match names::object(&name, self.catalog, self.session)? {
+            Object::Table(table) => (table, false),
+            Object::LateRows(table) => (table, true),
+            Object::View(view) => {
+                return match hint {
+                    Some(hint) => Err(Error::unsupported("OPTIONS of a view").with_span(hint.span)),
+                    None => self.view(&view, name.span()),
                 };
-                self.builder
-                    .scan(&table)
-                    .map_err(|error| error.with_span(name.span()))
             }
-            Object::View(view) => match hint {
-                Some(hint) => Err(Error::unsupported("OPTIONS of a view").with_span(hint.span)),
-                None => self.view(&view, name.span()),
-            },
-        }
+        };
+        let table = match hint {
+            Some(hint) => {
+                with_hint(&table, &hint.options).map_err(|error| error.with_span(hint.span))?
+            }
+            None => TableDef::clone(&table),
+        };
+        let late = if wants_late {
+            LateRows::Only
+        } else {
+            late_rows(&table)
+        };
+        self.builder
+            .scan(&table, late, CdcEvents::of(self.session))
+            .map_err(|error| error.with_span(name.span()))
     }
 
     /// Binds a view's query.

@@ -14,12 +14,18 @@ use super::scan::changelog_mode;
 use super::traits::Traits;
 use crate::error::{Error, Result};
 use crate::plan::{
-    ChangelogMode, Column, ConflictStrategy, Exchange, Input, Node, NodeId, NotNullEnforcer,
-    Operator, SinkSpec, SinkTarget, StreamPlan, UpsertMaterialize,
+    ChangelogMode, Column, ConflictStrategy, Exchange, Input, Node, NodeId, Operator, SinkSpec,
+    SinkTarget, StreamPlan, UpsertMaterialize,
 };
 use crate::sql::ast::{Ident, Insert};
 use crate::sql::catalog::{ColumnKind, TableColumn, TableDef};
 use crate::sql::typing::implicit_cast;
+
+/// Property with which a sink by another key than the query's needs ON CONFLICT.
+///
+/// # Source
+/// Flink 2.3, where it is true unless set. Here it is not: in Confluent Cloud such statements run with a warning.
+const REQUIRE_ON_CONFLICT: &str = "table.exec.sink.require-on-conflict";
 
 /// Columns that a sink writes, in order.
 fn persisted(table: &TableDef) -> Vec<&TableColumn> {
@@ -72,8 +78,21 @@ impl QueryBinder<'_> {
             _ => changelog_mode(table)?,
         };
         let node = self.builder.with_upsert_key(node, &primary_key);
+        let columns: Vec<Column> = persisted
+            .iter()
+            .map(|column| Column {
+                name: column.name.clone(),
+                ty: column.ty.clone(),
+            })
+            .collect();
+        let node = self.constrained(node, &columns)?;
         self.builder
             .check_conflict(table, node, (mode, on_conflict))?;
+        let is_required = self.session.get(REQUIRE_ON_CONFLICT);
+        if on_conflict.is_none() && is_required.is_some_and(|set| set.eq_ignore_ascii_case("true"))
+        {
+            self.builder.check_own_key(table, node, &primary_key)?;
+        }
         let (exchange, upsert_materialize) =
             self.builder
                 .sink_exchange(table, node, (mode, &primary_key, on_conflict))?;
@@ -83,13 +102,6 @@ impl QueryBinder<'_> {
                 .builder
                 .upsert_materialize(input, &primary_key, on_conflict);
         }
-        let columns: Vec<Column> = persisted
-            .iter()
-            .map(|column| Column {
-                name: column.name.clone(),
-                ty: column.ty.clone(),
-            })
-            .collect();
         let spec = SinkSpec {
             target: SinkTarget::Table(table.clone()),
             columns,
@@ -97,7 +109,6 @@ impl QueryBinder<'_> {
             changelog: mode,
             upsert_materialize,
             on_conflict,
-            not_null: self.not_null_enforcer(),
         };
         self.builder.sink(input, spec);
         Ok(())
@@ -135,14 +146,6 @@ impl QueryBinder<'_> {
         mode.is_some_and(|mode| mode.eq_ignore_ascii_case("now"))
     }
 
-    /// What the session asks of sinks for NULL in columns that are NOT NULL.
-    fn not_null_enforcer(&self) -> NotNullEnforcer {
-        match self.session.get("table.exec.sink.not-null-enforcer") {
-            Some(value) if value.eq_ignore_ascii_case("drop") => NotNullEnforcer::Drop,
-            Some(_) | None => NotNullEnforcer::Error,
-        }
-    }
-
     /// Ends a foreground query.
     ///
     /// # Errors
@@ -169,7 +172,6 @@ impl QueryBinder<'_> {
             changelog: ChangelogMode::Retract,
             upsert_materialize: false,
             on_conflict: None,
-            not_null: NotNullEnforcer::default(),
         };
         self.builder.sink(super::relation::forward(node), spec);
         let plan = self.builder.finish(self.session.local_time_zone())?;
@@ -305,6 +307,22 @@ impl PlanBuilder {
                 Ok((Exchange::Hash(key.to_vec()), true))
             }
         }
+    }
+
+    /// Refuses a table by a primary key that is not the query's upsert key.
+    fn check_own_key(&self, table: &TableDef, input: NodeId, key: &[usize]) -> Result<()> {
+        let mut wanted = key.to_vec();
+        wanted.sort_unstable();
+        if changelog_mode(table)? != ChangelogMode::Upsert
+            || self.traits_of(input).keys.contains(&wanted)
+        {
+            return Ok(());
+        }
+        Err(Error::validation(format!(
+            "the query's upsert key is not the primary key ({}) of {}, so rows may meet in it: say what happens then with ON CONFLICT DO DEDUPLICATE (the last wins, and all are kept as state), DO ERROR or DO NOTHING (the first stays), or set '{REQUIRE_ON_CONFLICT}' = 'false'",
+            table.primary_key.join(", "),
+            table.name
+        )))
     }
 
     /// Refuses ON CONFLICT where Flink does.

@@ -187,6 +187,12 @@ fn parse_time(text: &str) -> Option<(i64, i64, u8)> {
     Some((millis, nanos % 1_000_000, digits))
 }
 
+/// Digits of an interval's first number unless its unit says how many.
+///
+/// # Source
+/// SQL's and Flink's default precision of the leading field.
+const LEADING_PRECISION: u64 = 2;
+
 /// `INTERVAL '...' unit [TO unit]`.
 ///
 /// # Errors
@@ -212,11 +218,8 @@ pub(super) fn interval(interval: &Interval) -> Result<Expr> {
             "an interval is written INTERVAL '10' SECOND, with the number in quotes",
         ));
     };
-    let Some(first) = &interval.leading_field else {
-        return Err(Error::syntax(
-            "an interval needs a unit: INTERVAL '10' SECOND",
-        ));
-    };
+    let no_unit = || Error::syntax("an interval needs a unit: INTERVAL '10' SECOND");
+    let first = interval.leading_field.as_ref().ok_or_else(no_unit)?;
     let last = interval.last_field.as_ref().unwrap_or(first);
     let bad = || {
         Error::syntax(format!(
@@ -229,6 +232,7 @@ pub(super) fn interval(interval: &Interval) -> Result<Expr> {
         Some(rest) => (true, rest),
         None => (false, trimmed.strip_prefix('+').unwrap_or(trimmed)),
     };
+    check_leading_digits(interval, digits, &units(first, last))?;
     let sign = |value: i64| {
         if negative == is_negated {
             value
@@ -263,6 +267,20 @@ pub(super) fn interval(interval: &Interval) -> Result<Expr> {
         Literal::Millis(sign(millis)),
         TypeKind::IntervalDayTime,
     ))
+}
+
+/// Refuses a first number with more digits than its unit takes.
+fn check_leading_digits(interval: &Interval, digits: &str, units: &str) -> Result<()> {
+    let precision = interval.leading_precision.unwrap_or(LEADING_PRECISION);
+    let length = digits.bytes().take_while(u8::is_ascii_digit).count();
+    let number = &digits[..length];
+    if number.trim_start_matches('0').len() as u64 <= precision {
+        return Ok(());
+    }
+    let first = units.split(' ').next().unwrap_or(units);
+    Err(Error::validation(format!(
+        "INTERVAL '{digits}' {units}: {number} has more than {precision} digits, which {first}({length}) takes"
+    )))
 }
 
 /// Units as they were written.

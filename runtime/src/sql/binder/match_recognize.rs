@@ -7,21 +7,23 @@
 //! Flink SQL: pattern recognition; ONE ROW PER MATCH only.
 
 use sqlparser::ast::{
-    AfterMatchSkip, Expr as Ast, MatchRecognizePattern, MatchRecognizeSymbol, RepetitionQuantifier,
-    RowsPerMatch, Spanned, SymbolDefinition, TableFactor,
+    AfterMatchSkip, Expr as Ast, FunctionArg, FunctionArgExpr, Measure, ObjectNamePart,
+    RowsPerMatch, Spanned, SymbolDefinition, TableFactor, TableFunctionArgs,
 };
 
-use super::expression::ExprBinder;
+use super::expression::{ExprBinder, place};
 use super::over::{OrderKey, exchange};
+use super::pattern;
 use super::query::QueryBinder;
 use super::relation::{Draft, Field, Relation, Using};
 use super::traits::Traits;
-use super::window_tvf::interval_ms;
 use crate::error::{Error, Result, unknown_name};
-use crate::plan::{AfterMatch, ChangelogMode, Column, Input, Match, Operator, Pattern, SortField};
-use crate::sql::expr::Expr;
+use crate::plan::{
+    AfterMatch, ChangelogMode, Column, Input, Match, Operator, SortField, TimeDomain,
+};
+use crate::sql::expr::{Expr, ExprKind, Literal};
 use crate::sql::parser::tokens::span_of;
-use crate::sql::parser::within::WITHIN;
+use crate::sql::parser::within::{PATTERN_INPUT, WITHIN};
 
 /// Conditions of pattern variables.
 type Defines = Vec<(String, Expr)>;
@@ -44,18 +46,21 @@ impl QueryBinder<'_> {
             return Err(Error::internal("not a MATCH_RECOGNIZE"));
         };
         if matches!(rows_per_match, Some(RowsPerMatch::AllRows(_))) {
-            return Err(Error::unsupported("ALL ROWS PER MATCH"));
+            return Err(Error::unsupported(
+                "ALL ROWS PER MATCH, as in Flink: write ONE ROW PER MATCH, and MEASURES for what of its rows is wanted",
+            ));
         }
-        let pattern = pattern_of(pattern)?;
-        let variables = variables(&pattern);
-        let input = self.factor(table)?;
+        let pattern = pattern::variables(pattern)?;
+        let variables: Vec<String> = pattern.iter().map(|one| one.name.clone()).collect();
+        let input = self.pattern_input(table)?;
         input.refuse_correlated("MATCH_RECOGNIZE")?;
         if self.builder.changelog(&input) != ChangelogMode::Append {
             return Err(Error::validation(
                 "match recognize doesn't support consuming update and delete changes",
             ));
         }
-        let partition = self.bind_all(partition_by, &input)?;
+        let (keys, partition) = self.partition(partition_by, &input)?;
+        check_names(&keys, measures)?;
         let order = ExprBinder::within(&input.fields, self).order_keys(order_by)?;
         self.check_order(&input, &order, factor)?;
         let domain = self.builder.time_domain(&input, &order[0].expr);
@@ -65,12 +70,14 @@ impl QueryBinder<'_> {
             let bound = self.pattern_expr(&measure.expr, &input, (&variables, None))?;
             columns.push((measure.alias.value.clone(), bound));
         }
+        let names = columns.iter().map(|(name, _)| name.clone());
+        let names = keys.into_iter().chain(names).collect();
+        let measures = columns.into_iter().map(|(_, bound)| bound).collect();
         let skip = after_match(after_match_skip.as_ref(), &variables)
             .map_err(|error| error.with_span(span_of(factor.span())))?;
         let Some(domain) = domain else {
             return Err(Error::internal("an order without a clock"));
         };
-        let (names, measures) = columns.into_iter().unzip();
         let found = Match {
             partition: Vec::new(),
             order: Vec::new(),
@@ -84,39 +91,78 @@ impl QueryBinder<'_> {
         Ok(self.match_node(input, (partition, order), (found, names)))
     }
 
-    /// Binds DEFINE; the interval of WITHIN is among the definitions.
+    /// Binds what is matched: a table, or a sub-query in the form that the parser gives it.
+    fn pattern_input(&mut self, table: &TableFactor) -> Result<Relation> {
+        if let TableFactor::Table {
+            name,
+            args: Some(TableFunctionArgs { args, .. }),
+            ..
+        } = table
+            && let [ObjectNamePart::Identifier(name)] = name.0.as_slice()
+            && name.value == PATTERN_INPUT
+            && let [FunctionArg::Unnamed(FunctionArgExpr::Expr(Ast::Subquery(query)))] =
+                args.as_slice()
+        {
+            return self.subquery_relation(query);
+        }
+        self.factor(table)
+    }
+
+    /// Binds DEFINE; the interval of WITHIN is among the definitions. Those of variables that the pattern does not have count for nothing,
+    /// as in Flink.
     fn defines(
         &mut self,
         symbols: &[SymbolDefinition],
         input: &Relation,
         variables: &[String],
     ) -> Result<(Defines, Option<i64>)> {
-        let mut defines = Vec::with_capacity(symbols.len());
+        let mut known = variables.to_vec();
+        for symbol in symbols {
+            let name = &symbol.symbol.value;
+            if name != WITHIN && !known.contains(name) {
+                known.push(name.clone());
+            }
+        }
+        let mut defines: Defines = Vec::with_capacity(symbols.len());
         let mut within_ms = None;
         for symbol in symbols {
             let name = &symbol.symbol.value;
             if name == WITHIN {
-                within_ms = Some(interval_ms(&symbol.definition)?);
+                within_ms = Some(within(&symbol.definition)?);
                 continue;
             }
-            if !variables.contains(name) {
-                let names = variables.iter().map(String::as_str);
-                return Err(unknown_name("pattern variable", name, names)
-                    .with_span(span_of(symbol.symbol.span)));
+            if defines.iter().any(|(defined, _)| defined == name) {
+                return Err(Error::validation(format!(
+                    "the pattern variable {name} is defined twice"
+                ))
+                .with_span(span_of(symbol.symbol.span)));
             }
-            let bound = self.pattern_expr(&symbol.definition, input, (variables, Some(name)))?;
+            let bound = self.pattern_expr(&symbol.definition, input, (&known, Some(name)))?;
             defines.push((name.clone(), bound));
         }
+        defines.retain(|(name, _)| variables.contains(name));
         Ok((defines, within_ms))
     }
 
-    /// Binds expressions over an input.
-    fn bind_all(&mut self, asts: &[Ast], input: &Relation) -> Result<Vec<Expr>> {
-        let mut bound = Vec::with_capacity(asts.len());
+    /// Binds PARTITION BY: columns, with their names.
+    fn partition(&mut self, asts: &[Ast], input: &Relation) -> Result<(Vec<String>, Vec<Expr>)> {
+        let (mut names, mut bound) = (Vec::new(), Vec::new());
         for ast in asts {
+            let name = match ast {
+                Ast::Identifier(name) => Some(name),
+                Ast::CompoundIdentifier(parts) => parts.last(),
+                _ => None,
+            };
+            let Some(name) = name else {
+                return Err(Error::validation(
+                    "PARTITION BY of MATCH_RECOGNIZE takes columns: compute the expression in a sub-query",
+                )
+                .with_span(place(ast)));
+            };
+            names.push(name.value.clone());
             bound.push(ExprBinder::within(&input.fields, self).bind(ast)?);
         }
-        Ok(bound)
+        Ok((names, bound))
     }
 
     /// Refuses an order that does not begin with a time attribute.
@@ -157,13 +203,6 @@ impl QueryBinder<'_> {
     ) -> Relation {
         let mut exprs = partition.clone();
         exprs.extend(order.iter().map(|key| key.expr.clone()));
-        let key_names: Vec<String> = partition
-            .iter()
-            .map(|expr| {
-                let field = input.fields.iter().find(|f| f.expr.kind == expr.kind);
-                field.map_or_else(|| "EXPR$0".to_owned(), |field| field.name.clone())
-            })
-            .collect();
         let (input, places) = self.builder.extend(input, &exprs);
         found.partition = places[..partition.len()].to_vec();
         let ordered = places[partition.len()..].iter().zip(&order);
@@ -178,9 +217,8 @@ impl QueryBinder<'_> {
             .iter()
             .map(|expr| expr.ty.clone())
             .chain(found.measures.iter().map(|expr| expr.ty.clone()));
-        let schema: Vec<Column> = key_names
+        let schema: Vec<Column> = names
             .into_iter()
-            .chain(names)
             .zip(types)
             .map(|(name, ty)| Column { name, ty })
             .collect();
@@ -188,10 +226,10 @@ impl QueryBinder<'_> {
         let mut traits = Traits::default();
         for (index, measure) in found.measures.iter().enumerate() {
             match super::pattern_expr::time_of_match(measure) {
-                Some(crate::plan::TimeDomain::Event) => {
+                Some(TimeDomain::Event) => {
                     traits.rowtimes.insert(first + index);
                 }
-                Some(crate::plan::TimeDomain::Processing) => {
+                Some(TimeDomain::Processing) => {
                     traits.proctimes.insert(first + index);
                 }
                 None => {}
@@ -219,79 +257,40 @@ impl QueryBinder<'_> {
     }
 }
 
-/// The variables of a pattern.
-fn variables(pattern: &Pattern) -> Vec<String> {
-    match pattern {
-        Pattern::Variable(name) => vec![name.clone()],
-        Pattern::Sequence(parts) | Pattern::Alternation(parts) => {
-            let mut all = Vec::new();
-            for name in parts.iter().flat_map(variables) {
-                if !all.contains(&name) {
-                    all.push(name);
-                }
-            }
-            all
+/// Refuses output columns of the same name.
+fn check_names(keys: &[String], measures: &[Measure]) -> Result<()> {
+    if measures.is_empty() {
+        return Err(Error::validation(
+            "MATCH_RECOGNIZE without MEASURES, which say what of a match is wanted",
+        ));
+    }
+    let mut names: Vec<&str> = keys.iter().map(String::as_str).collect();
+    for measure in measures {
+        let name = measure.alias.value.as_str();
+        if names.contains(&name) {
+            return Err(Error::validation(format!(
+                "MATCH_RECOGNIZE has two columns of the name {name}: those of PARTITION BY come first, then MEASURES"
+            ))
+            .with_span(span_of(measure.alias.span)));
         }
-        Pattern::Repeat { pattern, .. } => variables(pattern),
+        names.push(name);
+    }
+    Ok(())
+}
+
+/// The interval of WITHIN, milliseconds.
+fn within(ast: &Ast) -> Result<i64> {
+    let bound = ExprBinder::new(&[]).bind(ast)?;
+    match bound.kind {
+        ExprKind::Literal(Literal::Millis(millis)) if millis >= 0 => Ok(millis),
+        _ => Err(Error::type_mismatch(
+            "WITHIN takes an interval of days to seconds that is written out and not negative",
+        )
+        .with_span(place(ast))),
     }
 }
 
-/// A pattern of the text.
-fn pattern_of(pattern: &MatchRecognizePattern) -> Result<Pattern> {
-    Ok(match pattern {
-        MatchRecognizePattern::Symbol(MatchRecognizeSymbol::Named(name)) => {
-            Pattern::Variable(name.value.clone())
-        }
-        MatchRecognizePattern::Group(inner) => pattern_of(inner)?,
-        MatchRecognizePattern::Concat(parts) => {
-            Pattern::Sequence(parts.iter().map(pattern_of).collect::<Result<_>>()?)
-        }
-        MatchRecognizePattern::Alternation(parts) => {
-            Pattern::Alternation(parts.iter().map(pattern_of).collect::<Result<_>>()?)
-        }
-        MatchRecognizePattern::Repetition(inner, quantifier) => repeated(inner, quantifier)?,
-        MatchRecognizePattern::Symbol(_)
-        | MatchRecognizePattern::Exclude(_)
-        | MatchRecognizePattern::Permute(_) => {
-            return Err(Error::unsupported(format!("the pattern {pattern}")));
-        }
-    })
-}
-
-/// A pattern several times; a second quantifier `?` makes the first reluctant.
-fn repeated(inner: &MatchRecognizePattern, quantifier: &RepetitionQuantifier) -> Result<Pattern> {
-    let (min, max) = match quantifier {
-        RepetitionQuantifier::ZeroOrMore => (0, None),
-        RepetitionQuantifier::OneOrMore => (1, None),
-        RepetitionQuantifier::AtMostOne => (0, Some(1)),
-        RepetitionQuantifier::Exactly(n) => (*n, Some(*n)),
-        RepetitionQuantifier::AtLeast(n) => (*n, None),
-        RepetitionQuantifier::AtMost(n) => (0, Some(*n)),
-        RepetitionQuantifier::Range(n, m) => (*n, Some(*m)),
-    };
-    let pattern = pattern_of(inner)?;
-    if *quantifier == RepetitionQuantifier::AtMostOne
-        && matches!(inner, MatchRecognizePattern::Repetition(..))
-        && let Pattern::Repeat {
-            pattern, min, max, ..
-        } = pattern
-    {
-        return Ok(Pattern::Repeat {
-            pattern,
-            min,
-            max,
-            greedy: false,
-        });
-    }
-    Ok(Pattern::Repeat {
-        pattern: Box::new(pattern),
-        min,
-        max,
-        greedy: true,
-    })
-}
-
-/// Where the next match begins.
+/// Where the next match begins: with the next row unless it is said, as in Flink, whose parser is Calcite's.
 fn after_match(skip: Option<&AfterMatchSkip>, variables: &[String]) -> Result<AfterMatch> {
     let known = |name: &sqlparser::ast::Ident| {
         if variables.contains(&name.value) {
@@ -301,8 +300,8 @@ fn after_match(skip: Option<&AfterMatchSkip>, variables: &[String]) -> Result<Af
         Err(unknown_name("pattern variable", &name.value, names).with_span(span_of(name.span)))
     };
     Ok(match skip {
-        None | Some(AfterMatchSkip::PastLastRow) => AfterMatch::PastLastRow,
-        Some(AfterMatchSkip::ToNextRow) => AfterMatch::ToNextRow,
+        Some(AfterMatchSkip::PastLastRow) => AfterMatch::PastLastRow,
+        None | Some(AfterMatchSkip::ToNextRow) => AfterMatch::ToNextRow,
         Some(AfterMatchSkip::ToFirst(name)) => AfterMatch::ToFirst(known(name)?),
         Some(AfterMatchSkip::ToLast(name)) => AfterMatch::ToLast(known(name)?),
     })

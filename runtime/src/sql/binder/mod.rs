@@ -10,6 +10,7 @@ mod aggregate_node;
 mod call;
 mod column;
 mod connections;
+mod constraint;
 mod correlate;
 mod ddl_text;
 mod expression;
@@ -34,6 +35,7 @@ mod options;
 mod order;
 mod over;
 mod overlaps;
+mod pattern;
 mod pattern_expr;
 mod process_function;
 mod prune;
@@ -41,6 +43,7 @@ mod query;
 mod rank;
 mod relation;
 mod resources;
+mod reuse;
 mod scan;
 mod select_items;
 mod set_ops;
@@ -71,6 +74,7 @@ use crate::sql::ast::{
 use crate::sql::catalog::{Catalog, ObjectName, TableDef, ViewDef};
 use crate::sql::resource::Resource;
 use crate::sql::session::{Session, check_key, check_property};
+use crate::sql::stack::with_deep_stack;
 
 /// What a statement asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -189,7 +193,8 @@ pub struct QueryInfo {
 /// # Errors
 /// `Invalid` or `Unsupported` with the place in the SQL text.
 pub fn analyze(statement: &Statement, catalog: &dyn Catalog, session: &Session) -> Result<Bound> {
-    analyze_kind(statement, catalog, session).map_err(|error| error.with_span(statement.span))
+    with_deep_stack(|| analyze_kind(statement, catalog, session))
+        .map_err(|error| error.with_span(statement.span))
 }
 
 /// Binds a statement by its kind.

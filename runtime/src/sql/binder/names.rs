@@ -17,7 +17,15 @@ pub(super) enum Object {
     Table(Arc<TableDef>),
     /// A view.
     View(Arc<ViewDef>),
+    /// The late rows of a table.
+    LateRows(Arc<TableDef>),
 }
+
+/// What follows the name of a table in the name of its late rows.
+///
+/// # Source
+/// Confluent: system tables.
+pub(super) const LATE_SUFFIX: &str = "$late";
 
 /// The full name.
 pub(super) fn full_name(name: &Name, session: &Session) -> ObjectName {
@@ -45,6 +53,16 @@ pub(super) fn object(name: &Name, catalog: &dyn Catalog, session: &Session) -> R
     if let Some(view) = catalog.view(&full) {
         return Ok(Object::View(view));
     }
+    if let Some(own) = full.name.strip_suffix(LATE_SUFFIX) {
+        let of = ObjectName {
+            name: own.to_owned(),
+            ..full.clone()
+        };
+        let found = catalog.table(&of);
+        if let Some(table) = found.map_err(|error| error.with_span(name.span()))? {
+            return Ok(Object::LateRows(table));
+        }
+    }
     Err(unknown_object("table", name, catalog, &full))
 }
 
@@ -64,7 +82,17 @@ pub(super) fn table(
             view.name
         ))
         .with_span(name.span())),
+        Object::LateRows(table) => Err(late_rows(&table, name)),
     }
+}
+
+/// The error for a statement that takes no system table.
+fn late_rows(of: &TableDef, name: &Name) -> Error {
+    Error::validation(format!(
+        "{}{LATE_SUFFIX} is a system table, the late rows of {}: it can only be read",
+        of.name, of.name
+    ))
+    .with_span(name.span())
 }
 
 /// The view of a name.
@@ -79,6 +107,7 @@ pub(super) fn view(name: &Name, catalog: &dyn Catalog, session: &Session) -> Res
             table.name
         ))
         .with_span(name.span())),
+        Object::LateRows(table) => Err(late_rows(&table, name)),
     }
 }
 

@@ -53,6 +53,9 @@ const STARTUP: ValueKind = ValueKind::OneOf(&[
 ]);
 
 /// Names of bounded modes.
+/// What becomes of late rows.
+const LATE_HANDLING: ValueKind = ValueKind::OneOf(&["pass-through", "filter"]);
+
 const BOUNDED: ValueKind = ValueKind::OneOf(&["unbounded", "latest-offset", "timestamp"]);
 
 /// Values of `*.fields-include`.
@@ -111,7 +114,7 @@ const CONFLUENT: [Known; 21] = [
     ("key.format", ValueKind::Text),
     ("value.format", ValueKind::Text),
     ("value.fields-include", FIELDS_INCLUDE),
-    ("late-handling.mode", ValueKind::OneOf(&["pass-through"])),
+    ("late-handling.mode", LATE_HANDLING),
     ("scan.startup.mode", STARTUP),
     ("scan.startup.timestamp-millis", ValueKind::Integer),
     ("scan.startup.specific-offsets", ValueKind::Text),

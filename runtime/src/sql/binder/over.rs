@@ -11,11 +11,12 @@ use sqlparser::ast::{
 use super::aggregate_call::{Called, bind_call};
 use super::call::function_name;
 use super::expression::{ExprBinder, place};
-use super::relation::{Draft, PlanBuilder, Relation, without_spans};
+use super::relation::{Draft, PlanBuilder, Relation};
+use super::traits::Traits;
 use crate::error::{Error, Result, Span};
 use crate::plan::{
     AggregateCall, AggregateFunction, ChangelogMode, Column, Exchange, Frame, FrameBound,
-    FrameUnit, Input, Node, Operator, OverAggregate, SortField,
+    FrameUnit, Input, Node, NodeId, Operator, OverAggregate, SortField,
 };
 use crate::sql::expr::{Expr, ExprKind, Literal};
 use crate::types::FlinkType;
@@ -82,13 +83,13 @@ impl OverCall {
     /// The window without places, for comparisons.
     fn plain_window(&self) -> OverWindow {
         OverWindow {
-            partition: self.window.partition.iter().map(without_spans).collect(),
+            partition: self.window.partition.clone(),
             order: self
                 .window
                 .order
                 .iter()
                 .map(|key| OrderKey {
-                    expr: without_spans(&key.expr),
+                    expr: key.expr.clone(),
                     ..key.clone()
                 })
                 .collect(),
@@ -371,7 +372,7 @@ impl PlanBuilder {
             });
             values[*number] = Some(Expr::column(width + index, call.ty.clone()));
         }
-        let traits = self.traits_of(relation.base).clone();
+        let traits = self.over_traits(relation.base, &partition);
         let domain = order.first().and_then(|field| traits.domain(field.column));
         let draft = Draft {
             inputs: vec![Input {
@@ -394,6 +395,20 @@ impl PlanBuilder {
         };
         relation.base = self.add(draft);
         relation
+    }
+
+    /// What is known of rows behind an OVER or a rank by these columns.
+    ///
+    /// # Source
+    /// Flink: `FlinkRelMdUpsertKeys` for OVER and ranks: of rows that change a key counts only if it contains the partition, since its rows would
+    /// else come out of several subtasks.
+    pub(super) fn over_traits(&self, input: NodeId, partition: &[usize]) -> Traits {
+        let mut traits = self.traits_of(input).clone();
+        if self.node(input).changelog != ChangelogMode::Append {
+            let is_in = |key: &Vec<usize>| partition.iter().all(|column| key.contains(column));
+            traits.keys.retain(is_in);
+        }
+        traits
     }
 }
 

@@ -12,19 +12,16 @@ use super::literal;
 use super::query::QueryBinder;
 use super::relation::{Field, Relation, Using};
 use crate::error::{Error, Result, Span};
-use crate::plan::{PATTERN_COLUMN, PATTERN_FIRST, PATTERN_LAST, TimeDomain};
+use crate::plan::{
+    MATCH_PROCTIME, MATCH_ROWTIME, PATTERN_AGGREGATE, PATTERN_COLUMN, PATTERN_FIRST, PATTERN_LAST,
+    TimeDomain, pattern_aggregate_name,
+};
 use crate::sql::expr::{Expr, ExprKind, Literal};
 use crate::sql::functions::call;
 use crate::types::TypeKind;
 
 /// The variable that stands for all variables of a pattern.
 const ANY_VARIABLE: &str = "*";
-
-/// Name of the function that gives the event time of a match.
-const MATCH_ROWTIME: &str = "MATCH_ROWTIME";
-
-/// Name of the function that gives the processing time of a match.
-const MATCH_PROCTIME: &str = "MATCH_PROCTIME";
 
 impl QueryBinder<'_> {
     /// Binds an expression of DEFINE, with the variable that is defined, or of MEASURES.
@@ -39,12 +36,85 @@ impl QueryBinder<'_> {
             is_pattern: true,
             ..ExprBinder::within(&fields, self)
         };
-        if defined.is_some() {
-            binder.bind_condition(ast, "DEFINE")
+        let bound = if defined.is_some() {
+            binder.bind_condition(ast, "DEFINE")?
         } else {
-            binder.bind(ast)
-        }
+            binder.bind(ast)?
+        };
+        self.check_pattern_expr(&bound, input)
+            .map_err(|error| error.with_span(place(ast)))?;
+        Ok(bound)
     }
+
+    /// Refuses what cannot be computed of the rows of a match, and arguments of `MATCH_ROWTIME` that are no rowtime.
+    fn check_pattern_expr(&self, bound: &Expr, input: &Relation) -> Result<()> {
+        let mut open = vec![bound];
+        while let Some(expr) = open.pop() {
+            match &expr.kind {
+                ExprKind::Column { .. } => {
+                    return Err(Error::unsupported(
+                        "sub-queries, OVER and columns of an enclosing query in MATCH_RECOGNIZE, as in Flink: compute them in a query around it",
+                    ));
+                }
+                ExprKind::Call { function, .. } if function == PATTERN_COLUMN => continue,
+                ExprKind::Call { function, args } if function == MATCH_ROWTIME => {
+                    let column = args.first().map(pattern_column);
+                    let is_rowtime = column.is_none_or(|column| {
+                        let column = column.map(|(_, column)| column);
+                        let domain = column.map(|column| self.builder.time_domain(input, column));
+                        domain == Some(Some(TimeDomain::Event))
+                    });
+                    if args.len() > 1 || !is_rowtime {
+                        return Err(Error::type_mismatch(
+                            "MATCH_ROWTIME takes nothing, or a rowtime attribute whose type it has then",
+                        ));
+                    }
+                }
+                _ => {}
+            }
+            open.extend(expr.children());
+        }
+        Ok(())
+    }
+}
+
+/// The variable and the column of a column that is read through a pattern variable.
+fn pattern_column(expr: &Expr) -> Option<(&Expr, &Expr)> {
+    match &expr.kind {
+        ExprKind::Call { function, args } if function == PATTERN_COLUMN => match args.as_slice() {
+            [variable, column] => Some((variable, column)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Refuses values that look at rows of several variables, or that look at further rows for each row.
+fn check_rows_of_one(values: &[Expr], name: &str) -> Result<()> {
+    let mut variable: Option<&Expr> = None;
+    let mut open: Vec<&Expr> = values.iter().collect();
+    let is_aggregate = grouped_function(name).is_some();
+    while let Some(expr) = open.pop() {
+        if let Some((found, _)) = pattern_column(expr) {
+            if variable.is_some_and(|variable| variable.kind != found.kind) {
+                return Err(Error::validation(format!(
+                    "{name} looks at rows of several pattern variables: name one, or write it once for each"
+                )));
+            }
+            variable = Some(found);
+            continue;
+        }
+        if let ExprKind::Call { function, .. } = &expr.kind {
+            let is_navigation = function == PATTERN_FIRST || function == PATTERN_LAST;
+            if function == PATTERN_AGGREGATE || is_navigation && !is_aggregate {
+                return Err(Error::validation(format!(
+                    "{name} of a value that itself looks at several rows: FIRST, LAST and aggregates do not nest"
+                )));
+            }
+        }
+        open.extend(expr.children());
+    }
+    Ok(())
 }
 
 /// The columns of an input, each through every variable of a pattern and through none.
@@ -81,9 +151,10 @@ impl ExprBinder<'_> {
         match name {
             "FIRST" => self.logical_offset(function, PATTERN_FIRST, span).map(Some),
             "LAST" => self.logical_offset(function, PATTERN_LAST, span).map(Some),
-            "PREV" | "NEXT" | "CLASSIFIER" | "MATCH_NUMBER" => {
-                Err(Error::unsupported(format!("{name} in MATCH_RECOGNIZE")))
-            }
+            "PREV" | "NEXT" => self.physical_offset(function, name, span).map(Some),
+            "CLASSIFIER" | "MATCH_NUMBER" => Err(Error::unsupported(format!(
+                "{name} in MATCH_RECOGNIZE, as in Flink: COUNT of a column of each variable tells which of them took rows"
+            ))),
             "MATCH_ROWTIME" => {
                 let args = positional(function)?;
                 let args: Vec<Expr> = args
@@ -106,13 +177,35 @@ impl ExprBinder<'_> {
                 let called = bind_call(function, self.reborrow(), true, span)?;
                 if called.distinct || called.filter.is_some() {
                     return Err(Error::unsupported(format!(
-                        "DISTINCT and FILTER of {name} in MATCH_RECOGNIZE"
+                        "DISTINCT and FILTER of {name} in MATCH_RECOGNIZE, as in Flink: aggregate a CASE instead of FILTER"
                     )));
                 }
-                Ok(Some(call(name, called.args, called.ty, span)))
+                check_rows_of_one(&called.args, name)?;
+                let function = pattern_aggregate_name(called.function)?;
+                let mut args = vec![literal::word(&function)];
+                args.extend(called.args);
+                Ok(Some(call(PATTERN_AGGREGATE, args, called.ty, span)))
             }
             _ => Ok(None),
         }
+    }
+
+    /// Binds PREV and NEXT, of which Flink takes those that stay where they are.
+    fn physical_offset(&mut self, function: &Function, name: &str, span: Span) -> Result<Expr> {
+        let bound = self.logical_offset(function, PATTERN_LAST, span)?;
+        let is_here = positional(function)?.len() == 2
+            && match &bound.kind {
+                ExprKind::Call { args, .. } => args
+                    .last()
+                    .is_some_and(|rows| rows.kind == ExprKind::Literal(Literal::Integer(0))),
+                _ => false,
+            };
+        if is_here {
+            return Ok(bound);
+        }
+        Err(Error::unsupported(format!(
+            "{name} in MATCH_RECOGNIZE, as in Flink, which has no physical offsets: LAST(A.x, 1) is the value of the row of A before its last one"
+        )))
     }
 
     /// Binds FIRST and LAST with their offset.
@@ -128,6 +221,7 @@ impl ExprBinder<'_> {
             }
         };
         let value = self.bind(value)?;
+        check_rows_of_one(std::slice::from_ref(&value), name)?;
         let offset = match offset {
             None => literal::constant(Literal::Integer(0), TypeKind::Int),
             Some(ast) => {

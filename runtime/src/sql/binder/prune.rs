@@ -84,7 +84,10 @@ fn read_by(
 ) -> BTreeSet<usize> {
     let width = widths[input];
     match &node.operator {
-        Operator::Union | Operator::Sink(_) | Operator::ProcessTableFunction { .. } => {
+        Operator::Union
+        | Operator::Sink(_)
+        | Operator::ProcessTableFunction(_)
+        | Operator::ConstraintEnforcer(_) => {
             return (0..width).collect();
         }
         Operator::Calc {

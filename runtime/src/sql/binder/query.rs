@@ -305,6 +305,9 @@ impl<'a> QueryBinder<'a> {
         order: &[sqlparser::ast::OrderByExpr],
         mut relation: Relation,
     ) -> Result<Relation> {
+        if has_sets(&select.group_by) {
+            relation = self.builder.tell_apart(relation);
+        }
         let mut grouping = self.grouping(&select.group_by, &relation)?;
         let is_global = grouping.keys.is_empty();
         let correlated = grouped_conditions(&mut relation, &mut grouping)?;
@@ -363,9 +366,7 @@ impl<'a> QueryBinder<'a> {
         let zone = self.session.local_time_zone().to_owned();
         let mut window = None;
         let mut plain = Vec::new();
-        let mut has_sets = false;
         for ast in asts {
-            has_sets |= matches!(ast, Ast::GroupingSets(_) | Ast::Cube(_) | Ast::Rollup(_));
             match GroupWindow::bind(ast, &relation.fields, &zone)? {
                 None => plain.push(ast),
                 Some(_) if window.is_some() => {
@@ -384,7 +385,7 @@ impl<'a> QueryBinder<'a> {
             }
             Ok(bound)
         };
-        let mut grouping = if has_sets {
+        let mut grouping = if has_sets(group_by) {
             grouping_sets(&plain, &mut bind)?
         } else {
             let mut keys = Vec::new();
@@ -407,6 +408,12 @@ impl<'a> QueryBinder<'a> {
     }
 }
 
+/// Whether a GROUP BY has grouping sets.
+fn has_sets(group_by: &GroupByExpr) -> bool {
+    let is_sets = |ast: &Ast| matches!(ast, Ast::GroupingSets(_) | Ast::Cube(_) | Ast::Rollup(_));
+    matches!(group_by, GroupByExpr::Expressions(asts, _) if asts.iter().any(is_sets))
+}
+
 /// Takes the conditions on enclosing queries from a relation that is to be grouped: what they compare becomes keys.
 ///
 /// # Errors
@@ -420,9 +427,8 @@ fn grouped_conditions(relation: &mut Relation, grouping: &mut Grouping) -> Resul
             conditions.push(condition);
             continue;
         };
-        let side = super::relation::without_spans(side);
-        let key = grouping.add_key(&side);
-        conditions.push(replace_side(&condition, &side, key));
+        let key = grouping.add_key(side);
+        conditions.push(replace_side(&condition, side, key));
     }
     Ok(conditions)
 }

@@ -277,9 +277,7 @@ impl PlanBuilder {
         if top.function == RankFunction::RowNumber {
             traits.add_key(rank_key(over, top.range, top.schema.len() - 1));
         }
-        for key in top.traits.keys {
-            traits.add_key(key);
-        }
+        // No key of the input: its row moves from number to number, and may be taken back at one behind being given another.
         Ok(self.add(Draft {
             operator: Operator::Rank(Rank {
                 function: top.function,

@@ -7,10 +7,10 @@
 use super::over::exchange;
 use super::state_ttl::StateTtls;
 use super::traits::Traits;
-use crate::error::{Error, Result, Span};
+use crate::error::{Error, Result};
 use crate::plan::{
-    ChangelogMode, Column, Exchange, Input, Node, NodeId, Operator, PLAN_VERSION, StreamPlan,
-    TimeDomain, Window, WindowKind, drop_update_before,
+    ChangelogMode, Column, Exchange, Input, LateRows, Node, NodeId, Operator, PLAN_VERSION,
+    StreamPlan, TimeDomain, Window, WindowKind, drop_update_before,
 };
 use crate::sql::catalog::TableDef;
 use crate::sql::expr::{Expr, ExprKind};
@@ -102,7 +102,7 @@ pub(super) struct PlanBuilder {
     /// Nodes in topological order; the id of a node is its position plus one.
     pub(super) nodes: Vec<Node>,
     /// Scans that later queries of the same statement share.
-    pub(super) scans: Vec<(TableDef, Relation)>,
+    pub(super) scans: Vec<(TableDef, LateRows, Relation)>,
     /// `STATE_TTL` of the present query block.
     pub(super) state_ttls: StateTtls,
 }
@@ -261,10 +261,9 @@ impl PlanBuilder {
         let width = projections.len();
         let mut places = Vec::with_capacity(exprs.len());
         for expr in exprs {
-            let wanted = without_spans(expr);
             let known = expr.as_column().or_else(|| {
-                let added = projections[width..].iter();
-                let same = added.map(without_spans).position(|known| known == wanted);
+                let mut added = projections[width..].iter();
+                let same = added.position(|known| known == expr);
                 same.filter(|_| !is_volatile(expr))
                     .map(|index| width + index)
             });
@@ -301,6 +300,19 @@ impl PlanBuilder {
     /// Makes columns of all fields of a relation, so that they can be NULL where there is no row.
     pub(super) fn settle_all(&mut self, relation: Relation) -> Relation {
         self.settle_where(relation, |expr| expr.as_column().is_none())
+    }
+
+    /// Makes columns of all fields of a relation when two are the same, so that one can be NULL without the other.
+    pub(super) fn tell_apart(&mut self, relation: Relation) -> Relation {
+        let fields = relation.fields.iter().enumerate();
+        let has_twins = fields.clone().any(|(index, field)| {
+            let mut before = fields.clone().take(index);
+            before.any(|(_, other)| other.expr == field.expr)
+        });
+        if relation.correlated.is_empty() && has_twins {
+            return self.settle_plain(relation);
+        }
+        relation
     }
 
     /// Makes columns of those fields of a relation.
@@ -396,7 +408,9 @@ impl PlanBuilder {
     /// `Unsupported` when a sub-query depends on the query around it in a way that no join stands for; `Internal` when columns got
     /// mixed up.
     pub(super) fn finish(self, time_zone: &str) -> Result<StreamPlan> {
-        let mut nodes = super::prune::prune(self.nodes);
+        let mut nodes = self.nodes;
+        super::reuse::reuse(&mut nodes);
+        let mut nodes = super::prune::prune(nodes);
         if super::normalize_filter::push(&mut nodes) {
             nodes = super::prune::prune(nodes);
         }
@@ -456,37 +470,6 @@ pub(super) fn is_identity(projections: &[Expr], width: usize) -> bool {
             .iter()
             .enumerate()
             .all(|(index, expr)| expr.as_column() == Some(index))
-}
-
-/// The same expression without places, for comparisons.
-pub(super) fn without_spans(expr: &Expr) -> Expr {
-    let strip = |expr: &Expr| without_spans(expr);
-    let kind = match &expr.kind {
-        ExprKind::Column { .. } | ExprKind::Literal(_) => expr.kind.clone(),
-        ExprKind::Call { function, args } => ExprKind::Call {
-            function: function.clone(),
-            args: args.iter().map(strip).collect(),
-        },
-        ExprKind::Cast { input, lenient } => ExprKind::Cast {
-            input: Box::new(strip(input)),
-            lenient: *lenient,
-        },
-        ExprKind::Case {
-            branches,
-            otherwise,
-        } => ExprKind::Case {
-            branches: branches
-                .iter()
-                .map(|(when, then)| (strip(when), strip(then)))
-                .collect(),
-            otherwise: otherwise.as_deref().map(|expr| Box::new(strip(expr))),
-        },
-    };
-    Expr {
-        kind,
-        ty: expr.ty.clone(),
-        span: Span::default(),
-    }
 }
 
 /// Whether an expression gives another value each time it is computed.

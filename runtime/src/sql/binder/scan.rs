@@ -4,6 +4,7 @@
 //! table that occurs several times in a statement, with the same hints, is one scan.
 
 use super::expression::ExprBinder;
+use super::names::LATE_SUFFIX;
 use super::options::{DEFAULT_CONNECTOR, connector};
 use super::over::exchange;
 use super::relation::{Draft, Field, PlanBuilder, Relation, Using};
@@ -11,14 +12,21 @@ use super::table_format::carries_changes;
 use super::traits::Traits;
 use crate::error::{Error, Result};
 use crate::plan::{
-    ChangelogMode, Column, Input, NodeId, Operator, ReadColumn, Scan, WatermarkSpec,
+    ChangelogMode, Column, Input, LateRows, NodeId, Operator, ReadColumn, Scan, WatermarkSpec,
 };
 use crate::sql::catalog::{
     ColumnKind, ROWTIME_COLUMN, SOURCE_WATERMARK, TableColumn, TableDef, WatermarkDef,
 };
 use crate::sql::expr::Expr;
 use crate::sql::parser::parse_expression;
+use crate::sql::session::Session;
 use crate::types::{FlinkType, TypeKind};
+
+/// The option that says what becomes of late rows.
+const LATE_HANDLING_MODE: &str = "late-handling.mode";
+
+/// Property with [`CdcEvents`].
+const CDC_EVENTS_DUPLICATE: &str = "table.exec.source.cdc-events-duplicate";
 
 /// Metadata key of a record's timestamp.
 const TIMESTAMP_KEY: &str = "timestamp";
@@ -92,14 +100,44 @@ pub fn changelog_mode(table: &TableDef) -> Result<ChangelogMode> {
     Ok(mode)
 }
 
+/// Whether the changes of a source may come twice.
+///
+/// # Source
+/// Flink 2.3: `table.exec.source.cdc-events-duplicate`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CdcEvents {
+    /// Each comes once.
+    Once,
+    /// One that has come may come again.
+    Duplicate,
+}
+
+impl CdcEvents {
+    /// What the session says.
+    pub(super) fn of(session: &Session) -> Self {
+        match session.get(CDC_EVENTS_DUPLICATE) {
+            Some(value) if value.eq_ignore_ascii_case("true") => Self::Duplicate,
+            Some(_) | None => Self::Once,
+        }
+    }
+}
+
 impl PlanBuilder {
     /// The scan of a table, with all its columns.
     ///
     /// # Errors
     /// `Invalid` for tables that cannot be read.
-    pub(super) fn scan(&mut self, table: &TableDef) -> Result<Relation> {
-        let known = self.scans.iter().find(|(other, _)| other == table);
-        if let Some((_, relation)) = known {
+    pub(super) fn scan(
+        &mut self,
+        table: &TableDef,
+        late: LateRows,
+        events: CdcEvents,
+    ) -> Result<Relation> {
+        let known = self
+            .scans
+            .iter()
+            .find(|(other, other_late, _)| other == table && *other_late == late);
+        if let Some((_, _, relation)) = known {
             return Ok(relation.clone());
         }
         if let sink @ ("print" | "blackhole") = connector(&table.options) {
@@ -112,24 +150,26 @@ impl PlanBuilder {
         let columns = source_columns(table);
         let read: Vec<ReadColumn> = columns.iter().filter_map(read_column).collect();
         let projections = projections(table, &columns, &read)?;
-        let fields = fields(&columns, table);
+        let shown = match late {
+            LateRows::PassThrough | LateRows::Filter => table.name.name.clone(),
+            LateRows::Only => format!("{}{LATE_SUFFIX}", table.name.name),
+        };
+        let fields = fields(&columns, &shown);
         let watermark = watermark_of(table)
             .map(|watermark| watermark_spec(&watermark, &fields))
             .transpose()
             .map_err(|error| error.context(&format!("watermark of table {}", table.name)))?;
-        let mut traits = Traits::of_rowtime(watermark.as_ref().map(|spec| spec.rowtime));
+        check_late_rows(table, late, (changelog, watermark.is_some()))?;
+        // Late rows alone have no time attribute: none of them would be on time.
+        let rowtime = watermark.as_ref().map(|spec| spec.rowtime);
+        let mut traits = Traits::of_rowtime(rowtime.filter(|_| late != LateRows::Only));
         let is_proctime = |expr: &Expr| Traits::default().domain_of(expr).is_some();
         for (index, expr) in projections.iter().flatten().enumerate() {
             if is_proctime(expr) {
                 traits.proctimes.insert(index);
             }
         }
-        let key: Option<Vec<usize>> = table
-            .primary_key
-            .iter()
-            .map(|key| columns.iter().position(|column| column.name == *key))
-            .collect();
-        let key = key.filter(|key| !key.is_empty());
+        let key = key_of(table, &columns);
         if let Some(key) = &key {
             traits.add_key(key.clone());
         }
@@ -147,10 +187,11 @@ impl PlanBuilder {
                 read,
                 projections,
                 watermark,
+                late,
             }),
         };
         let mut base = self.add(draft);
-        if let (ChangelogMode::Upsert, Some(keys)) = (changelog, key) {
+        if let Some(keys) = normalized_by(table, key, (changelog, events))? {
             base = self.normalized(base, keys, traits);
         }
         let relation = Relation {
@@ -161,8 +202,36 @@ impl PlanBuilder {
             zeros: Vec::new(),
             fields,
         };
-        self.scans.push((table.clone(), relation.clone()));
+        self.scans.push((table.clone(), late, relation.clone()));
         Ok(relation)
+    }
+}
+
+/// The places of the columns of a table's primary key; absent without one.
+fn key_of(table: &TableDef, columns: &[TableColumn]) -> Option<Vec<usize>> {
+    let place = |key: &String| columns.iter().position(|column| column.name == *key);
+    let key: Option<Vec<usize>> = table.primary_key.iter().map(place).collect();
+    key.filter(|key| !key.is_empty())
+}
+
+/// The key that the changes of a source are normalized by; absent when they are taken as they are.
+///
+/// # Errors
+/// `Invalid` for changes that may come twice and have no key.
+fn normalized_by(
+    table: &TableDef,
+    key: Option<Vec<usize>>,
+    (changelog, events): (ChangelogMode, CdcEvents),
+) -> Result<Option<Vec<usize>>> {
+    match (changelog, events) {
+        (ChangelogMode::Append, _) | (ChangelogMode::Retract, CdcEvents::Once) => Ok(None),
+        (ChangelogMode::Retract, CdcEvents::Duplicate) if key.is_none() => {
+            Err(Error::validation(format!(
+                "'{CDC_EVENTS_DUPLICATE}' = 'true' requires the tables with changes to have a PRIMARY KEY, and {} has none",
+                table.name
+            )))
+        }
+        (ChangelogMode::Retract, CdcEvents::Duplicate) | (ChangelogMode::Upsert, _) => Ok(key),
     }
 }
 
@@ -170,7 +239,7 @@ impl PlanBuilder {
     /// Adds the node that gives every update its old row.
     ///
     /// # Source
-    /// Flink: `ChangelogNormalize` behind sources of upserts.
+    /// Flink: `ChangelogNormalize` behind sources of upserts, and of changes that may come twice.
     fn normalized(&mut self, scan: NodeId, keys: Vec<usize>, traits: Traits) -> NodeId {
         let draft = Draft {
             inputs: vec![Input {
@@ -187,6 +256,47 @@ impl PlanBuilder {
         };
         self.add(draft)
     }
+}
+
+/// What the options of a table do with late rows.
+pub(super) fn late_rows(table: &TableDef) -> LateRows {
+    match table.option(LATE_HANDLING_MODE) {
+        Some(mode) if mode.eq_ignore_ascii_case("filter") => LateRows::Filter,
+        _ => LateRows::PassThrough,
+    }
+}
+
+/// Refuses to tell late rows apart where that means nothing.
+///
+/// # Errors
+/// `Invalid` for late rows of a table that does not filter them, that has no watermark or whose rows change others.
+fn check_late_rows(
+    table: &TableDef,
+    late: LateRows,
+    (changelog, has_watermark): (ChangelogMode, bool),
+) -> Result<()> {
+    if late == LateRows::PassThrough {
+        return Ok(());
+    }
+    let name = &table.name;
+    let refused = |reason: String| Err(Error::validation(reason));
+    if late_rows(table) != LateRows::Filter {
+        return refused(format!(
+            "table {name} passes late rows through: ALTER TABLE {name} SET ('{LATE_HANDLING_MODE}' = 'filter') keeps them apart"
+        ));
+    }
+    if !has_watermark {
+        return refused(format!(
+            "option '{LATE_HANDLING_MODE}' of table {name}: without a WATERMARK no row is late"
+        ));
+    }
+    if changelog != ChangelogMode::Append {
+        return refused(format!(
+            "option '{LATE_HANDLING_MODE}' of table {name}: changes are not filtered, since later ones depend on them; \
+             it needs 'changelog.mode' = 'append'"
+        ));
+    }
+    Ok(())
 }
 
 /// Columns of a table with the system column.
@@ -226,13 +336,13 @@ fn read_column(column: &TableColumn) -> Option<ReadColumn> {
 }
 
 /// Fields over a scan's output columns.
-fn fields(columns: &[TableColumn], table: &TableDef) -> Vec<Field> {
+fn fields(columns: &[TableColumn], qualifier: &str) -> Vec<Field> {
     columns
         .iter()
         .enumerate()
         .map(|(index, column)| Field {
             name: column.name.clone(),
-            qualifier: Some(table.name.name.clone()),
+            qualifier: Some(qualifier.to_owned()),
             expr: Expr::column(index, column.ty.clone()),
             hidden: column.name == ROWTIME_COLUMN,
             using: Using::No,

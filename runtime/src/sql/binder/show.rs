@@ -248,7 +248,8 @@ pub(super) fn describe(
         names.push("Comment");
     }
     let described = match names::object(name, catalog, session)? {
-        Object::Table(table) => describe_table(&table, extended),
+        Object::Table(table) => describe_table(&table, extended, watermark_of(&table).as_ref()),
+        Object::LateRows(table) => describe_table(&table, extended, None),
         Object::View(view) => {
             let relation = QueryBinder::new(catalog, session).view_query(&view.query)?;
             let fields = relation
@@ -269,17 +270,14 @@ pub(super) fn describe(
 }
 
 /// Rows about the columns of a table.
-fn describe_table(table: &TableDef, extended: bool) -> Vec<Row> {
-    let watermark = watermark_of(table);
+fn describe_table(table: &TableDef, extended: bool, watermark: Option<&WatermarkDef>) -> Vec<Row> {
     let row = |column: &TableColumn| {
-        let is_rowtime = watermark
-            .as_ref()
-            .is_some_and(|watermark| watermark.column == column.name);
+        let is_rowtime = watermark.is_some_and(|watermark| watermark.column == column.name);
         let mut row = description(
             &column.name,
             &column.ty,
             is_rowtime,
-            extras(table, column, watermark.as_ref()),
+            extras(table, column, watermark),
         );
         if extended {
             row.push(column.comment.clone());
@@ -288,9 +286,7 @@ fn describe_table(table: &TableDef, extended: bool) -> Vec<Row> {
     };
     let mut described: Vec<Row> = table.columns.iter().map(row).collect();
     if extended && has_timestamps(table) {
-        let default = watermark
-            .as_ref()
-            .filter(|watermark| watermark.column == ROWTIME_COLUMN);
+        let default = watermark.filter(|watermark| watermark.column == ROWTIME_COLUMN);
         let extras = match default {
             Some(watermark) => format!(
                 "METADATA VIRTUAL, WATERMARK AS {}",

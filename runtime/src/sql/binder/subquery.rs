@@ -389,9 +389,8 @@ pub(super) fn equal_sides(correlated: &[Expr]) -> Result<Vec<Expr>> {
             )
             .with_span(condition.span));
         };
-        let side = super::relation::without_spans(side);
-        if !sides.contains(&side) {
-            sides.push(side);
+        if !sides.contains(side) {
+            sides.push(side.clone());
         }
     }
     Ok(sides)
@@ -425,7 +424,7 @@ pub(super) fn replace_side(condition: &Expr, side: &Expr, index: usize) -> Expr 
         return condition.clone();
     };
     let replaced = args.iter().map(|arg| {
-        if super::relation::without_spans(arg) == *side {
+        if arg == side {
             Expr::column(index, side.ty.clone())
         } else {
             arg.clone()

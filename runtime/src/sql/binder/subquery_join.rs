@@ -7,7 +7,7 @@ use super::join_node::{KeyedJoin, split};
 use super::literal;
 use super::over::exchange;
 use super::query::QueryBinder;
-use super::relation::{Field, PlanBuilder, Relation, Using, without_spans};
+use super::relation::{Field, PlanBuilder, Relation, Using};
 use super::subquery::{
     PENDING_FIRST, Pending, PendingQuery, Places, Test, equal_sides, own_side, pending_index,
     replace_side, visible,
@@ -445,12 +445,11 @@ fn rekeyed(correlated: &[Expr], keys: &[Expr]) -> Result<Vec<Expr>> {
                     Err(Error::internal("a condition that is no equality"))
                 };
             };
-            let wanted = without_spans(side);
             let index = keys
                 .iter()
-                .position(|key| without_spans(key) == wanted)
+                .position(|key| key == side)
                 .ok_or_else(|| Error::internal("a condition without its key"))?;
-            Ok(replace_side(&condition, &wanted, index))
+            Ok(replace_side(&condition, side, index))
         })
         .collect()
 }

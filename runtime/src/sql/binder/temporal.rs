@@ -135,10 +135,8 @@ impl QueryBinder<'_> {
                 .keyed_join(JoinKind::Full, (left, right), vec![condition])?;
         let joined = KeyedJoin { kind, ..joined };
         let left_mode = self.builder.node(joined.left).changelog;
-        let (left_traits, right_traits) = (
-            self.builder.traits_of(joined.left).clone(),
-            self.builder.traits_of(joined.right).clone(),
-        );
+        let left_traits = self.builder.traits_of(joined.left).clone();
+        let right_traits = self.builder.traits_of(joined.right).clone();
         if joined.left_keys.is_empty() {
             return Err(Error::validation(
                 "currently the join key in temporal table join can not be empty",
@@ -170,6 +168,7 @@ impl QueryBinder<'_> {
             right_time,
             version_key: version_key.unwrap_or_default(),
             residual: all(joined.residual)?,
+            ignores_update_before: false,
         });
         let base = self.builder.add(Draft {
             operator,

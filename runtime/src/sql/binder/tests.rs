@@ -5,6 +5,8 @@ mod formats;
 mod information_schema;
 mod join;
 mod like;
+mod patterns;
+mod process_functions;
 mod resources;
 mod shapes;
 mod state_ttl;

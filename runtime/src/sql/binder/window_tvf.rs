@@ -33,10 +33,20 @@ const WINDOWS: [(&str, &[&str]); 4] = [
 /// # Source
 /// Flink 2.3: built-in process table functions.
 const PROCESS: [(&str, &[&str]); 2] = [
-    ("FROM_CHANGELOG", &["INPUT", "OP", "OP_MAPPING", "UID"]),
+    (
+        "FROM_CHANGELOG",
+        &["INPUT", "OP", "OP_MAPPING", "ON_TIME", "UID"],
+    ),
     (
         "TO_CHANGELOG",
-        &["INPUT", "OP", "OP_MAPPING", "PRODUCES_FULL_DELETES", "UID"],
+        &[
+            "INPUT",
+            "OP",
+            "OP_MAPPING",
+            "ON_TIME",
+            "UID",
+            "PRODUCES_FULL_DELETES",
+        ],
     ),
 ];
 
@@ -127,7 +137,10 @@ impl QueryBinder<'_> {
         let mut exprs = vec![index.map_or(bound, |index| relation.fields[index].expr.clone())];
         exprs.extend(partition.iter().map(|at| relation.fields[*at].expr.clone()));
         let places: Option<Vec<usize>> = exprs.iter().map(Expr::as_column).collect();
-        let places = if let Some(places) = places {
+        // Rows that a filter leaves out must hold no session together.
+        let is_filtered =
+            matches!(kind, WindowKind::Session { .. }) && relation.condition.is_some();
+        let places = if let Some(places) = places.filter(|_| !is_filtered) {
             places
         } else {
             let (extended, places) = self.builder.extend(relation, &exprs);

@@ -30,6 +30,7 @@ use crate::error::{Code, Error, Kind, Result, Span};
 use crate::plan::ConflictStrategy;
 use crate::sql::ast::{ExplainDetail, Hint, Insert, Query, Statement, StatementKind};
 use crate::sql::dialect::FlinkDialect;
+use crate::sql::stack::with_deep_stack;
 
 /// How deeply parentheses and sub-queries may nest.
 ///
@@ -45,13 +46,18 @@ const CODE_MARK: char = '\u{1}';
 /// # Errors
 /// `Invalid` with line and column.
 pub fn parse(text: &str) -> Result<Vec<Statement>> {
+    with_deep_stack(|| parse_here(text))
+}
+
+/// Parses statements on the stack there is.
+fn parse_here(text: &str) -> Result<Vec<Statement>> {
     let tokens = tokenize(text)?;
     let mut parser = StatementParser {
         source: Source::new(text),
         hints: tokens.hints,
         inner: Parser::new(&FlinkDialect)
             .with_recursion_limit(DEPTH_MAX)
-            .with_tokens_with_locations(within::move_within(tokens.tokens)),
+            .with_tokens_with_locations(within::rewrite(tokens.tokens)),
     };
     let statements = parser
         .statements()
@@ -69,8 +75,7 @@ pub(crate) fn parse_expression(text: &str) -> Result<sqlparser::ast::Expr> {
     let mut parser = Parser::new(&FlinkDialect)
         .with_recursion_limit(DEPTH_MAX)
         .with_tokens_with_locations(tokens.tokens);
-    let parsed = parser
-        .parse_expr()
+    let parsed = with_deep_stack(|| parser.parse_expr())
         .and_then(|expr| parser.expect_token(&Token::EOF).map(|_| expr));
     parsed.map_err(|error| translate(error, Source::new(text).end()))
 }

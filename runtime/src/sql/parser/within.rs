@@ -1,7 +1,7 @@
-//! `PATTERN (...) WITHIN interval` of `MATCH_RECOGNIZE`, which sqlparser does not know.
+//! What sqlparser does not know of `MATCH_RECOGNIZE`: `PATTERN (...) WITHIN interval`, `SKIP TO variable`, and sub-queries as input.
 //!
-//! Place in the flow: tokens are rewritten before they are parsed: the interval becomes the first definition of DEFINE, under a name that
-//! no user can write unquoted. Invariant: no token is lost, and each keeps its place.
+//! Place in the flow: tokens are rewritten before they are parsed: the interval becomes the first definition of DEFINE, and a sub-query the
+//! argument of a function, under names that no user can write unquoted. Invariant: no token is lost, and each keeps its place.
 
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
@@ -9,8 +9,84 @@ use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 /// Name of the definition that carries the interval of `WITHIN`.
 pub(crate) const WITHIN: &str = "PATTERN WITHIN";
 
+/// Name of the function whose argument is the sub-query that `MATCH_RECOGNIZE` reads.
+pub(crate) const PATTERN_INPUT: &str = "PATTERN INPUT";
+
+/// Rewrites what sqlparser does not know.
+pub(super) fn rewrite(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let is_match = |token: &TokenWithSpan| is_word(&token.token, "MATCH_RECOGNIZE");
+    if !tokens.iter().any(is_match) {
+        return tokens;
+    }
+    move_within(name_inputs(say_last(tokens)))
+}
+
+/// A word at the place of another token.
+fn word_at(
+    place: &TokenWithSpan,
+    text: &str,
+    quote: Option<char>,
+    keyword: Keyword,
+) -> TokenWithSpan {
+    TokenWithSpan {
+        token: Token::Word(Word {
+            value: text.to_owned(),
+            quote_style: quote,
+            keyword,
+        }),
+        span: place.span,
+    }
+}
+
+/// Writes `SKIP TO LAST variable` for `SKIP TO variable`.
+fn say_last(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    for token in tokens {
+        if let [.., skip, to] = out.as_slice()
+            && is_word(&skip.token, "SKIP")
+            && is_word(&to.token, "TO")
+            && matches!(token.token, Token::Word(_))
+            && !["NEXT", "FIRST", "LAST"]
+                .iter()
+                .any(|known| is_word(&token.token, known))
+        {
+            out.push(word_at(&token, "LAST", None, Keyword::LAST));
+        }
+        out.push(token);
+    }
+    out
+}
+
+/// Makes the sub-queries that `MATCH_RECOGNIZE` reads arguments of a function, since sqlparser takes names and functions there.
+fn name_inputs(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    let mut open = Vec::new();
+    let mut closed = None;
+    for token in tokens {
+        match token.token {
+            Token::LParen => open.push(out.len()),
+            Token::RParen => closed = open.pop(),
+            _ => {}
+        }
+        if is_word(&token.token, "MATCH_RECOGNIZE")
+            && let Some(start) = closed
+            && out.last().is_some_and(|last| last.token == Token::RParen)
+            && let (Some(first), Some(close)) = (out.get(start).cloned(), out.last().cloned())
+            && out
+                .get(start + 1)
+                .is_some_and(|next| is_word(&next.token, "SELECT"))
+        {
+            let name = word_at(&first, PATTERN_INPUT, Some('`'), Keyword::NoKeyword);
+            out.splice(start..start, [name, first]);
+            out.push(close);
+        }
+        out.push(token);
+    }
+    out
+}
+
 /// Moves the intervals of `WITHIN` into DEFINE.
-pub(super) fn move_within(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+fn move_within(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let Some(first) = tokens
         .iter()
         .position(|token| is_word(&token.token, "WITHIN"))
@@ -25,14 +101,8 @@ pub(super) fn move_within(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let (true, Some(define)) = (follows_pattern && has_pattern(&tokens[..first]), define) else {
         return tokens;
     };
-    let word = |text: &str, quote: Option<char>, keyword: Keyword| TokenWithSpan {
-        token: Token::Word(Word {
-            value: text.to_owned(),
-            quote_style: quote,
-            keyword,
-        }),
-        span: tokens[first].span,
-    };
+    let place = tokens[first].clone();
+    let word = |text: &str, quote, keyword| word_at(&place, text, quote, keyword);
     let mut moved = tokens[..first].to_vec();
     moved.push(tokens[define].clone());
     moved.push(word(WITHIN, Some('`'), Keyword::NoKeyword));

@@ -7,6 +7,7 @@
 mod common;
 mod elsewhere;
 mod memory;
+mod snapshot;
 
 use std::mem::size_of;
 use std::sync::Arc;
@@ -15,13 +16,15 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::checkpoint::entry::Entry;
 use crate::error::{Error, Result};
+use crate::graph::key_group::key_group as group_of;
+use crate::state::EncodedKeys;
 use crate::state::backend::SpillSpace;
 use crate::state::codec::{Reader, Writer};
-use crate::state::group_table::GroupTable;
+use crate::state::group_table::{GroupTable, NOT_HELD};
 use crate::state::handed::Handed;
 pub(super) use crate::state::keyed::common::Common;
 use crate::state::keyed::common::HAS_TIME;
-use crate::state::keyed::elsewhere::{spilled_key, spilled_prefix, split_spilled};
+use crate::state::keyed::elsewhere::spilled_key;
 
 /// Values by group id, in whatever form is fastest to work on.
 ///
@@ -32,6 +35,17 @@ pub trait Values: Default + Send + Sync + std::fmt::Debug + 'static {
 
     /// Empties an id.
     fn clear(&mut self, id: u32);
+
+    /// Forgets all ids and keeps their memory for others; false when it cannot, and then this is not used again.
+    fn reset(&mut self) -> bool {
+        false
+    }
+
+    /// Looks at the values of some ids, of which those past all others are none, before each of them is worked on. Values with memory of their
+    /// own do: the processor waits for many of them at once then, and not for one after the other.
+    fn look_ahead(&self, ids: &[u32]) {
+        let _ = ids;
+    }
 
     /// Appends the value of an id in its stored form.
     fn write(&self, id: u32, out: &mut Vec<u8>);
@@ -97,12 +111,12 @@ impl StateConfig {
 ///
 /// Keys of a table whose key group comes from a part of them, such as the rows of a join side, have the second form.
 pub(super) fn hash_in(key: &[u8], key_group: u32, key_groups: u32) -> u64 {
-    let (hash, key_groups) = (xxh3_64(key), u64::from(key_groups));
-    if hash % key_groups == u64::from(key_group) {
+    let hash = xxh3_64(key);
+    if group_of(hash, key_groups) == key_group {
         return hash;
     }
     let half = hash >> 1;
-    half - half % key_groups + u64::from(key_group)
+    half - u64::from(group_of(half, key_groups)) + u64::from(key_group)
 }
 
 /// Changed since the last barrier.
@@ -164,6 +178,27 @@ impl<V: Values> Keyed<V> {
         }
     }
 
+    /// Becomes one without keys that keeps its memory for another namespace; absent when there is nothing to gain: values that cannot be
+    /// reset, or more memory than a quarter of it is in use, as of a namespace much larger than the others.
+    pub(super) fn into_spare(mut self) -> Option<Self> {
+        let is_used = self.held() * 4 >= self.flags.len();
+        if !is_used || self.has_others() || !self.frozen.is_empty() || !self.values.reset() {
+            return None;
+        }
+        self.groups.clear();
+        self.flags.clear();
+        self.dirty.clear();
+        self.written_ms.clear();
+        self.logged.clear();
+        self.hand = 0;
+        Some(self)
+    }
+
+    /// As a namespace that is opened.
+    pub(super) fn reopened(self, namespace: i64) -> Self {
+        Self { namespace, ..self }
+    }
+
     /// Values by id.
     pub(super) fn values(&self) -> &V {
         &self.values
@@ -181,7 +216,7 @@ impl<V: Values> Keyed<V> {
 
     /// The key group of an id in use.
     pub(super) fn key_group(&self, common: &Common, id: u32) -> u32 {
-        crate::graph::key_group::key_group(self.groups.hash(id), common.config.key_groups)
+        group_of(self.groups.hash(id), common.config.key_groups)
     }
 
     /// Ids in use from `first` on, ascending.
@@ -216,19 +251,46 @@ impl<V: Values> Keyed<V> {
         (key, hash): (&[u8], u64),
         now_ms: i64,
     ) -> Result<(u32, bool)> {
-        let (id, mut is_new) = self.insert(common, key, hash)?;
+        let (id, is_new) = self.insert(common, key, hash)?;
+        Ok((id, self.open(common, (id, is_new), now_ms)))
+    }
+
+    /// The ids of some keys of a batch that are about to be changed; `on_new` is told each new id in order.
+    pub(super) fn upsert_all(
+        &mut self,
+        common: &mut Common,
+        (keys, rows): (&EncodedKeys, impl Iterator<Item = usize> + Clone),
+        now_ms: i64,
+        (ids, mut on_new): (&mut Vec<u32>, impl FnMut(u32)),
+    ) -> Result<()> {
+        self.groups.find_all((keys, rows.clone()), ids);
+        for (row, id) in rows.zip(ids.iter_mut()) {
+            let mut is_new = false;
+            if *id == NOT_HELD {
+                (*id, is_new) = self.insert(common, keys.key(row), keys.hashes[row])?;
+            }
+            if self.open(common, (*id, is_new), now_ms) {
+                on_new(*id);
+            }
+        }
+        self.values.look_ahead(ids);
+        Ok(())
+    }
+
+    /// Notes that an id is about to change; whether it is new, or as good as new since it has expired.
+    fn open(&mut self, common: &mut Common, (id, is_new): (u32, bool), now_ms: i64) -> bool {
+        let mut is_expired = false;
         if let Some(ttl_ms) = common.config.ttl_ms {
             let written = &mut self.written_ms[id as usize];
-            let is_expired = !is_new && written.saturating_add(ttl_ms) <= now_ms;
+            is_expired = !is_new && written.saturating_add(ttl_ms) <= now_ms;
             *written = now_ms;
             if is_expired {
                 self.touch(common, id);
                 self.values.clear(id);
-                is_new = true;
             }
         }
         self.touch(common, id);
-        Ok((id, is_new))
+        is_new || is_expired
     }
 
     /// Notes that an id which is held and not expired is about to change.
@@ -251,16 +313,36 @@ impl<V: Values> Keyed<V> {
             None if self.has_others() => self.fetch(common, key, hash)?,
             None => None,
         };
-        let Some(id) = found else {
-            return Ok(None);
-        };
-        self.flags[id as usize] |= SEEN;
-        if let Some(ttl_ms) = common.config.ttl_ms
-            && self.written_ms[id as usize].saturating_add(ttl_ms) <= now_ms
-        {
-            return Ok(None);
+        Ok(found.filter(|id| self.see(common, *id, now_ms)))
+    }
+
+    /// As [`Self::find`], for some keys of a batch; [`NOT_HELD`] for none.
+    pub(super) fn find_all(
+        &mut self,
+        common: &mut Common,
+        (keys, rows): (&EncodedKeys, impl Iterator<Item = usize> + Clone),
+        now_ms: i64,
+        ids: &mut Vec<u32>,
+    ) -> Result<()> {
+        self.groups.find_all((keys, rows.clone()), ids);
+        for (row, id) in rows.zip(ids.iter_mut()) {
+            if *id == NOT_HELD && self.has_others() {
+                let fetched = self.fetch(common, keys.key(row), keys.hashes[row])?;
+                *id = fetched.unwrap_or(NOT_HELD);
+            }
+            if *id != NOT_HELD && !self.see(common, *id, now_ms) {
+                *id = NOT_HELD;
+            }
         }
-        Ok(Some(id))
+        self.values.look_ahead(ids);
+        Ok(())
+    }
+
+    /// Notes that an id was looked at; whether it has not expired.
+    fn see(&mut self, common: &Common, id: u32, now_ms: i64) -> bool {
+        self.flags[id as usize] |= SEEN;
+        let ttl_ms = common.config.ttl_ms;
+        ttl_ms.is_none_or(|ttl_ms| self.written_ms[id as usize].saturating_add(ttl_ms) > now_ms)
     }
 
     /// The id of a key, inserted or fetched when it is not in memory; whether it is new.
@@ -279,10 +361,10 @@ impl<V: Values> Keyed<V> {
         Ok((id, is_new))
     }
 
-    /// Makes room for every id.
+    /// Makes room for every id, and for as many as come before the table of keys grows.
     fn extend(&mut self, common: &Common) {
-        let capacity = self.groups.capacity();
-        if self.flags.len() < capacity {
+        if self.flags.len() < self.groups.capacity() {
+            let capacity = self.groups.capacity() + self.groups.room_behind();
             self.flags.resize(capacity, 0);
             self.values.resize(capacity);
             if common.config.ttl_ms.is_some() {
@@ -403,102 +485,6 @@ impl<V: Values> Keyed<V> {
         self.flags[id as usize] = 0;
     }
 
-    /// The barrier: what is dirty belongs to the snapshot.
-    pub(super) fn freeze(&mut self) {
-        for id in self.dirty.drain(..) {
-            let flags = &mut self.flags[id as usize];
-            if *flags & DIRTY != 0 {
-                *flags = (*flags & !(DIRTY | NEW)) | FROZEN;
-                self.frozen.push(id);
-            }
-        }
-    }
-
-    /// Writes at most `limit` keys of the snapshot; how many are left to look at.
-    pub(super) fn write_frozen(&mut self, common: &mut Common, limit: usize) -> usize {
-        for _ in 0..limit {
-            let Some(id) = self.frozen.pop() else {
-                break;
-            };
-            if self.flags[id as usize] & FROZEN != 0 {
-                self.flags[id as usize] &= !FROZEN;
-                self.log_put(common, id, Log::Running);
-            }
-        }
-        self.frozen.len()
-    }
-
-    /// Takes over an entry of a checkpoint.
-    pub(super) fn load(
-        &mut self,
-        common: &mut Common,
-        key_group: u32,
-        entry: &Entry<'_>,
-    ) -> Result<()> {
-        match entry {
-            Entry::Put { key, value, place } => {
-                let hash = hash_in(key, key_group, common.config.key_groups);
-                let (id, is_new) = self.insert(common, key, hash)?;
-                if is_new {
-                    self.flags[id as usize] = 0;
-                } else {
-                    self.values.clear(id);
-                }
-                self.note_logged(key_group);
-                self.read(id, value, place.table)
-            }
-            Entry::Delete { key, .. } => {
-                let hash = hash_in(key, key_group, common.config.key_groups);
-                if let Some(id) = self.find(common, (key, hash), i64::MIN)? {
-                    if self.flags[id as usize] & STALE != 0
-                        && let Some(backend) = common.backend()?
-                    {
-                        backend.remove(&spilled_key(self.namespace, key_group, key))?;
-                    }
-                    self.forget(id);
-                }
-                Ok(())
-            }
-            Entry::Drop { .. } => Err(Error::internal("a namespace drops itself")),
-        }
-    }
-
-    /// Shows every key of some key groups with its stored value.
-    pub(super) fn export(&self, common: &Common, visit: &mut ExportVisit<'_>) -> Result<()> {
-        let place = common.place(self.namespace);
-        let mut stored = Vec::new();
-        for id in self.groups.ids() {
-            stored.clear();
-            self.write(id, &mut stored);
-            let key = self.groups.key(id);
-            let value = stored.as_slice();
-            visit(
-                self.key_group(common, id),
-                &Entry::Put { place, key, value },
-            )?;
-        }
-        for (from, id) in self.handed.iter().flat_map(Handed::rest) {
-            stored.clear();
-            from.write(id, &mut stored);
-            let (key, value) = (from.key(id), stored.as_slice());
-            visit(
-                from.key_group(common, id),
-                &Entry::Put { place, key, value },
-            )?;
-        }
-        let Some(backend) = common.backend.as_ref().filter(|_| self.spilled > 0) else {
-            return Ok(());
-        };
-        backend.scan(&spilled_prefix(self.namespace), &mut |spilled, value| {
-            let (key_group, key) = split_spilled(spilled);
-            let hash = hash_in(key, key_group, common.config.key_groups);
-            if self.groups.find(key, hash).is_some() {
-                return Ok(());
-            }
-            visit(key_group, &Entry::Put { place, key, value })
-        })
-    }
-
     /// Forgets keys of the next `limit` ids that were not written for the TTL; spilled ones are found when they are looked up.
     pub(super) fn expire(&mut self, common: &mut Common, now_ms: i64, limit: u32) -> Result<()> {
         let Some(ttl_ms) = common.config.ttl_ms else {
@@ -513,42 +499,6 @@ impl<V: Values> Keyed<V> {
             {
                 self.remove(common, id)?;
             }
-        }
-        Ok(())
-    }
-
-    /// Key groups of which a checkpoint may hold keys of this namespace, once what is frozen is written.
-    pub(super) fn logged(&mut self, common: &Common) -> Vec<u32> {
-        for index in 0..self.frozen.len() {
-            let id = self.frozen[index];
-            if self.flags[id as usize] & FROZEN != 0 {
-                self.note_logged(self.key_group(common, id));
-            }
-        }
-        (0..)
-            .zip(&self.logged)
-            .filter(|(_, is_logged)| **is_logged)
-            .map(|(key_group, _)| key_group)
-            .collect()
-    }
-
-    /// Forgets the keys of a key group without a word to any checkpoint: the checkpoint says so itself.
-    pub(super) fn drop_key_group(&mut self, common: &mut Common, key_group: u32) -> Result<()> {
-        self.fetch_all(common)?;
-        let ids: Vec<u32> = self.groups.ids().collect();
-        for id in ids {
-            if self.key_group(common, id) != key_group {
-                continue;
-            }
-            if self.flags[id as usize] & STALE != 0
-                && let Some(backend) = common.backend()?
-            {
-                backend.remove(&spilled_key(self.namespace, key_group, self.groups.key(id)))?;
-            }
-            self.forget(id);
-        }
-        if let Some(is_logged) = self.logged.get_mut(key_group as usize) {
-            *is_logged = false;
         }
         Ok(())
     }

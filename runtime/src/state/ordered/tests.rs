@@ -1,10 +1,12 @@
 //! Ordered rows against a sorted list.
 
+use std::ops::{ControlFlow, RangeBounds};
+
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::chunk::CHUNK_ROWS_MAX;
+use super::chunk::{CHUNK_ROWS_MAX, is_within};
 use super::*;
 use crate::checkpoint::entry::{Entry, KeyGroupDelta};
 use crate::state::codec::Reader;

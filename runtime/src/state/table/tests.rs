@@ -25,6 +25,11 @@ impl Values for Numbers {
         self.0[id as usize] = 0;
     }
 
+    fn reset(&mut self) -> bool {
+        self.0.clear();
+        true
+    }
+
     fn write(&self, id: u32, out: &mut Vec<u8>) {
         out.put_i64(self.0[id as usize]);
     }
@@ -414,6 +419,93 @@ fn namespaces_are_handed_over_and_their_keys_are_all_there_when_they_are_read() 
     found.sort_unstable();
     let expected: Vec<(u8, i64)> = all.iter().map(|key| (*key, i64::from(*key) + 20)).collect();
     assert_eq!(found, expected);
+}
+
+#[test]
+fn a_batch_is_looked_up_as_its_keys_are_one_by_one() {
+    let numbers: Vec<u8> = (0..200).rev().collect();
+    let keys = EncodedKeys {
+        bytes: numbers.clone(),
+        ends: (1..=numbers.len()).collect(),
+        hashes: numbers
+            .iter()
+            .map(|number| hash_in(&[*number], key_group(*number), KEY_GROUPS))
+            .collect(),
+    };
+    let mut table = spilling();
+    let (mut ids, mut new) = (Vec::new(), Vec::new());
+    let odd = (0..numbers.len()).filter(|row| numbers[*row] % 2 == 1);
+    for round in 0..2 {
+        let on_new = |id| new.push(id);
+        table
+            .upsert_some((&keys, odd.clone()), 0, &mut ids, on_new)
+            .unwrap();
+        for (row, id) in odd.clone().zip(&ids) {
+            let value = &mut table.values_mut().0[*id as usize];
+            assert_eq!(*value, round * i64::from(numbers[row]));
+            *value += i64::from(numbers[row]);
+        }
+        // Each was new once, in the order of its row.
+        assert_eq!(new, (0..100).collect::<Vec<u32>>());
+        table.freeze();
+        while !table.write_frozen(7).unwrap() {}
+        table.shrink(0).unwrap();
+    }
+    let mut ids = Vec::new();
+    let rows = 0..numbers.len();
+    table.find_all((&keys, rows), 0, &mut ids).unwrap();
+    for (number, id) in numbers.iter().zip(&ids) {
+        let found = table.find_in(&[*number], key_group(*number), 0).unwrap();
+        assert_eq!(found.unwrap_or(crate::state::NOT_HELD), *id);
+        let value = found.map(|id| table.values().0[id as usize]);
+        let expected = (number % 2 == 1).then_some(2 * i64::from(*number));
+        assert_eq!(value, expected);
+    }
+}
+
+#[test]
+fn a_namespace_that_is_opened_has_nothing_of_one_that_was_dropped() {
+    let make = || Box::new(|| Ok(Numbers::default()));
+    let mut slices = Slices::new(2, StateConfig::in_memory("test", KEY_GROUPS), make());
+    let keys = |numbers: std::ops::Range<u8>| EncodedKeys {
+        bytes: numbers.clone().collect(),
+        ends: (1..=numbers.len()).collect(),
+        hashes: numbers
+            .map(|number| hash_in(&[number], key_group(number), KEY_GROUPS))
+            .collect(),
+    };
+    let mut ids = Vec::new();
+    let values = slices.upsert(10, &keys(0..100), &mut ids).unwrap();
+    values.0.fill(7);
+    slices.drop_slice(10).unwrap();
+    let held_bytes = slices.memory_bytes();
+    assert!(held_bytes > 0);
+    let values = slices.upsert(20, &keys(90..110), &mut ids).unwrap();
+    assert_eq!(ids, (0..20).collect::<Vec<u32>>());
+    assert!(ids.iter().all(|id| values.0[*id as usize] == 0));
+    assert_eq!(slices.memory_bytes(), held_bytes);
+    slices.freeze();
+    while !slices.write_frozen(3).unwrap() {}
+    let mut deltas = Deltas::default();
+    slices.take_snapshot(&mut deltas);
+    let mut stored = Vec::new();
+    for delta in deltas.into_groups() {
+        let mut input = Reader::new(&delta.entries);
+        while let Some(entry) = Entry::read(&mut input).unwrap() {
+            let Entry::Put { place, key, .. } = entry else {
+                panic!("nothing else was in a checkpoint");
+            };
+            stored.push((place.namespace, key[0]));
+        }
+    }
+    stored.sort_unstable();
+    let expected: Vec<(i64, u8)> = (90..110).map(|key| (20, key)).collect();
+    assert_eq!(stored, expected);
+    // Far fewer keys than there were are not worth the memory of those.
+    slices.upsert(30, &keys(0..1), &mut ids).unwrap();
+    slices.drop_slice(20).unwrap();
+    slices.drop_slice(30).unwrap();
+    assert_eq!((slices.keys(), slices.first()), (0, None));
 }
 
 #[test]

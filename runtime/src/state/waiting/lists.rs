@@ -226,6 +226,13 @@ impl Values for Lists {
         self.compact();
     }
 
+    fn reset(&mut self) -> bool {
+        self.by_id.clear();
+        self.arena.clear();
+        (self.waste_bytes, self.rows, self.further) = (0, 0, 0);
+        true
+    }
+
     fn write(&self, id: u32, out: &mut Vec<u8>) {
         let list = &self.by_id[id as usize];
         out.put_u32(list.number);

@@ -337,6 +337,13 @@ impl WaitingRows {
         Ok(false)
     }
 
+    /// Up to which time the rows of the first bucket are due; absent when it begins later. All rows of a time are in one bucket.
+    pub fn next_due_ms(&mut self, watermark_ms: EpochMillis) -> Option<EpochMillis> {
+        self.refresh();
+        let (start_ms, nest) = self.buckets.first_key_value()?;
+        (*start_ms <= watermark_ms).then(|| nest.last_ms.min(watermark_ms))
+    }
+
     /// The earliest time of the rows.
     ///
     /// # Errors

@@ -8,15 +8,21 @@ mod order;
 mod window;
 
 use crate::error::{Error, Result};
+use crate::graph::key_group::KEY_GROUPS_DEFAULT;
 use crate::operator::aggregate::missing as missing_accumulator;
 use crate::operator::calc::Calc;
+use crate::operator::changelog_function::{FromChangelog, ToChangelog};
 use crate::operator::changelog_normalize::ChangelogNormalize;
+use crate::operator::constraint::ConstraintEnforcer;
 use crate::operator::expand::Expand;
 use crate::operator::group_aggregate::GroupAggregate;
 use crate::operator::snapshot_query::Snapshot;
 use crate::operator::union::Union;
 use crate::plan::explain::node_name;
-use crate::plan::{AggregateCall, ChangelogMode, ConflictStrategy, Node, Operator, StreamPlan};
+use crate::plan::{
+    AggregateCall, ChangelogMode, ConflictStrategy, Node, NodeId, Operator, ProcessTableFunction,
+    StreamPlan,
+};
 use crate::state::StateConfig;
 use crate::types::FlinkType;
 
@@ -124,9 +130,10 @@ fn missing(operator: &Operator) -> Option<String> {
         | Operator::Snapshot { .. }
         | Operator::Expand { .. }
         | Operator::ChangelogNormalize { .. }
+        | Operator::ProcessTableFunction(_)
+        | Operator::ConstraintEnforcer(_)
         | Operator::Sink(_) => None,
         Operator::GroupAggregate { aggregates, .. } => missing_aggregate(aggregates),
-        Operator::ProcessTableFunction { .. } => Some(operator.name().to_owned()),
         Operator::WindowTableFunction(_)
         | Operator::WindowAggregate { .. }
         | Operator::GroupWindowAggregate { .. }
@@ -185,6 +192,8 @@ pub(super) fn make(operator: &Operator, making: &Making<'_>) -> Result<BoxedOper
                 state,
             )?)
         }
+        Operator::ProcessTableFunction(function) => process_function(function, making)?,
+        Operator::ConstraintEnforcer(spec) => Box::new(ConstraintEnforcer::new(spec)),
         Operator::GroupAggregate { keys, aggregates } => {
             let input = making.input()?;
             let (types, state) = ((input.types, input.retracts()), input.state.clone());
@@ -210,11 +219,65 @@ pub(super) fn make(operator: &Operator, making: &Making<'_>) -> Result<BoxedOper
         | Operator::Limit(_)
         | Operator::UpsertMaterialize(_)
         | Operator::Match(_) => return order::make(operator, making),
-        Operator::TableSourceScan(_)
-        | Operator::Values { .. }
-        | Operator::ProcessTableFunction { .. }
-        | Operator::Sink(_) => return Err(not_made(operator)),
+        Operator::TableSourceScan(_) | Operator::Values { .. } | Operator::Sink(_) => {
+            return Err(not_made(operator));
+        }
     })
+}
+
+/// Makes the operator of a function over a whole table.
+fn process_function(function: &ProcessTableFunction, making: &Making<'_>) -> Result<BoxedOperator> {
+    Ok(match function {
+        ProcessTableFunction::ToChangelog { codes } => Box::new(ToChangelog::new(codes)),
+        ProcessTableFunction::FromChangelog { op, codes } => {
+            let name = &making.input()?.node.schema[*op].name;
+            Box::new(FromChangelog::new((*op, name), codes))
+        }
+    })
+}
+
+/// Makes the operators of a plan between its sources and sinks, for one subtask each that keeps its state in memory and for ever: for
+/// benchmarks, which do without the rest of a job.
+///
+/// # Errors
+/// As [`check_executable`], and for keys or arguments of types that cannot be one.
+#[doc(hidden)]
+pub fn make_alone(plan: &StreamPlan) -> Result<Vec<(NodeId, Box<dyn crate::operator::Operator>)>> {
+    check_executable(plan)?;
+    let is_between = |node: &&Node| {
+        !matches!(
+            node.operator,
+            Operator::TableSourceScan(_) | Operator::Values { .. } | Operator::Sink(_)
+        )
+    };
+    let nodes = plan.nodes.iter().filter(is_between);
+    nodes
+        .map(|node| Ok((node.id, make_one_alone(plan, node)?)))
+        .collect()
+}
+
+/// Makes one of them.
+fn make_one_alone(plan: &StreamPlan, node: &Node) -> Result<BoxedOperator> {
+    let below = node.inputs.iter().map(|input| {
+        let below = plan.node(input.node);
+        below.ok_or_else(|| Error::internal("an input comes from nowhere"))
+    });
+    let below: Vec<&Node> = below.collect::<Result<_>>()?;
+    let types = below.iter().map(|below| {
+        let columns = below.schema.iter();
+        columns.map(|column| column.ty.clone()).collect()
+    });
+    let types: Vec<Vec<FlinkType>> = types.collect();
+    let inputs = below.iter().zip(&types).map(|(node, types)| MakingInput {
+        types,
+        node,
+        state: StateConfig::in_memory("alone", KEY_GROUPS_DEFAULT),
+    });
+    let making = Making {
+        inputs: inputs.collect(),
+        time_zone: &plan.time_zone,
+    };
+    make(&node.operator, &making)
 }
 
 /// An operator that was to be refused before.

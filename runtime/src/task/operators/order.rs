@@ -4,6 +4,7 @@
 
 use super::{BoxedOperator, Making, missing_aggregate, not_made};
 use crate::error::Result;
+use crate::operator::match_recognize::MatchRecognize;
 use crate::operator::order::conflict::{ConflictGuard, OnConflict};
 use crate::operator::order::deduplicate::{KeepFirst, KeepLast};
 use crate::operator::order::first_by_time::FirstByTime;
@@ -32,6 +33,7 @@ pub(super) fn missing(operator: &Operator) -> Option<String> {
         | Operator::TemporalSort(_)
         | Operator::SortLimit(_)
         | Operator::Limit(_)
+        | Operator::Match(_)
         | Operator::UpsertMaterialize(_) => None,
         Operator::OverAggregate(over) => missing_over(over),
         _ => Some(operator.name().to_owned()),
@@ -98,6 +100,10 @@ pub(super) fn make(operator: &Operator, making: &Making<'_>) -> Result<BoxedOper
                 }
                 None => Box::new(OverByValue::new(over, input.types, state)?),
             }
+        }
+        Operator::Match(found) => {
+            let (zone, state) = (making.time_zone, input.state.clone());
+            Box::new(MatchRecognize::new(found, input.types, zone, state)?)
         }
         Operator::UpsertMaterialize(spec) => {
             let keys = Keys {

@@ -14,8 +14,8 @@ use crate::checkpoint::store::{
 use crate::connector::kafka::model::{Brokers, Stored};
 use crate::dlq::error_log_columns;
 use crate::plan::{
-    AggregateCall, AggregateFunction, ChangelogMode, Column, Exchange, Input, Node, NodeId,
-    NotNullEnforcer, Operator, PLAN_VERSION, ReadColumn, Scan, SinkSpec, SinkTarget, StreamPlan,
+    AggregateCall, AggregateFunction, ChangelogMode, Column, Exchange, Input, LateRows, Node,
+    NodeId, Operator, PLAN_VERSION, ReadColumn, Scan, SinkSpec, SinkTarget, StreamPlan,
 };
 use crate::sql::catalog::{ColumnKind, ObjectName, TableColumn, TableDef};
 use crate::task::job::{Checkpoints, JobConfig, JobSpec, StartFrom};
@@ -236,6 +236,7 @@ fn plan() -> StreamPlan {
         read: vec![read("k"), read("v")],
         projections: None,
         watermark: None,
+        late: LateRows::default(),
     };
     let mut target = table(
         OUTPUT,
@@ -250,7 +251,6 @@ fn plan() -> StreamPlan {
         changelog: ChangelogMode::Upsert,
         upsert_materialize: false,
         on_conflict: None,
-        not_null: NotNullEnforcer::default(),
     };
     let aggregate = Operator::GroupAggregate {
         keys: vec![0],

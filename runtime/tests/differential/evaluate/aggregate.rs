@@ -74,14 +74,26 @@ pub(super) fn value(call: &Aggregate, rows: &[&Row]) -> Result<Value, Undecided>
     };
     Ok(match call.function {
         Function::CountRows | Function::Count => count(values.len()),
-        Function::Sum | Function::Average if values.is_empty() => Value::Null,
+        Function::Sum | Function::Average | Function::List if values.is_empty() => Value::Null,
         Function::Sum => Value::Int(sum()?),
         // Of whole numbers it is one too, without its fraction.
         Function::Average => Value::Int(sum()? / count(values.len()).int()),
         Function::Min => values.into_iter().min().cloned().unwrap_or(Value::Null),
         Function::Max => values.into_iter().max().cloned().unwrap_or(Value::Null),
-        Function::Grouping => Value::Null,
+        Function::First => values.first().copied().cloned().unwrap_or(Value::Null),
+        Function::Last => values.last().copied().cloned().unwrap_or(Value::Null),
+        Function::List => list(&values),
+        Function::Grouping | Function::Lag(_) => Value::Null,
     })
+}
+
+/// Texts with commas between.
+fn list(values: &[&Value]) -> Value {
+    let texts = values.iter().map(|value| match value {
+        Value::Text(text) => &**text,
+        Value::Null | Value::Bool(_) | Value::Int(_) => "",
+    });
+    Value::text(&texts.collect::<Vec<_>>().join(","))
 }
 
 /// A number of things.

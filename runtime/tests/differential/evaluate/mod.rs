@@ -11,7 +11,10 @@ mod window;
 use std::cell::Cell;
 
 use crate::expression::Undecided;
-use crate::relation::{Join, JoinKind, Relation, Semi, SemiForm, SetOperation, SetOperator};
+use crate::relation::{
+    Join, JoinKind, Meeting, Relation, Semi, SemiForm, SetOperation, SetOperator, TemporalJoin,
+};
+use crate::tables::Content;
 use crate::value::{Row, Value};
 
 /// Rows and pairs of rows that a query may look at. More only take time.
@@ -20,8 +23,10 @@ const WORK_MAX: usize = 100_000;
 /// Computes queries.
 #[derive(Debug)]
 pub(crate) struct Evaluator<'a> {
-    /// The rows of each table.
+    /// What each table holds in the end.
     tables: &'a [Vec<Row>],
+    /// All rows that each table has ever held.
+    histories: &'a [Vec<Row>],
     /// Rows that may still be looked at.
     work_left: Cell<usize>,
 }
@@ -30,9 +35,12 @@ pub(crate) struct Evaluator<'a> {
 ///
 /// # Errors
 /// When a number or the number of rows is too large.
-pub(crate) fn rows(relation: &Relation, tables: &[Vec<Row>]) -> Result<Vec<Row>, Undecided> {
+pub(crate) fn rows(relation: &Relation, contents: &[Content]) -> Result<Vec<Row>, Undecided> {
+    let tables: Vec<Vec<Row>> = contents.iter().map(Content::rows).collect();
+    let histories: Vec<Vec<Row>> = contents.iter().map(Content::history).collect();
     let evaluator = Evaluator {
-        tables,
+        tables: &tables,
+        histories: &histories,
         work_left: Cell::new(WORK_MAX),
     };
     evaluator.rows(relation)
@@ -90,6 +98,17 @@ impl Evaluator<'_> {
             Relation::TopN(top) => rank::top(top, self.rows(&top.input)?),
             Relation::Deduplicate(spec) => rank::deduplicate(spec, self.rows(&spec.input)?),
             Relation::Window(spec) => window::aggregate(spec, self.rows(&spec.input)?)?,
+            Relation::Windowed(spec) => window::rows(spec, self.rows(&spec.input)?)?,
+            Relation::Temporal(join) => self.temporal(join)?,
+            Relation::Unnest(input, items) => {
+                let mut rows = Vec::new();
+                for row in self.rows(input)? {
+                    for item in items {
+                        rows.push([row.clone(), vec![item.value(&row)?]].concat());
+                    }
+                }
+                rows
+            }
             Relation::Over(spec) => over::aggregate(spec, self.rows(&spec.input)?)?,
         };
         self.spend(rows.len())?;
@@ -105,15 +124,8 @@ impl Evaluator<'_> {
         for one in &left {
             let mut matches = false;
             for (index, other) in right.iter().enumerate() {
-                let is_near = join.interval.is_none_or(|interval| {
-                    let [time, other_time] = [&one[interval.times[0]], &other[interval.times[1]]];
-                    let distance_ms = other_time.int() - time.int();
-                    !time.is_null()
-                        && !other_time.is_null()
-                        && (interval.low_s * 1000..=interval.high_s * 1000).contains(&distance_ms)
-                });
                 let pair = [one.clone(), other.clone()].concat();
-                if is_near && join.condition.holds(&pair)? {
+                if may_meet(join.meeting, one, other) && join.condition.holds(&pair)? {
                     matches = true;
                     right_matches[index] = true;
                     rows.push(pair);
@@ -133,17 +145,60 @@ impl Evaluator<'_> {
         Ok(rows)
     }
 
+    /// A join with versions: for each row the latest one that is not after it, of all that there ever were.
+    fn temporal(&self, join: &TemporalJoin) -> Result<Vec<Row>, Undecided> {
+        let rows = self.rows(&join.inputs[0])?;
+        let versions = match &join.inputs[1] {
+            Relation::Scan(table) => self.histories[*table].clone(),
+            Relation::Deduplicate(last) => self.rows(&last.input)?,
+            _ => return Err(Undecided),
+        };
+        self.spend(rows.len() * versions.len())?;
+        let columns = join.inputs[1].columns().len();
+        let mut joined = Vec::new();
+        for row in rows {
+            let fits = |version: &&Row| {
+                let mut keys = join.keys.iter();
+                // As in Flink, NULL finds the versions of NULL: `golden/join_temporal/null_keys`.
+                version[join.times[1]].int() <= row[join.times[0]].int()
+                    && keys.all(|(one, other)| row[*one] == version[*other])
+            };
+            let version = versions.iter().filter(fits);
+            let version = version.max_by_key(|version| version[join.times[1]].int());
+            let mut pair = version.map(|version| [row.clone(), version.clone()].concat());
+            if let (Some(found), Some(residual)) = (&pair, &join.residual)
+                && !residual.holds(found)?
+            {
+                pair = None;
+            }
+            if pair.is_none() && join.is_left {
+                pair = Some([row, vec![Value::Null; columns]].concat());
+            }
+            joined.extend(pair);
+        }
+        Ok(joined)
+    }
+
     /// A semi-join or an anti-join: every pair is looked at.
     fn semi(&self, semi: &Semi) -> Result<Vec<Row>, Undecided> {
         let [rows, others] = [self.rows(&semi.input)?, self.rows(&semi.subquery)?];
         self.spend(rows.len() * others.len())?;
         let mut kept = Vec::new();
         for row in rows {
+            let others: Vec<&Row> = match semi.windows {
+                None => others.iter().collect(),
+                Some(windows) => {
+                    let others = others.iter();
+                    others
+                        .filter(|other| may_meet(Meeting::Window(windows), &row, other))
+                        .collect()
+                }
+            };
             let found = match &semi.form {
                 SemiForm::In(expression) => is_in(&expression.value(&row)?, &others),
                 SemiForm::Exists(condition) => {
                     let mut found = false;
-                    for other in &others {
+                    for other in others {
                         found |= condition.holds(&[row.clone(), other.clone()].concat())?;
                     }
                     Some(found)
@@ -157,8 +212,26 @@ impl Evaluator<'_> {
     }
 }
 
+/// Whether two rows may meet, whatever else must hold.
+fn may_meet(meeting: Meeting, one: &Row, other: &Row) -> bool {
+    match meeting {
+        Meeting::Any => true,
+        Meeting::Interval(interval) => {
+            let [time, other_time] = [&one[interval.times[0]], &other[interval.times[1]]];
+            let distance_ms = other_time.int() - time.int();
+            !time.is_null()
+                && !other_time.is_null()
+                && (interval.low_s * 1000..=interval.high_s * 1000).contains(&distance_ms)
+        }
+        Meeting::Window([left, right]) => {
+            let is_same = |left: &Value, right: &Value| !left.is_null() && left == right;
+            is_same(&one[left.0], &other[right.0]) && is_same(&one[left.1], &other[right.1])
+        }
+    }
+}
+
 /// Whether a value is among others; NULL when it may be.
-fn is_in(value: &Value, others: &[Row]) -> Option<bool> {
+fn is_in(value: &Value, others: &[&Row]) -> Option<bool> {
     let equals: Vec<Option<bool>> = others
         .iter()
         .map(|other| crate::expression::Comparison::Equal.of(value, &other[0]))

@@ -36,7 +36,7 @@ pub(super) fn top(spec: &TopN, rows: Vec<Row>) -> Vec<Row> {
 }
 
 /// Which row comes first.
-fn compare(order: &[Order], one: &Row, other: &Row) -> Ordering {
+pub(super) fn compare(order: &[Order], one: &Row, other: &Row) -> Ordering {
     let columns = order.iter().map(|order| {
         let (one, other) = (&one[order.column], &other[order.column]);
         let nulls_first = order.nulls_first.unwrap_or(!order.is_descending);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::aggregate::groups;
 use super::rank::partitions;
 use crate::expression::Undecided;
-use crate::relation::{WindowAggregation, Windows};
+use crate::relation::{WindowAggregation, Windowed, Windows};
 use crate::value::{Row, Value};
 
 /// Start and end, milliseconds.
@@ -15,20 +15,7 @@ type Window = (i64, i64);
 
 /// The groups of each window: keys, the window, aggregates.
 pub(super) fn aggregate(spec: &WindowAggregation, rows: Vec<Row>) -> Result<Vec<Row>, Undecided> {
-    let mut windows: BTreeMap<Window, Vec<Row>> = BTreeMap::new();
-    if let Windows::Session(gap_s) = spec.windows {
-        for partition in partitions(rows, &spec.groups.keys) {
-            for (window, rows) in sessions(partition, spec.time, gap_s * 1000)? {
-                windows.entry(window).or_default().extend(rows);
-            }
-        }
-    } else {
-        for row in rows {
-            for window in assigned(spec.windows, row[spec.time].int()) {
-                windows.entry(window).or_default().push(row.clone());
-            }
-        }
-    }
+    let windows = windows(spec.windows, spec.time, &spec.groups.keys, rows)?;
     let mut results = Vec::new();
     for ((start, end), rows) in windows {
         let mut ends = vec![Value::Int(start), Value::Int(end)];
@@ -38,6 +25,41 @@ pub(super) fn aggregate(spec: &WindowAggregation, rows: Vec<Row>) -> Result<Vec<
         }
     }
     Ok(results)
+}
+
+/// Each row with each of its windows.
+pub(super) fn rows(spec: &Windowed, rows: Vec<Row>) -> Result<Vec<Row>, Undecided> {
+    let mut results = Vec::new();
+    for ((start, end), rows) in windows(spec.windows, spec.time, &spec.keys, rows)? {
+        let mut ends = vec![Value::Int(start), Value::Int(end)];
+        ends.extend(spec.has_time.then_some(Value::Int(end - 1)));
+        results.extend(rows.into_iter().map(|row| [row, ends.clone()].concat()));
+    }
+    Ok(results)
+}
+
+/// The rows of each window.
+fn windows(
+    windows: Windows,
+    time: usize,
+    keys: &[usize],
+    rows: Vec<Row>,
+) -> Result<BTreeMap<Window, Vec<Row>>, Undecided> {
+    let mut by_window: BTreeMap<Window, Vec<Row>> = BTreeMap::new();
+    if let Windows::Session(gap_s) = windows {
+        for partition in partitions(rows, keys) {
+            for (window, rows) in sessions(partition, time, gap_s * 1000)? {
+                by_window.entry(window).or_default().extend(rows);
+            }
+        }
+    } else {
+        for row in rows {
+            for window in assigned(windows, row[time].int()) {
+                by_window.entry(window).or_default().push(row.clone());
+            }
+        }
+    }
+    Ok(by_window)
 }
 
 /// The windows that a time is in.

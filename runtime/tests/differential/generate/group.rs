@@ -85,6 +85,7 @@ impl Generator<'_> {
             Function::CountRows | Function::Count | Function::Grouping => true,
             Function::Sum | Function::Average => ty == Type::Int,
             Function::Min | Function::Max => ty != Type::Bool,
+            Function::First | Function::Last | Function::List | Function::Lag(_) => false,
         };
         if !is_fit {
             function = Function::Count;
@@ -98,6 +99,22 @@ impl Generator<'_> {
             argument,
             is_distinct: function != Function::CountRows && self.random.once_in(4),
             filter,
+        }
+    }
+
+    /// An aggregate over the rows before each row, whose order decides what it is.
+    pub(super) fn ordered_aggregate(&mut self, columns: &[Column]) -> Aggregate {
+        let argument = self.random.below(columns.len());
+        let functions = [Function::First, Function::Last, Function::List];
+        let mut function = self.random.pick(&functions);
+        if function == Function::List && columns[argument].ty != Type::Text {
+            function = Function::Last;
+        }
+        Aggregate {
+            function,
+            argument,
+            is_distinct: false,
+            filter: None,
         }
     }
 

@@ -6,13 +6,17 @@
 
 mod expression;
 mod group;
+mod output;
 mod stream;
+mod temporal;
+mod window;
 
 use crate::expression::Expression;
+use crate::output::Output;
 use crate::random::Random;
 use crate::relation::{
-    Column, Join, JoinKind, Order, Relation, Semi, SemiForm, SetOperation, SetOperator, TopN,
-    demoted,
+    Column, Frame, Join, JoinKind, Meeting, Order, Over, Relation, Semi, SemiForm, SetOperation,
+    SetOperator, TopN, demoted,
 };
 use crate::tables::TABLES;
 use crate::value::Type;
@@ -40,16 +44,18 @@ pub(crate) struct Generator<'a> {
     pub(crate) random: &'a mut Random,
 }
 
-/// A random query.
-pub(crate) fn query(random: &mut Random) -> Relation {
+/// A random query, or several in a statement set, and what becomes of their rows.
+pub(crate) fn outputs(random: &mut Random) -> Vec<Output> {
     let depth = 1 + random.below(DEPTH_MAX);
-    let query = Generator { random }.relation(depth);
+    let mut generator = Generator { random };
+    let query = generator.relation(depth);
     // A result has one event time at most.
-    if query.event_time().is_none() {
+    let query = if query.event_time().is_none() {
         without_event_time(query)
     } else {
         query
-    }
+    };
+    generator.outputs(query)
 }
 
 /// A query without event time.
@@ -76,7 +82,7 @@ impl Generator<'_> {
         if depth == 0 {
             return self.table();
         }
-        match self.random.below(20) {
+        match self.random.below(22) {
             0 => self.filter(depth),
             1 => self.projection(depth),
             2..=4 => self.join(depth),
@@ -85,6 +91,8 @@ impl Generator<'_> {
             9 => Relation::Distinct(Box::new(self.narrow(depth - 1))),
             10..=12 => self.aggregation(depth),
             13 => self.top(depth),
+            14 => self.unnest(depth),
+            15 => self.over_values(depth),
             _ => self.stream_end(depth),
         }
     }
@@ -177,7 +185,7 @@ impl Generator<'_> {
             kind,
             inputs,
             condition,
-            interval: None,
+            meeting: Meeting::Any,
         }));
         if left.len() + right.len() > COLUMNS_MAX {
             return self.narrowed(join);
@@ -237,6 +245,7 @@ impl Generator<'_> {
                 subquery,
                 form: SemiForm::In(operand),
                 is_negated,
+                windows: None,
             }));
         }
         let subquery = without_event_time(self.input(depth));
@@ -246,6 +255,7 @@ impl Generator<'_> {
             subquery,
             form: SemiForm::Exists(condition),
             is_negated,
+            windows: None,
         }))
     }
 
@@ -266,9 +276,49 @@ impl Generator<'_> {
         Relation::SetOperation(operation, Box::new(inputs))
     }
 
+    /// Rows with values of an array.
+    fn unnest(&mut self, depth: usize) -> Relation {
+        let input = without_event_time(self.input(depth));
+        let columns = input.columns();
+        let expressions = Expressions { columns: &columns };
+        let ty = self.random.pick(&PLAIN);
+        let items = 1 + self.random.below(3);
+        let items = (0..items).map(|_| expressions.any(self.random, ty));
+        let items = items.collect();
+        Relation::Unnest(Box::new(input), items)
+    }
+
+    /// Aggregates over the rows before each row and its peers, in the order of a column that is no event time.
+    fn over_values(&mut self, depth: usize) -> Relation {
+        let input = without_event_time(self.input(depth));
+        let columns = input.columns();
+        let mut partition = self.random.some_of(columns.len(), 0);
+        partition.truncate(2);
+        let order = self.random.below(columns.len());
+        let aggregates = 1 + self.random.below(2);
+        let aggregates = (0..aggregates).map(|_| self.plain_aggregate(&columns));
+        let aggregates = aggregates.collect();
+        Relation::Over(Box::new(Over {
+            input,
+            partition,
+            // Flink's streams order OVER in ascending direction only.
+            order: Order {
+                is_descending: false,
+                ..self.order(order)
+            },
+            frame: Frame::AllRange,
+            aggregates,
+        }))
+    }
+
     /// The first rows of groups.
     fn top(&mut self, depth: usize) -> Relation {
         let input = without_event_time(self.input(depth));
+        Relation::TopN(Box::new(self.top_of(input)))
+    }
+
+    /// The first rows of groups of these rows.
+    fn top_of(&mut self, input: Relation) -> TopN {
         let columns = input.columns();
         let mut partition = self.random.some_of(columns.len(), 0);
         partition.truncate(2);
@@ -285,13 +335,13 @@ impl Generator<'_> {
             }
         }
         let first = if self.random.once_in(8) { 2 } else { 1 };
-        Relation::TopN(Box::new(TopN {
+        TopN {
             input,
             partition,
             order,
             range: (first, first + self.random.between(0, 3)),
             has_number: self.random.once_in(2),
-        }))
+        }
     }
 
     /// An order by a column.

@@ -7,32 +7,34 @@ use super::expression::{Expressions, PLAIN};
 use super::{COLUMNS_MAX, Generator, JOINS};
 use crate::expression::{Comparison, Expression};
 use crate::relation::{
-    Column, Deduplication, Frame, Function, Interval, Join, JoinKind, Over, Relation, SetOperation,
-    SetOperator, WindowAggregation, Windows,
+    Aggregate, Column, Deduplication, Frame, Function, Interval, Join, JoinKind, Meeting, Order,
+    Over, Relation, SetOperation, SetOperator,
 };
 use crate::tables::TABLES;
 use crate::value::{Type, Value};
 
-/// Sizes of windows in seconds, some of which do not divide a minute.
-const SIZES_S: [i64; 6] = [1, 2, 5, 7, 10, 30];
+/// Sizes of windows and frames in seconds, some of which do not divide a minute.
+pub(super) const SIZES_S: [i64; 6] = [1, 2, 5, 7, 10, 30];
 
 impl Generator<'_> {
     /// A query over an input with event time.
     pub(super) fn stream_end(&mut self, depth: usize) -> Relation {
-        match self.random.below(9) {
-            0..=3 => self.window(depth, false),
-            4 | 5 => self.over(depth),
-            6 => self.deduplication(depth),
+        match self.random.below(14) {
+            0..=2 => self.window(depth, false),
+            3..=5 => self.window_end(depth),
+            6 | 7 => self.over(depth),
+            8 => self.deduplication(depth),
+            9 | 10 => self.temporal_join(depth),
             _ => self.interval_join(depth, &JOINS),
         }
     }
 
     /// A query with one event time.
-    fn stream(&mut self, depth: usize) -> Relation {
+    pub(super) fn stream(&mut self, depth: usize) -> Relation {
         if depth == 0 {
             return self.stream_table();
         }
-        match self.random.below(9) {
+        match self.random.below(11) {
             0 => {
                 let input = self.stream(depth - 1);
                 self.filtered(input)
@@ -46,14 +48,19 @@ impl Generator<'_> {
                 let join = self.interval_join(depth, &[JoinKind::Inner]);
                 self.with_one_time(join)
             }
+            7 => self.window_function(depth),
+            8 => {
+                let join = self.temporal_join(depth);
+                self.with_one_time(join)
+            }
             _ => self.stream_table(),
         }
     }
 
     /// A table with event time.
-    fn stream_table(&mut self) -> Relation {
+    pub(super) fn stream_table(&mut self) -> Relation {
         let tables: Vec<usize> = (0..TABLES.len())
-            .filter(|table| TABLES[*table].time.is_some())
+            .filter(|table| TABLES[*table].time.is_some() && TABLES[*table].is_append())
             .collect();
         let table = Relation::Scan(self.random.pick(&tables));
         if self.random.once_in(4) {
@@ -102,7 +109,7 @@ impl Generator<'_> {
     }
 
     /// One of the event times, and few other columns.
-    fn with_one_time(&mut self, relation: Relation) -> Relation {
+    pub(super) fn with_one_time(&mut self, relation: Relation) -> Relation {
         let columns = relation.columns();
         let times: Vec<usize> = (0..columns.len())
             .filter(|index| columns[*index].is_event_time)
@@ -112,38 +119,6 @@ impl Generator<'_> {
         let others = others.filter(|index| !columns[*index].is_event_time);
         let items = others.chain([time]).map(Expression::Column).collect();
         Relation::Project(Box::new(relation), items)
-    }
-
-    /// Groups of windows.
-    fn window(&mut self, depth: usize, has_time: bool) -> Relation {
-        let input = self.stream(depth - 1);
-        let time = input.event_time().unwrap_or_default();
-        let columns = input.columns();
-        let keys = self.random.some_of(columns.len(), 0);
-        let keys = keys.into_iter().filter(|key| *key != time);
-        let keys: Vec<usize> = keys.take(2).collect();
-        let size = self.random.pick(&SIZES_S);
-        let steps = self.random.between(1, 4);
-        let windows = match self.random.below(5) {
-            0 | 1 => Windows::Tumble(size),
-            2 => Windows::Hop(size, steps),
-            3 => Windows::Cumulate(size, steps),
-            _ => Windows::Session(size.min(7)),
-        };
-        let mut groups = self.groups(keys, &columns);
-        if matches!(windows, Windows::Session(_)) {
-            groups.sets.clear();
-            groups
-                .aggregates
-                .retain(|call| call.function != Function::Grouping);
-        }
-        Relation::Window(Box::new(WindowAggregation {
-            input,
-            time,
-            windows,
-            groups,
-            has_time,
-        }))
     }
 
     /// Aggregates over the rows before each row.
@@ -163,16 +138,30 @@ impl Generator<'_> {
             Frame::Range(size),
             Frame::AllRows,
             Frame::Rows(self.random.below(4)),
+            Frame::Past,
         ];
-        let count = if input.has_unique_times() { 4 } else { 2 };
-        let frame = self.random.pick(&frames[..count]);
+        let is_unique = input.has_unique_times();
+        let frame = self.random.pick(&frames[..if is_unique { 5 } else { 2 }]);
         let aggregates = 1 + self.random.below(2);
-        let aggregates = (0..aggregates).map(|_| self.plain_aggregate(&columns));
+        let aggregates = (0..aggregates).map(|_| match frame {
+            Frame::Past => Aggregate {
+                function: Function::Lag(1 + self.random.below(3)),
+                argument: self.random.below(columns.len()),
+                is_distinct: false,
+                filter: None,
+            },
+            _ if is_unique && self.random.once_in(4) => self.ordered_aggregate(&columns),
+            _ => self.plain_aggregate(&columns),
+        });
         let aggregates = aggregates.collect();
         Relation::Over(Box::new(Over {
             input,
             partition,
-            time,
+            order: Order {
+                column: time,
+                is_descending: false,
+                nulls_first: None,
+            },
             frame,
             aggregates,
         }))
@@ -216,12 +205,17 @@ impl Generator<'_> {
             kind: self.random.pick(kinds),
             inputs,
             condition,
-            interval: Some(interval),
+            meeting: Meeting::Interval(interval),
         }))
     }
 
     /// An equality of columns that are no event time, and sometimes something else; with no columns to compare anything is equal.
-    fn key_matching(&mut self, left: &[Column], right: &[Column], times: [usize; 2]) -> Expression {
+    pub(super) fn key_matching(
+        &mut self,
+        left: &[Column],
+        right: &[Column],
+        times: [usize; 2],
+    ) -> Expression {
         let pairs = super::equal_types(left, right).into_iter();
         let pairs: Vec<(usize, usize)> = pairs
             .filter(|(one, other)| *one != times[0] && *other != times[1])

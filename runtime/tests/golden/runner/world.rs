@@ -205,6 +205,8 @@ impl<'a> World<'a> {
                 config: JobConfig {
                     checkpoint_interval: running.checkpoint_interval,
                     idle_timeout: self.script.idle_timeout,
+                    // Tables are fed one after the other.
+                    watermark_drift: None,
                     ..JobConfig::default()
                 },
             };

@@ -14,7 +14,7 @@ use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::graph::key_group::key_group;
 use crate::operator::EMIT_ROWS_MAX;
-use crate::state::{EncodedKeys, PartitionKey};
+use crate::state::{ChunkKeys, EncodedKeys, Head, PartitionKey};
 use crate::time::EpochMillis;
 
 /// A batch and how far it has come.
@@ -37,6 +37,8 @@ pub(super) struct Arrived {
     pub(super) batch: Batch,
     /// Their join keys.
     pub(super) keys: EncodedKeys,
+    /// Those under which rows with these keys are kept.
+    pub(super) chunk_keys: ChunkKeys,
     /// Their stored form.
     pub(super) rows: EncodedKeys,
     /// Rows without a NULL among the keys where it equals nothing; absent when all are.
@@ -65,7 +67,15 @@ pub(super) struct Found {
     pub(super) rows: EncodedKeys,
     /// Their times.
     pub(super) times_ms: Vec<EpochMillis>,
+    /// What the other input has under the keys of some rows of the batch.
+    heads: Vec<Option<Head>>,
+    /// The first of these rows.
+    heads_from: usize,
 }
+
+/// Keys that are looked up at once: enough that the processor waits for many of them together, and few enough to be looked up again
+/// after each row that takes expired ones away.
+const LOOK_UP_ROWS: usize = 64;
 
 /// How a search for one row has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,13 +122,30 @@ impl Found {
         self.rows.bytes.clear();
         self.rows.ends.clear();
         self.times_ms.clear();
+        self.heads.clear();
+    }
+
+    /// What the other input has under the key of a row.
+    pub(super) fn head(
+        &mut self,
+        other: &mut TimedRows,
+        arrived: &Arrived,
+        row: usize,
+    ) -> Result<Option<Head>> {
+        let looked_up = self.heads_from..self.heads_from + self.heads.len();
+        if !looked_up.contains(&row) {
+            let end = arrived.batch.rows.min(row + LOOK_UP_ROWS);
+            other.find_all((&arrived.chunk_keys, row..end), &mut self.heads)?;
+            self.heads_from = row;
+        }
+        Ok(self.heads[row - self.heads_from])
     }
 
     /// Looks up what is left for a row among the rows of its key with times in a range.
     pub(super) fn search(
         &mut self,
         other: &mut TimedRows,
-        key: PartitionKey<'_>,
+        key: (PartitionKey<'_>, Head),
         (from_ms, to_ms): (EpochMillis, EpochMillis),
         next: &mut Cursor,
     ) -> Result<Searched> {

@@ -7,12 +7,15 @@
 //! # Source
 //! Flink 2.3, `TimeIntervalJoin`: one clean-up timer per key and side.
 
-use std::ops::{Bound, ControlFlow};
+use std::ops::{Bound, ControlFlow, Range};
 
+use super::backlog::Arrived;
 use crate::error::Result;
 use crate::operator::join::time_order::{sort_key, time_of};
 use crate::operator::join::timers::{Due, Timers};
-use crate::state::{EncodedKeys, OrderedRows, PartitionKey, StateConfig, StateTable};
+use crate::state::{
+    ChunkKeys, EncodedKeys, Head, OrderedRows, PartitionKey, StateConfig, StateTable,
+};
 use crate::time::EpochMillis;
 
 /// First byte of a row that has met none.
@@ -43,6 +46,10 @@ pub(super) struct TimedRows {
     due: Due,
     /// A row behind its first byte, kept for its memory.
     stored: Vec<u8>,
+    /// Keys that were looked up, kept for their memory.
+    found: Vec<Option<Head>>,
+    /// Keys that get rows, kept for their memory.
+    opened: Vec<Head>,
 }
 
 /// Rows that time has taken away although they had met none.
@@ -79,6 +86,8 @@ impl TimedRows {
             keep_ms,
             due: Due::default(),
             stored: Vec::new(),
+            found: Vec::new(),
+            opened: Vec::new(),
         }
     }
 
@@ -100,27 +109,35 @@ impl TimedRows {
         now_ms < time_ms.saturating_add(self.keep_ms)
     }
 
-    /// Adds a row; `state` is [`ALONE`] or [`MET`].
-    pub(super) fn add(
-        &mut self,
-        key: PartitionKey<'_>,
-        time_ms: EpochMillis,
-        (state, row): (u8, &[u8]),
-    ) -> Result<()> {
-        let stored = &mut self.stored;
-        stored.clear();
-        stored.push(state);
-        stored.extend_from_slice(row);
-        if self.rows.insert(key, (&sort_key(time_ms), stored), 0)? {
-            self.set_timer(key, time_ms)?;
+    /// Adds rows of a batch, those at some places; `met` tells whether each row of the batch has met one.
+    pub(super) fn add(&mut self, arrived: &Arrived, rows: &[usize], met: &[bool]) -> Result<()> {
+        let (mut heads, mut new) = (std::mem::take(&mut self.opened), Vec::new());
+        let keys = (&arrived.chunk_keys, rows);
+        self.rows
+            .open_partitions(keys, 0, &mut heads, |head| new.push(head))?;
+        let mut new = new.into_iter().peekable();
+        let mut timers = Vec::new();
+        for (row, head) in rows.iter().zip(&heads) {
+            let time_ms = arrived.times_ms.value(*row);
+            let stored = &mut self.stored;
+            stored.clear();
+            stored.push(if met[*row] { MET } else { ALONE });
+            stored.extend_from_slice(arrived.rows.key(*row));
+            let key = arrived.key(*row, self.timers.key_groups());
+            self.rows
+                .insert_in((key, *head), (&sort_key(time_ms), stored), 0)?;
+            if new.next_if_eq(head).is_some() {
+                timers.push((*row, self.due_ms(time_ms)));
+            }
         }
-        Ok(())
+        self.opened = heads;
+        self.timers.set_all(&arrived.keys, &mut timers)
     }
 
-    /// Sets the timer of a key for a row of it.
-    fn set_timer(&mut self, key: PartitionKey<'_>, time_ms: EpochMillis) -> Result<()> {
+    /// When the rows of a key are looked through, for a row of it.
+    fn due_ms(&self, time_ms: EpochMillis) -> EpochMillis {
         let last_ms = time_ms.saturating_add(self.keep_ms);
-        self.timers.set(key, last_ms.saturating_add(1))
+        last_ms.saturating_add(1)
     }
 
     /// Marks a row of a time as one that has met another, if it is alone.
@@ -140,29 +157,29 @@ impl TimedRows {
         self.rows.replace(key, (&sort, row, met), 0).map(drop)
     }
 
+    /// Looks up the keys of some rows of a batch; absent for those without rows.
+    pub(super) fn find_all(
+        &mut self,
+        keys: (&ChunkKeys, Range<usize>),
+        heads: &mut Vec<Option<Head>>,
+    ) -> Result<()> {
+        self.rows.find_partitions(keys, 0, heads)
+    }
+
     /// Shows the rows of a key between two times, both included, in order: time, and row behind its first byte. The earliest time
     /// among all rows of the key.
     pub(super) fn visit(
         &mut self,
-        key: PartitionKey<'_>,
+        (key, head): (PartitionKey<'_>, Head),
         (from_ms, to_ms): (EpochMillis, EpochMillis),
         mut visit: impl FnMut(EpochMillis, &[u8]) -> ControlFlow<()>,
     ) -> Result<Option<EpochMillis>> {
-        let Some(head) = self.rows.find_partition(key, 0)? else {
-            return Ok(None);
-        };
         let earliest_ms = self.rows.first_of(head).map(time_of);
         let (from, to) = (sort_key(from_ms), sort_key(to_ms));
         let range = (Bound::Included(&from[..]), Bound::Included(&to[..]));
         let visit = |sort: &[u8], row: &[u8]| Ok(visit(time_of(sort), row));
         self.rows.visit_in((key, head), range, 0, visit)?;
         Ok(earliest_ms)
-    }
-
-    /// The earliest time among the rows of a key.
-    fn earliest_ms(&mut self, key: PartitionKey<'_>) -> Result<Option<EpochMillis>> {
-        let head = self.rows.find_partition(key, 0)?;
-        Ok(head.and_then(|head| self.rows.first_of(head)).map(time_of))
     }
 
     /// Takes away the rows of a key up to a time, as many as there is room for.
@@ -185,24 +202,46 @@ impl TimedRows {
 
     /// Lets the timers go off that are due, as long as there is room for rows; true when some are left.
     pub(super) fn expire(&mut self, now_ms: EpochMillis, lonely: &mut Lonely<'_>) -> Result<bool> {
+        let (mut due, mut heads) = (
+            std::mem::take(&mut self.due),
+            std::mem::take(&mut self.found),
+        );
+        let mut has_more = false;
+        while !has_more && self.timers.find(now_ms, &mut due)? {
+            let keys = ChunkKeys::first(due.keys(), self.timers.key_groups());
+            self.find_all((&keys, 0..due.len()), &mut heads)?;
+            has_more = self.expire_keys((&due, &heads), now_ms, lonely)?;
+        }
+        (self.due, self.found) = (due, heads);
+        Ok(has_more)
+    }
+
+    /// Lets timers go off; true when there was no room for all rows.
+    fn expire_keys(
+        &mut self,
+        (due, heads): (&Due, &[Option<Head>]),
+        now_ms: EpochMillis,
+        lonely: &mut Lonely<'_>,
+    ) -> Result<bool> {
         let expired_ms = self.expired_ms(now_ms);
-        let mut due = std::mem::take(&mut self.due);
-        while self.timers.find(now_ms, &mut due)? {
-            for at in 0..due.len() {
-                let key = due.key(at, self.timers.key_groups());
-                self.remove(key, expired_ms, lonely)?;
-                let earliest_ms = self.earliest_ms(key)?;
-                if earliest_ms.is_some_and(|time_ms| time_ms <= expired_ms) {
-                    self.due = due;
-                    return Ok(true);
-                }
-                self.timers.finish(&due, at, now_ms)?;
-                if let Some(time_ms) = earliest_ms {
-                    self.set_timer(key, time_ms)?;
-                }
+        let until = sort_key(expired_ms);
+        for (at, head) in heads.iter().enumerate() {
+            let key = due.key(at, self.timers.key_groups());
+            let mut left = None;
+            if let Some(head) = head {
+                let until = (Bound::Included(&until[..]), lonely.room);
+                let take = |_: &[u8], row: &[u8]| lonely.take(row);
+                left = self.rows.drain_in((key, *head), until, 0, take)?;
+            }
+            let earliest_ms = left.and_then(|head| self.rows.first_of(head)).map(time_of);
+            if earliest_ms.is_some_and(|time_ms| time_ms <= expired_ms) {
+                return Ok(true);
+            }
+            self.timers.finish(due, at, now_ms);
+            if let Some(time_ms) = earliest_ms {
+                self.timers.set(key, self.due_ms(time_ms))?;
             }
         }
-        self.due = due;
         Ok(false)
     }
 }

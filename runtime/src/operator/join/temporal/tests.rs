@@ -66,6 +66,7 @@ impl Shape {
             right_time: Some(1),
             version_key: vec![0],
             residual,
+            ignores_update_before: false,
         };
         let spec = Spec {
             join: &join,

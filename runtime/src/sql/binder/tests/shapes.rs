@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::plan::{
-    AggregateFunction, FrameBound, JoinKind, Pattern, RankFunction, RankRange, TimeDomain,
+    AggregateFunction, FrameBound, JoinKind, LateRows, RankFunction, RankRange, TimeDomain,
 };
 
 /// The names of the operators of a query, without scans, Calcs and the sink.
@@ -14,7 +14,7 @@ fn shape(sql: &str) -> Vec<&'static str> {
 }
 
 /// The first node that has an operator of that name.
-fn find<'a>(plan: &'a StreamPlan, name: &str) -> &'a Node {
+pub(super) fn find<'a>(plan: &'a StreamPlan, name: &str) -> &'a Node {
     let found = plan.nodes.iter().find(|node| node.operator.name() == name);
     found.unwrap_or_else(|| panic!("no {name} in {:?}", nodes(plan)))
 }
@@ -411,56 +411,6 @@ fn collections_become_rows() {
 }
 
 #[test]
-fn patterns_are_bound_through_their_variables() {
-    let plan = plan(
-        "SELECT * FROM clicks MATCH_RECOGNIZE (PARTITION BY k ORDER BY ts MEASURES FIRST(A.v) AS f, COUNT(A.v) AS n, MATCH_ROWTIME() AS t AFTER MATCH SKIP TO LAST B PATTERN (A{2,}? B) WITHIN INTERVAL '1' HOUR DEFINE A AS v > 1, B AS B.v < LAST(A.v, 1))",
-    );
-    let node = find(&plan, "Match");
-    let Operator::Match(found) = &node.operator else {
-        panic!("{node:?}");
-    };
-    let names: Vec<&str> = node
-        .schema
-        .iter()
-        .map(|column| column.name.as_str())
-        .collect();
-    assert_eq!(names, ["k", "f", "n", "t"]);
-    assert_eq!(found.within_ms, Some(3_600_000));
-    assert_eq!(node.rowtime, Some(3));
-    let Pattern::Sequence(parts) = &found.pattern else {
-        panic!("{:?}", found.pattern);
-    };
-    assert!(matches!(
-        parts[0],
-        Pattern::Repeat {
-            min: 2,
-            max: None,
-            greedy: false,
-            ..
-        }
-    ));
-    assert!(message("SELECT * FROM clicks MATCH_RECOGNIZE (ORDER BY v MEASURES A.v AS v PATTERN (A) DEFINE A AS v > 1)")
-        .contains("either rowtime or proctime"));
-    assert!(message("SELECT * FROM clicks MATCH_RECOGNIZE (ORDER BY ts MEASURES A.v AS v PATTERN (A) DEFINE C AS v > 1)")
-        .contains("unknown pattern variable \"C\""));
-}
-
-#[test]
-fn changes_and_rows_are_turned_into_one_another() {
-    let rows = "SELECT * FROM TO_CHANGELOG(input => TABLE totals)";
-    assert_eq!(names(rows), ["op", "customer_id", "orders", "revenue"]);
-    assert_eq!(shape(rows), ["ChangelogNormalize", "ProcessTableFunction"]);
-    assert_eq!(
-        names("SELECT * FROM FROM_CHANGELOG(input => TABLE clicks, op => DESCRIPTOR(k))"),
-        ["v", "ts", "late", "part"]
-    );
-    assert!(
-        message("SELECT * FROM FROM_CHANGELOG(input => TABLE clicks)")
-            .contains("unknown op column")
-    );
-}
-
-#[test]
 fn aggregates_have_flinks_types() {
     assert_eq!(
         types(
@@ -503,4 +453,90 @@ fn conflicts_need_a_key_and_watermarks() {
         )
         .contains("requires all source tables to define watermarks")
     );
+}
+
+#[test]
+fn the_deepest_statements_fit_the_stack_of_any_thread() {
+    let nested = |levels: i32| {
+        let orders = "SELECT customer_id AS a FROM orders".to_owned();
+        (0..levels).fold(orders, |query, level| {
+            format!(
+                "SELECT t{level}.a FROM ({query}) AS t{level} WHERE NOT (t{level}.a IN (SELECT customer_id FROM orders WHERE price > {level}))"
+            )
+        })
+    };
+    // A thread of a test has 2 MiB, of which ten levels took all.
+    let deepest = (0..50).find(|levels| bind(&nested(*levels)).is_err());
+    let deepest = deepest.expect("there is a limit");
+    assert!(deepest > 20, "{deepest} levels are refused");
+    assert!(message(&nested(deepest)).contains("nests deeper than 50 levels"));
+}
+
+#[test]
+fn sub_queries_that_double_a_column_do_not_double_the_plan() {
+    let orders = "SELECT customer_id AS a FROM orders".to_owned();
+    let query = (0..20).fold(orders, |query, _| {
+        format!("SELECT a + a AS a FROM ({query})")
+    });
+    assert!(plan(&query).nodes.len() < 30);
+}
+
+#[test]
+fn late_rows_are_told_apart_where_a_table_says_so() {
+    let refused = [
+        (
+            "SELECT order_id FROM `orders$late`",
+            "passes late rows through: ALTER TABLE `default`.`cluster_0`.`orders` SET ('late-handling.mode' = 'filter')",
+        ),
+        (
+            "SELECT id FROM generated /*+ OPTIONS('late-handling.mode' = 'filter') */",
+            "late-handling.mode",
+        ),
+        (
+            "INSERT INTO `expensive$late` SELECT order_id, price FROM orders",
+            "it can only be read",
+        ),
+        ("SELECT 1 FROM `nothing$late`", "nothing$late"),
+    ];
+    for (sql, expected) in refused {
+        let message = message(sql);
+        assert!(message.contains(expected), "{sql}: {message}");
+    }
+    let late = plan(
+        "SELECT o.order_id FROM `orders$late` /*+ OPTIONS('late-handling.mode' = 'filter') */ AS o",
+    );
+    let source = scan(&late.nodes[0]);
+    assert_eq!(source.late, LateRows::Only);
+    assert!(source.watermark.is_some() && late.nodes[0].rowtime.is_none());
+    let both = plan(
+        "SELECT order_id FROM orders /*+ OPTIONS('late-handling.mode' = 'filter') */ UNION ALL SELECT order_id FROM orders",
+    );
+    let scans = both.nodes.iter().filter_map(|node| match &node.operator {
+        Operator::TableSourceScan(scan) => Some(scan.late),
+        _ => None,
+    });
+    let scans: Vec<LateRows> = scans.collect();
+    assert_eq!(scans, [LateRows::Filter, LateRows::PassThrough]);
+}
+
+#[test]
+fn what_is_computed_twice_is_one_node() {
+    let per_customer = "(SELECT customer_id, COUNT(*) AS n FROM orders GROUP BY customer_id)";
+    let both = format!(
+        "EXECUTE STATEMENT SET BEGIN INSERT INTO printed SELECT CAST(customer_id AS STRING), n FROM {per_customer} WHERE n > 1; INSERT INTO totals SELECT customer_id, n, CAST(n AS DOUBLE) FROM {per_customer}; END"
+    );
+    let aggregations = |sql: &str| {
+        let plan = plan(sql);
+        let aggregations = plan.nodes.iter();
+        aggregations
+            .filter(|node| matches!(node.operator, Operator::GroupAggregate { .. }))
+            .count()
+    };
+    assert_eq!(aggregations(&both), 1);
+    let joined = |key: &str| {
+        let side = format!("(SELECT {key} AS k, COUNT(*) AS n FROM orders GROUP BY {key})");
+        format!("SELECT a.n, b.n FROM {side} AS a JOIN {side} AS b ON a.k = b.k")
+    };
+    assert_eq!(aggregations(&joined("customer_id")), 1);
+    assert_eq!(aggregations(&joined("RAND_INTEGER(customer_id)")), 2);
 }

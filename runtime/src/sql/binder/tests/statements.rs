@@ -375,3 +375,25 @@ fn explain_refuses_a_detail_twice() {
     let error = parse("EXPLAIN CHANGELOG_MODE, CHANGELOG_MODE SELECT 1").unwrap_err();
     assert!(error.message.contains("twice"), "{error}");
 }
+
+#[test]
+fn sinks_by_another_key_need_a_strategy_when_it_is_asked_for() {
+    let with = |required: &str, sql: &str| {
+        let mut session = Session::default();
+        let key = "table.exec.sink.require-on-conflict";
+        session.set(key, required).unwrap();
+        analyze(&parse(sql).unwrap()[0], &catalog(), &session)
+    };
+    let meeting = "INSERT INTO totals SELECT quantity, COUNT(*), 1.0 FROM (SELECT CAST(quantity AS INT) AS quantity, customer_id FROM orders) AS o GROUP BY quantity, customer_id";
+    let error = with("true", meeting).unwrap_err().to_string();
+    assert!(
+        error.contains("not the primary key (customer_id)"),
+        "{error}"
+    );
+    assert!(error.contains("ON CONFLICT DO DEDUPLICATE"), "{error}");
+    let said = format!("{meeting} ON CONFLICT DO DEDUPLICATE");
+    let own = "INSERT INTO totals SELECT customer_id, COUNT(*), SUM(price) FROM orders GROUP BY customer_id";
+    for (required, sql) in [("false", meeting), ("true", &said), ("true", own)] {
+        assert!(with(required, sql).is_ok(), "{required}: {sql}");
+    }
+}

@@ -1,0 +1,3 @@
+CREATE TABLE log (id INT, op STRING, name STRING, n INT);
+CREATE TABLE results (name STRING, ids BIGINT, total INT, PRIMARY KEY (name) NOT ENFORCED);
+INSERT INTO results SELECT COALESCE(name, '-'), COUNT(*), SUM(n) FROM FROM_CHANGELOG(input => TABLE log) GROUP BY COALESCE(name, '-');

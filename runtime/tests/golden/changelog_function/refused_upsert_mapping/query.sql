@@ -1,0 +1,3 @@
+CREATE TABLE log (id INT, op STRING, name STRING, n INT);
+CREATE TABLE results (id INT, name STRING, n INT) WITH ('changelog.mode' = 'retract');
+INSERT INTO results SELECT * FROM FROM_CHANGELOG(input => TABLE log, op_mapping => MAP['INSERT', 'INSERT', 'UPDATE_AFTER', 'UPDATE_AFTER']);

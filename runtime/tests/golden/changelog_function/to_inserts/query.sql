@@ -1,0 +1,3 @@
+CREATE TABLE flights (id INT, gate STRING, seats INT);
+CREATE TABLE results (op STRING, id INT, gate STRING, seats INT);
+INSERT INTO results SELECT * FROM TO_CHANGELOG(input => TABLE flights);

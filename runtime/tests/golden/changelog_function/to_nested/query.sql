@@ -1,0 +1,3 @@
+CREATE TABLE things (a ARRAY<INT>, r ROW<x DECIMAL(10, 3), y STRING>, m MAP<STRING, BIGINT>, d DATE, b BOOLEAN) WITH ('changelog.mode' = 'retract');
+CREATE TABLE results (op STRING, a ARRAY<INT>, r ROW<x DECIMAL(10, 3), y STRING>, m MAP<STRING, BIGINT>, d DATE, b BOOLEAN);
+INSERT INTO results SELECT * FROM TO_CHANGELOG(input => TABLE things);

@@ -1,0 +1,5 @@
+SET 'table.exec.sink.nested-constraint-enforcer' = 'ROWS_AND_COLLECTIONS';
+SET 'table.exec.sink.not-null-enforcer' = 'DROP';
+CREATE TABLE codes (id INT, x ROW<a ARRAY<ARRAY<INT>>>);
+CREATE TABLE results (id INT, x ROW<a ARRAY<ARRAY<INT NOT NULL>>>);
+INSERT INTO results SELECT * FROM codes;

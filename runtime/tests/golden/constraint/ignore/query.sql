@@ -1,0 +1,3 @@
+CREATE TABLE codes (id INT, c CHAR(3), v VARCHAR(3), b BINARY(2), w VARBINARY(2));
+CREATE TABLE results (id INT, c CHAR(3), v VARCHAR(3), b BINARY(2), w VARBINARY(2));
+INSERT INTO results SELECT * FROM codes;

@@ -1,0 +1,10 @@
+CREATE TABLE bids (id INT, ts TIMESTAMP(3), item STRING, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND) WITH ('late-handling.mode' = 'filter');
+CREATE TABLE on_time (id INT, item STRING);
+CREATE TABLE late (id INT, ts TIMESTAMP(3));
+CREATE TABLE all_of_them (id INT);
+CREATE TABLE late_a (id INT);
+CREATE VIEW late_bids AS SELECT id, UPPER(item) AS item FROM `bids$late`;
+INSERT INTO on_time SELECT id, item FROM bids;
+INSERT INTO late SELECT id, ts FROM `bids$late`;
+INSERT INTO all_of_them SELECT id FROM bids /*+ OPTIONS('late-handling.mode' = 'pass-through') */;
+INSERT INTO late_a SELECT l.id FROM late_bids AS l WHERE l.item = 'A';

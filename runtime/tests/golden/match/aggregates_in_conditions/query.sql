@@ -1,0 +1,9 @@
+CREATE TABLE vans (van STRING, id INT, speed INT, state STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '2' SECOND);
+CREATE TABLE results (van STRING, n BIGINT, total INT, b INT);
+INSERT INTO results SELECT * FROM vans MATCH_RECOGNIZE (
+  PARTITION BY van ORDER BY ts
+  MEASURES COUNT(A.id) AS n, SUM(A.speed) AS total, B.id AS b
+  AFTER MATCH SKIP PAST LAST ROW
+  PATTERN (A+ B)
+  DEFINE A AS SUM(A.speed) < 100, B AS SUM(A.speed) + B.speed >= 100 OR COUNT(*) > 6
+);

@@ -1,0 +1,8 @@
+CREATE TABLE vans (van STRING, id INT, speed INT, state STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '2' SECOND);
+CREATE TABLE results (van STRING, s1 INT, s2 INT, s3 INT);
+INSERT INTO results SELECT * FROM vans MATCH_RECOGNIZE (
+  PARTITION BY van ORDER BY ts, speed DESC, id
+  MEASURES A.id AS s1, B.id AS s2, C.id AS s3
+  PATTERN (A B C)
+  DEFINE A AS A.id > 0
+);

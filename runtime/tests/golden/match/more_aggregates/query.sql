@@ -1,0 +1,9 @@
+CREATE TABLE vans (van STRING, id INT, speed INT, state STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '2' SECOND);
+CREATE TABLE results (van STRING, states STRING, first_state STRING, dev DOUBLE, twice BIGINT, s DOUBLE);
+INSERT INTO results SELECT * FROM vans MATCH_RECOGNIZE (
+  PARTITION BY van ORDER BY ts
+  MEASURES LISTAGG(state, '/') AS states, FIRST_VALUE(A.state) AS first_state, STDDEV_POP(id) AS dev, SUM(CAST(A.id * 2 AS BIGINT)) AS twice, CAST(SUM(CAST(speed AS DECIMAL(10, 2)) / 3) AS DOUBLE) AS s
+  AFTER MATCH SKIP PAST LAST ROW
+  PATTERN (A{3})
+  DEFINE A AS A.id >= 0
+);

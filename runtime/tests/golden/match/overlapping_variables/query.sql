@@ -1,0 +1,9 @@
+CREATE TABLE vans (van STRING, id INT, speed INT, state STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '2' SECOND);
+CREATE TABLE results (van STRING, b BIGINT, c BIGINT, d BIGINT, a INT);
+INSERT INTO results SELECT * FROM vans MATCH_RECOGNIZE (
+  PARTITION BY van ORDER BY ts
+  MEASURES COUNT(B.id) AS b, COUNT(C.id) AS c, COUNT(D.id) AS d, A.id AS a
+  AFTER MATCH SKIP TO NEXT ROW
+  PATTERN (A B{0,2} C{0,2}? D{1,2}?)
+  DEFINE B AS B.speed > 10, C AS C.speed < 50, D AS D.state <> 'load'
+);

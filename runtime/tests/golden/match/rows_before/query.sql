@@ -1,0 +1,9 @@
+CREATE TABLE vans (van STRING, id INT, speed INT, state STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '2' SECOND);
+CREATE TABLE results (van STRING, lo INT, hi INT, n BIGINT);
+INSERT INTO results SELECT * FROM vans MATCH_RECOGNIZE (
+  PARTITION BY van ORDER BY ts
+  MEASURES FIRST(UP.speed) AS lo, LAST(UP.speed) AS hi, COUNT(UP.id) AS n
+  AFTER MATCH SKIP PAST LAST ROW
+  PATTERN (UP{2,} X)
+  DEFINE UP AS LAST(UP.speed, 1) IS NULL OR UP.speed > LAST(UP.speed, 1), X AS X.speed < FIRST(UP.speed, 1)
+);

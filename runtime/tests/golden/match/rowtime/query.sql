@@ -1,0 +1,9 @@
+CREATE TABLE vans (van STRING, id INT, speed INT, state STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '2' SECOND);
+CREATE TABLE results (w TIMESTAMP(3), n BIGINT, last_time TIMESTAMP(3));
+CREATE VIEW matched AS SELECT * FROM vans MATCH_RECOGNIZE (
+  PARTITION BY van ORDER BY ts
+  MEASURES A.id AS a, MATCH_ROWTIME() AS t
+  PATTERN (A B)
+  DEFINE A AS A.state <> 'load'
+);
+INSERT INTO results SELECT window_start, COUNT(*), MAX(t) FROM TUMBLE(TABLE matched, DESCRIPTOR(t), INTERVAL '20' SECOND) GROUP BY window_start, window_end;

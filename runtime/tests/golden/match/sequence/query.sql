@@ -1,0 +1,9 @@
+CREATE TABLE vans (van STRING, id INT, speed INT, state STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '2' SECOND);
+CREATE TABLE results (van STRING, a INT, b INT);
+INSERT INTO results SELECT * FROM vans MATCH_RECOGNIZE (
+  PARTITION BY van ORDER BY ts
+  MEASURES A.id AS a, B.id AS b
+  AFTER MATCH SKIP PAST LAST ROW
+  PATTERN (A B)
+  DEFINE A AS A.state = 'drive', B AS B.state = 'stop'
+);

@@ -1,0 +1,9 @@
+CREATE TABLE vans (van STRING, id INT, speed INT, state STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '2' SECOND);
+CREATE TABLE results (van STRING, a INT, f INT, l INT);
+INSERT INTO results SELECT * FROM vans MATCH_RECOGNIZE (
+  PARTITION BY van ORDER BY ts
+  MEASURES A.id AS a, FIRST(B.id) AS f, LAST(B.id) AS l
+  AFTER MATCH SKIP TO FIRST B
+  PATTERN (A B{2,}?)
+  DEFINE A AS A.state <> 'load'
+);

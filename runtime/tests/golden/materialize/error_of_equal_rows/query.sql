@@ -1,0 +1,3 @@
+CREATE TABLE visits (city STRING, id INT, n INT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts);
+CREATE TABLE cities (city STRING, id INT, n INT, PRIMARY KEY (city) NOT ENFORCED);
+INSERT INTO cities SELECT city, id, n FROM visits ON CONFLICT DO ERROR;

@@ -1,0 +1,3 @@
+CREATE TABLE scores (id INT, team STRING, n INT, PRIMARY KEY (id) NOT ENFORCED) WITH ('changelog.mode' = 'retract');
+CREATE TABLE results (id INT, team STRING, n INT, total INT, PRIMARY KEY (id) NOT ENFORCED);
+INSERT INTO results SELECT id, team, n, SUM(n) OVER (PARTITION BY team ORDER BY n ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) FROM scores;
