@@ -170,8 +170,10 @@ impl<'a> Run<'a> {
         let expected = Expected {
             orders: self.orders,
         };
-        expected.check(self.place, weir, TOPICS.len())?;
-        expected.dead_letters(&self.place.dead_letters(weir)?)
+        expected
+            .check(self.place, weir, TOPICS.len())
+            .and_then(|()| expected.dead_letters(&self.place.dead_letters(weir)?))
+            .with_context(|| state(weir))
     }
 }
 
