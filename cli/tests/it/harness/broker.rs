@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::Result;
 use tempfile::TempDir;
 
-use super::{KafkaTools, Process, free_port, output, wait_for};
+use super::{KafkaTools, Process, free_port, kept_folder, output, wait_for};
 
 /// How long a start may take: 3 s on an idle machine; the rest is for a loaded one.
 const START_SECONDS_MAX: u64 = 90;
@@ -49,7 +49,7 @@ impl Broker {
     /// # Errors
     /// When it does not start.
     pub(crate) fn new(tools: &KafkaTools) -> Result<Self> {
-        let folder = tempfile::tempdir()?;
+        let folder = kept_folder()?;
         let (port, controller) = (free_port()?, free_port()?);
         let properties = folder.path().join("server.properties");
         fs::write(&properties, settings(folder.path(), port, controller))?;

@@ -14,6 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
 
 pub(crate) use broker::{Broker, Ending};
 pub(crate) use kafka_tools::KafkaTools;
@@ -64,6 +65,13 @@ pub(crate) fn wait_for<T>(
 /// A port of 127.0.0.1 that was free a moment ago.
 pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// A folder that goes with its handle, or stays with its logs where `WEIR_TEST_KEEP` is set.
+pub(crate) fn kept_folder() -> Result<TempDir> {
+    let mut folder = tempfile::tempdir()?;
+    folder.disable_cleanup(std::env::var_os("WEIR_TEST_KEEP").is_some());
+    Ok(folder)
 }
 
 /// The body of the answer to a GET.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::harness::{Broker, Ending, KafkaTools, Weir};
+use crate::harness::{Broker, Ending, KafkaTools, Weir, kept_folder};
 use crate::orders::{Kafka, Place, Run, number_from};
 
 /// Orders that are committed in part when the broker goes, those that come just before it goes, and those that come when it is back.
@@ -35,7 +35,7 @@ fn absent(run: &str, ending: Ending, meanwhile: Meanwhile) -> Result<()> {
     };
     let mut broker = Broker::new(&tools)?;
     let place = Kafka::new(broker.tools.clone(), run);
-    let folder = tempfile::tempdir()?;
+    let folder = kept_folder()?;
     let mut weir = Weir::up(folder.path(), &place.options())?;
     let mut run = Run::new(&place, &weir)?;
     Run::start(&weir, SLOTS)?;
