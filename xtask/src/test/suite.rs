@@ -88,7 +88,7 @@ pub(crate) static ALL: [Suite; 8] = [
     Suite {
         name: "kafka",
         what: "the program with a real Apache Kafka",
-        budget: Duration::from_mins(10),
+        budget: Duration::from_mins(14),
         tests: Tests::Module("kafka::", Needs::Kafka),
     },
     Suite {

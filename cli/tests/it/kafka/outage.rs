@@ -1,7 +1,7 @@
 //! A broker that goes away while statements run, and comes back.
 //!
 //! Place in the flow: a broker of the test's own. Invariant: nobody does anything but start the broker again, and the committed rows are
-//! those of an undisturbed run.
+//! those of an undisturbed run. `WEIR_TEST_ABSENCES` takes the broker away more often, for long runs by hand.
 
 use std::time::Duration;
 
@@ -41,16 +41,18 @@ fn absent(run: &str, ending: Ending, meanwhile: Meanwhile) -> Result<()> {
     Run::start(&weir, SLOTS)?;
     run.feed(&weir, ORDERS)?;
     Run::wait_for_commits(&weir)?;
-    // Some of these are written and not committed when the broker goes.
-    run.feed(&weir, ORDERS)?;
-    broker.end(ending)?;
-    if meanwhile == Meanwhile::Kill {
-        drop(weir);
-        weir = Weir::up(folder.path(), &place.options())?;
-    }
     let absence = number_from("WEIR_TEST_ABSENCE_SECONDS", ABSENCE_SECONDS);
-    std::thread::sleep(Duration::from_secs(absence));
-    broker.start()?;
+    for _ in 0..number_from("WEIR_TEST_ABSENCES", 1) {
+        // Some of these are written and not committed when the broker goes.
+        run.feed(&weir, ORDERS)?;
+        broker.end(ending)?;
+        if meanwhile == Meanwhile::Kill {
+            drop(weir);
+            weir = Weir::up(folder.path(), &place.options())?;
+        }
+        std::thread::sleep(Duration::from_secs(absence));
+        broker.start()?;
+    }
     run.feed(&weir, ORDERS)?;
     run.finish(&mut weir)
 }

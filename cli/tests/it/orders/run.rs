@@ -162,6 +162,7 @@ impl<'a> Run<'a> {
     /// The first difference.
     pub(crate) fn finish(&self, weir: &mut Weir) -> Result<()> {
         self.wait_committed(weir)?;
+        let before = counts(weir);
         for name in running(weir)? {
             let path = format!("/weir/v1/statements/{name}:drain");
             http_post(&weir.address, &path, "")?;
@@ -173,7 +174,7 @@ impl<'a> Run<'a> {
         expected
             .check(self.place, weir, TOPICS.len())
             .and_then(|()| expected.dead_letters(&self.place.dead_letters(weir)?))
-            .with_context(|| state(weir))
+            .with_context(|| before + &state(weir))
     }
 }
 
@@ -199,7 +200,33 @@ fn state(weir: &Weir) -> String {
         let newest: String = checkpoints.chars().take(CHECKPOINT_CHARS_MAX).collect();
         text = format!("{text}{name} {phase}: {newest}\n");
     }
-    text + &weir.log()
+    counts(weir) + &text + &weir.log()
+}
+
+/// What every statement that runs has read, written and failed to do, a line each, for a test that gives up.
+fn counts(weir: &Weir) -> String {
+    let meter = weir.meter().unwrap_or_default();
+    let statements = meter["statements"].as_array().into_iter().flatten();
+    let lines = statements.map(|statement| {
+        let job = &statement["job"];
+        let splits = job["splits"].as_array().into_iter().flatten();
+        let pending: Vec<String> = splits
+            .map(|split| split["pending_records"].to_string())
+            .collect();
+        let tables = job["tables"].as_array().into_iter().flatten();
+        let tables: Vec<String> = tables
+            .map(|table| {
+                let dead_letters = &table["dead_letters_total"];
+                let records = &table["records_total"];
+                format!("{} {records} and {dead_letters} dead", table["name"])
+            })
+            .collect();
+        format!(
+            "{} restarted {} times, {}, pending {pending:?}, {tables:?}\n",
+            statement["name"], statement["restarts_total"], job["checkpoints"]
+        )
+    });
+    lines.collect()
 }
 
 /// The sum of offsets such as `partition:0,offset:12;partition:1,offset:7`.

@@ -41,11 +41,18 @@ const UNKNOWN_TOPIC_ATTEMPTS: u32 = 4;
 /// Remembers why brokers are not reached. Once a source or a sink polls the events itself, they do not come here.
 #[derive(Debug, Default)]
 pub(super) struct Context {
+    /// The bootstrap servers of the client.
+    servers: String,
     /// The last error the client reported: what it is, and librdkafka's words for it.
     last_error: Mutex<Option<(Code, String)>>,
 }
 
 impl Context {
+    /// Comma-separated `host:port` list that the client began with.
+    pub(super) fn servers(&self) -> &str {
+        &self.servers
+    }
+
     /// The last error, taken out.
     fn take_error(&self) -> Option<(Code, String)> {
         self.last_error
@@ -118,7 +125,10 @@ pub(super) fn create_with<T: FromClientConfigAndContext<Context>>(
         config.set(*key, *value);
     }
     config
-        .create_with_context(Context::default())
+        .create_with_context(Context {
+            servers: options.bootstrap.clone(),
+            ..Context::default()
+        })
         .map_err(|error| match error {
             KafkaError::ClientConfig(_, _, key, _) => Error::option(format!(
                 "option 'properties.{key}' has a name or a value that librdkafka does not accept"

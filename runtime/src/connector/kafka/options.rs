@@ -107,6 +107,13 @@ const RECONNECT_BACKOFF_MS_MAX: &str = "2000";
 /// restarts of a broker with four readers; rust-rdkafka issue 597).
 const METADATA_REFRESH_MS: &str = "10000";
 
+/// Clients that read or write say so often, in milliseconds, which brokers they know. A statement whose client has forgotten them
+/// stands still for that long and until the metadata is asked for; five seconds are a guess.
+///
+/// # Source
+/// `ffi::bootstrap`.
+const STATISTICS_MS: &str = "5000";
+
 /// Which side of librdkafka a configuration is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
@@ -255,6 +262,10 @@ impl KafkaOptions {
             // The group only says where group-offsets starts: the reading handle joins and commits to none, and the epoch record
             // has a group of its own.
             config.remove("group.id").remove("group.instance.id");
+        }
+        if matches!(role, Role::Consumer | Role::Producer) {
+            // The others live for a call or two, and nobody takes their statistics.
+            config.set("statistics.interval.ms", STATISTICS_MS);
         }
         config.set("bootstrap.servers", &self.bootstrap);
         config

@@ -13,6 +13,7 @@ use rdkafka::bindings::{self as sys, rd_kafka_resp_err_t as RespErr};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::bootstrap::Bootstrap;
 use super::queue::{Event, Queue};
 use super::topic::{c_name, open_topic};
 use crate::connector::kafka::client::Context;
@@ -182,6 +183,7 @@ impl Consumer {
         let topic = open_topic(native, &name)?;
         records.wake_with(waker.clone());
         events.wake_with(waker);
+        events.restore_with(Bootstrap::of_consumer(&client)?);
         Ok(Self {
             messages: vec![ptr::null_mut(); CONSUME_MAX],
             started: Vec::new(),

@@ -1,5 +1,5 @@
 //! What librdkafka offers and the `rdkafka` crate does not: batch consume and produce, queue wake-ups, end-of-partition offsets,
-//! and commits that do not wait in steps.
+//! commits that do not wait in steps, and a way back for clients that have forgotten their brokers.
 //!
 //! Enters: clients that the `rdkafka` crate has made. Leaves: [`Consumer`] for sources, [`Producer`] and [`Outlet`] for sinks.
 //! Invariant: this folder holds all unsafe code of the crate; every native pointer is owned by a value that is dropped before the
@@ -10,6 +10,7 @@
     reason = "librdkafka is a C library and its batch calls have no safe wrapper"
 )]
 
+mod bootstrap;
 mod consumer;
 mod offsets;
 mod producer;

@@ -17,6 +17,7 @@ use rdkafka::error::RDKafkaError;
 use rdkafka::producer::{BaseProducer, Producer as _};
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::bootstrap::Bootstrap;
 use super::queue::{Event, Queue, text};
 use super::topic::{c_name, open_topic};
 use crate::connector::kafka::client::Context;
@@ -115,6 +116,7 @@ impl Producer {
         let mut events =
             Queue::own(unsafe { sys::rd_kafka_queue_get_main(client.client().native_ptr()) })?;
         events.wake_with(waker);
+        events.restore_with(Bootstrap::of_producer(&client)?);
         Ok(Self { events, client })
     }
 

@@ -10,6 +10,7 @@ use std::ptr::{self, NonNull};
 use rdkafka::bindings::{self as sys, rd_kafka_resp_err_t as RespErr};
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::bootstrap::Bootstrap;
 use crate::error::{Error, Result};
 use crate::task::Waker;
 
@@ -19,13 +20,19 @@ pub(super) struct Queue {
     pub(super) queue: NonNull<sys::rd_kafka_queue_t>,
     /// Called by librdkafka while the queue is set to wake; boxed so that its address is fixed.
     waker: Option<Box<Waker>>,
+    /// The client's way back to its brokers; absent for a queue that no statistics come to.
+    bootstrap: Option<Bootstrap>,
 }
 
 impl Queue {
     /// Takes over a queue that librdkafka has handed out.
     pub(super) fn own(queue: *mut sys::rd_kafka_queue_t) -> Result<Self> {
         NonNull::new(queue)
-            .map(|queue| Self { queue, waker: None })
+            .map(|queue| Self {
+                queue,
+                waker: None,
+                bootstrap: None,
+            })
             .ok_or_else(|| Error::internal("librdkafka made no queue"))
     }
 
@@ -41,6 +48,11 @@ impl Queue {
                 ptr::from_ref(waker).cast_mut().cast(),
             );
         }
+    }
+
+    /// Brings the client back when its statistics, which come to this queue, say that it has forgotten its brokers.
+    pub(super) fn restore_with(&mut self, bootstrap: Bootstrap) {
+        self.bootstrap = Some(bootstrap);
     }
 
     /// Operations in the queue.
@@ -62,7 +74,13 @@ impl Queue {
                 // What was queued was served by librdkafka itself.
                 continue;
             }
-            show_event(event, visit);
+            match &self.bootstrap {
+                // SAFETY: the event is owned here; its text lives as long as it.
+                Some(bootstrap) if unsafe { is_statistics(event) } => {
+                    bootstrap.restore(&unsafe { text(sys::rd_kafka_event_stats(event)) });
+                }
+                _ => show_event(event, visit),
+            }
             // SAFETY: the event came from the poll above and nothing borrowed from it is left.
             unsafe { sys::rd_kafka_event_destroy(event) };
         }
@@ -123,6 +141,15 @@ pub(crate) enum Event<'a> {
         /// The line.
         text: &'a str,
     },
+}
+
+/// Whether an event has statistics.
+///
+/// # Safety
+/// The event is valid.
+unsafe fn is_statistics(event: *mut sys::rd_kafka_event_t) -> bool {
+    // SAFETY: promised by the caller.
+    unsafe { sys::rd_kafka_event_type(event) == sys::RD_KAFKA_EVENT_STATS }
 }
 
 /// Shows what an event says.
