@@ -94,12 +94,10 @@ fn feed<'a>(
 
 /// Whether a plan reads a table.
 fn reads(plan: &StreamPlan, table: &str) -> bool {
-    let is_read = |operator: &Operator| match operator {
-        Operator::TableSourceScan(scan) => scan.table.name.name == table,
-        Operator::LookupJoin(_) => true,
-        _ => false,
-    };
-    plan.nodes.iter().any(|node| is_read(&node.operator))
+    let mut operators = plan.nodes.iter().map(|node| &node.operator);
+    operators.any(|operator| {
+        matches!(operator, Operator::TableSourceScan(scan) if scan.table.name.name == table)
+    })
 }
 
 /// Whether time goes on in a plan with the records that it reads.

@@ -63,7 +63,6 @@ fn class_of(operator: &Operator) -> OperatorClass {
         Operator::Join { .. }
         | Operator::IntervalJoin(_)
         | Operator::TemporalJoin(_)
-        | Operator::LookupJoin(_)
         | Operator::WindowJoin(_) => OperatorClass::Join,
         Operator::Sink(_) => OperatorClass::Sink,
     }

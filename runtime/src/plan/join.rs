@@ -5,8 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Column, ReadColumn, TimeDomain};
-use crate::sql::catalog::TableDef;
+use super::{Column, TimeDomain};
 use crate::sql::expr::Expr;
 
 /// Which rows a join emits.
@@ -104,25 +103,6 @@ pub struct TemporalJoin {
     /// Whether the right input says what rows were before their updates, for somebody else: they end no version.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ignores_update_before: bool,
-}
-
-/// Joins each row with what a table outside has for its key now.
-///
-/// Emits the columns of the input, then those that are read.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LookupJoin {
-    /// Which rows are emitted: INNER or LEFT.
-    pub kind: JoinKind,
-    /// The table.
-    pub table: TableDef,
-    /// What is read of it.
-    pub read: Vec<ReadColumn>,
-    /// Key columns of the input.
-    pub left_keys: Vec<usize>,
-    /// The columns read that equal them.
-    pub right_keys: Vec<usize>,
-    /// What else must be TRUE, over the columns emitted.
-    pub residual: Option<Expr>,
 }
 
 /// Name of the function that makes a row of each element of a collection.

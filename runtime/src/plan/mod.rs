@@ -25,9 +25,7 @@ use crate::sql::expr::Expr;
 use crate::types::FlinkType;
 
 pub use constraint::{ConstraintEnforcer, NestedEnforcer, NotNullEnforcer, TypeLengthEnforcer};
-pub use join::{
-    Correlate, IntervalJoin, JoinKind, LookupJoin, REPLICATE_ROWS, TemporalJoin, UNNEST,
-};
+pub use join::{Correlate, IntervalJoin, JoinKind, REPLICATE_ROWS, TemporalJoin, UNNEST};
 pub use pattern::{
     AfterMatch, MATCH_PROCTIME, MATCH_ROWTIME, Match, PATTERN_AGGREGATE, PATTERN_COLUMN,
     PATTERN_FIRST, PATTERN_LAST, PatternVariable, pattern_aggregate, pattern_aggregate_name,
@@ -214,8 +212,6 @@ pub enum Operator {
     IntervalJoin(IntervalJoin),
     /// Joins rows with versions of a table.
     TemporalJoin(TemporalJoin),
-    /// Joins rows with a table outside.
-    LookupJoin(Box<LookupJoin>),
     /// Joins rows of the same window.
     WindowJoin(WindowJoin),
     /// Joins rows with what a function makes of them.
@@ -511,7 +507,6 @@ impl Operator {
             Self::ChangelogNormalize { .. } => "ChangelogNormalize",
             Self::IntervalJoin(_) => "IntervalJoin",
             Self::TemporalJoin(_) => "TemporalJoin",
-            Self::LookupJoin(_) => "LookupJoin",
             Self::WindowJoin(_) => "WindowJoin",
             Self::Correlate(_) => "Correlate",
             Self::OverAggregate(_) => "OverAggregate",
@@ -545,7 +540,6 @@ impl Operator {
             | Self::GroupWindowAggregate { .. }
             | Self::WindowRank(_)
             | Self::WindowDeduplicate(_)
-            | Self::LookupJoin(_)
             | Self::Limit(_)
             | Self::Sink(_) => StateClass::Low,
             Self::GroupAggregate { .. }

@@ -64,7 +64,6 @@ impl Operator {
             Self::WindowTableFunction(_)
             | Self::ChangelogNormalize { .. }
             | Self::UpsertMaterialize(_)
-            | Self::LookupJoin(_)
             | Self::Correlate(_)
             | Self::OverAggregate(_)
             | Self::Rank(_)
@@ -151,7 +150,6 @@ impl Operator {
             Self::Join { .. }
             | Self::IntervalJoin(_)
             | Self::TemporalJoin(_)
-            | Self::LookupJoin(_)
             | Self::WindowJoin(_)
             | Self::Correlate(_) => self.map_join(map),
             Self::OverAggregate(_)
@@ -177,7 +175,6 @@ impl Operator {
             Self::Join { residual, .. } => residual.iter().for_each(visit),
             Self::IntervalJoin(join) => join.residual.iter().for_each(visit),
             Self::TemporalJoin(join) => join.residual.iter().for_each(visit),
-            Self::LookupJoin(join) => join.residual.iter().for_each(visit),
             Self::WindowJoin(join) => join.residual.iter().for_each(visit),
             Self::Correlate(correlate) => correlate.args.iter().for_each(visit),
             Self::Match(found) => {
@@ -233,10 +230,6 @@ impl Operator {
                 move_columns(&mut join.version_key, RIGHT, map);
                 join.left_time = map(INPUT, join.left_time);
                 join.right_time = join.right_time.map(|column| map(RIGHT, column));
-                move_residual(&mut join.residual, map);
-            }
-            Self::LookupJoin(join) => {
-                move_columns(&mut join.left_keys, INPUT, map);
                 move_residual(&mut join.residual, map);
             }
             Self::WindowJoin(join) => {

@@ -143,7 +143,6 @@ fn missing(operator: &Operator) -> Option<String> {
         Operator::Join { .. }
         | Operator::IntervalJoin(_)
         | Operator::TemporalJoin(_)
-        | Operator::LookupJoin(_)
         | Operator::Correlate(_) => join::missing(operator),
         Operator::OverAggregate(_)
         | Operator::Rank(_)
@@ -208,7 +207,6 @@ pub(super) fn make(operator: &Operator, making: &Making<'_>) -> Result<BoxedOper
         Operator::Join { .. }
         | Operator::IntervalJoin(_)
         | Operator::TemporalJoin(_)
-        | Operator::LookupJoin(_)
         | Operator::Correlate(_) => return join::make(operator, making),
         Operator::OverAggregate(_)
         | Operator::Rank(_)

@@ -93,7 +93,52 @@ fn knows_brokers(statistics: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use rdkafka::ClientContext;
+    use rdkafka::config::ClientConfig;
+    use rdkafka::producer::{DeliveryResult, ProducerContext};
+
     use super::*;
+
+    /// Keeps the newest statistics.
+    #[derive(Default)]
+    struct Newest(Mutex<String>);
+
+    impl ClientContext for Newest {
+        fn stats_raw(&self, statistics: &[u8]) {
+            *self.0.lock().unwrap() = String::from_utf8_lossy(statistics).into_owned();
+        }
+    }
+
+    impl ProducerContext for Newest {
+        type DeliveryOpaque = ();
+
+        fn delivery(&self, _result: &DeliveryResult<'_>, _opaque: ()) {}
+    }
+
+    #[test]
+    fn statistics_of_a_client_name_its_bootstrap_server() {
+        let client: BaseProducer<Newest> = ClientConfig::new()
+            .set("bootstrap.servers", "127.0.0.1:1")
+            .set("statistics.interval.ms", "10")
+            .create_with_context(Newest::default())
+            .unwrap();
+        let newest = || client.client().context().0.lock().unwrap().clone();
+        for _ in 0..1000 {
+            client.poll(Duration::from_millis(10));
+            if !newest().is_empty() {
+                break;
+            }
+        }
+        let newest = newest();
+        let statistics: Statistics<'_> = serde_json::from_str(&newest).unwrap();
+        assert_eq!(
+            statistics.brokers["127.0.0.1:1/bootstrap"].source,
+            "configured"
+        );
+    }
 
     #[test]
     fn a_coordinator_without_an_address_is_no_broker() {
