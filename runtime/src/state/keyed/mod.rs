@@ -155,6 +155,8 @@ pub(super) struct Keyed<V: Values> {
     handed: Vec<Handed<V>>,
     /// Keys that are there.
     handed_keys: usize,
+    /// Whether some were handed over, and may be on disk by now without the values having read them.
+    has_unread: bool,
     /// Key groups of which a checkpoint may hold keys of this namespace.
     logged: Vec<bool>,
 }
@@ -174,6 +176,7 @@ impl<V: Values> Keyed<V> {
             spilled: 0,
             handed: Vec::new(),
             handed_keys: 0,
+            has_unread: false,
             logged: Vec::new(),
         }
     }
@@ -190,7 +193,7 @@ impl<V: Values> Keyed<V> {
         self.dirty.clear();
         self.written_ms.clear();
         self.logged.clear();
-        self.hand = 0;
+        (self.hand, self.has_unread) = (0, false);
         Some(self)
     }
 
