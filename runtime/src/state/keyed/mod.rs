@@ -328,12 +328,13 @@ impl<V: Values> Keyed<V> {
         ids: &mut Vec<u32>,
     ) -> Result<()> {
         self.groups.find_all((keys, rows.clone()), ids);
+        let had_others = self.has_others();
         for (row, id) in rows.zip(ids.iter_mut()) {
-            if *id == NOT_HELD && self.has_others() {
-                let fetched = self.fetch(common, keys.key(row), keys.hashes[row])?;
-                *id = fetched.unwrap_or(NOT_HELD);
-            }
-            if *id != NOT_HELD && !self.see(common, *id, now_ms) {
+            if *id == NOT_HELD && had_others {
+                // A key that is twice in the batch may have been fetched by now.
+                let found = self.find(common, (keys.key(row), keys.hashes[row]), now_ms)?;
+                *id = found.unwrap_or(NOT_HELD);
+            } else if *id != NOT_HELD && !self.see(common, *id, now_ms) {
                 *id = NOT_HELD;
             }
         }
