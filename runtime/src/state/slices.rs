@@ -1,4 +1,4 @@
-//! A table whose keys live in namespaces that are dropped whole: windows, and timers.
+//! A table whose keys live in namespaces that are dropped whole: windows, timers, and rows by their time.
 //!
 //! Place in the flow: as [`super::KeyedTable`], for operators whose state ends at a time. Invariant: a dropped namespace costs one
 //! entry per key group in the next checkpoint, not one per key.

@@ -13,6 +13,7 @@
 
 mod backlog;
 mod lists;
+mod part;
 mod timed;
 
 use arrow::array::{Array, ArrayRef, PrimitiveArray, UInt32Array, new_null_array};

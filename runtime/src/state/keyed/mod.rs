@@ -344,7 +344,10 @@ impl<V: Values> Keyed<V> {
 
     /// Notes that an id was looked at; whether it has not expired.
     fn see(&mut self, common: &Common, id: u32, now_ms: i64) -> bool {
-        self.flags[id as usize] |= SEEN;
+        // Nobody asks when keys stay in memory, and the look costs waiting for it.
+        if common.may_spill() {
+            self.flags[id as usize] |= SEEN;
+        }
         let ttl_ms = common.config.ttl_ms;
         ttl_ms.is_none_or(|ttl_ms| self.written_ms[id as usize].saturating_add(ttl_ms) > now_ms)
     }

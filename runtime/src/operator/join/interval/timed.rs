@@ -21,8 +21,9 @@ use std::ops::{ControlFlow, Range};
 
 use super::backlog::Arrived;
 use super::lists::{Bounds, GONE, Lists, MET, TimedRow, due_ms};
+use super::part::{Part, meets, number_of};
 use crate::error::{Error, Result};
-use crate::state::bucket::{Bucket, LEVEL_MAX, clamp};
+use crate::state::bucket::{Bucket, LEVEL_MAX};
 use crate::state::{EncodedKeys, NOT_HELD, PartitionKey, Slices, StateConfig, StateTable};
 use crate::time::EpochMillis;
 
@@ -31,12 +32,6 @@ const LEVEL_MIN: u32 = 7;
 
 /// Buckets past which the next ones are twice as wide: what rows far out of order may cost a look-up (guess, unmeasured).
 const BUCKETS_WANTED: usize = 16;
-
-/// How often the time of a list is halved for its parts: 16 of them.
-const PART_LEVELS: u32 = 4;
-
-/// Bits of the number of a part that tell which one it is among those of its width; those above tell the width.
-const PART_BITS: u32 = 27;
 
 /// The rows of an input by key and time.
 #[derive(Debug)]
@@ -83,15 +78,6 @@ pub(super) struct Place {
     at: usize,
 }
 
-/// A list and the time that it is of.
-#[derive(Debug, Clone, Copy)]
-struct Part {
-    /// The id.
-    id: u32,
-    /// The first millisecond, and the width.
-    time: Bucket,
-}
-
 /// Rows that time has taken away although they had met none.
 #[derive(Debug)]
 pub(super) struct Lonely<'a> {
@@ -119,34 +105,6 @@ pub(super) struct Wanted<'a> {
     pub(super) ranges_ms: &'a [(EpochMillis, EpochMillis)],
     /// Where the clock of the join stands.
     pub(super) now_ms: EpochMillis,
-}
-
-impl Bucket {
-    /// Whether it has a time of a range.
-    fn meets(self, (from_ms, to_ms): (EpochMillis, EpochMillis)) -> bool {
-        self.start_ms <= clamp(to_ms) && from_ms <= self.last_ms()
-    }
-
-    /// One of the parts of a width that is a part of this one.
-    fn part(self, part: u32) -> Self {
-        let level = self.level.saturating_sub(PART_LEVELS);
-        Self {
-            start_ms: self.start_ms + (i64::from(part) << level),
-            level,
-        }
-    }
-
-    /// Which part of it a time is in.
-    fn part_of(self, time_ms: EpochMillis) -> u32 {
-        let level = self.level.saturating_sub(PART_LEVELS);
-        u32::try_from((clamp(time_ms) - self.start_ms) >> level).unwrap_or_default()
-    }
-
-    /// The number of a part of this bucket among all of them.
-    fn number_of(self, part: Self) -> u32 {
-        let index = u32::try_from((part.start_ms - self.start_ms) >> part.level);
-        (part.level << PART_BITS) | index.unwrap_or_default()
-    }
 }
 
 impl TimedRows {
@@ -208,7 +166,7 @@ impl TimedRows {
     fn bucket_of(&mut self, time_ms: EpochMillis) -> Bucket {
         let range_ms = (time_ms, time_ms);
         let held = self.buckets.iter().rev();
-        if let Some(bucket) = held.clone().find(|bucket| bucket.meets(range_ms)) {
+        if let Some(bucket) = held.clone().find(|bucket| meets(**bucket, range_ms)) {
             return *bucket;
         }
         let doublings = u32::try_from(self.buckets.len() / BUCKETS_WANTED).unwrap_or(LEVEL_MAX);
@@ -216,7 +174,7 @@ impl TimedRows {
         // A bucket that is open may lie within, and then both would have rows of one time.
         let is_within = |outer: Bucket| {
             let range_ms = (outer.start_ms, outer.last_ms());
-            held.clone().any(|bucket| bucket.meets(range_ms))
+            held.clone().any(|bucket| meets(*bucket, range_ms))
         };
         while bucket.level > 0 && is_within(bucket) {
             bucket = Bucket::of(time_ms, bucket.level - 1);
@@ -249,7 +207,9 @@ impl TimedRows {
         let (mut targets, mut opened): (Vec<Hit>, Vec<Bucket>) = (Vec::new(), Vec::new());
         for row in rows {
             let time_ms = arrived.times_ms.value(*row);
-            let known = opened.iter().find(|bucket| bucket.meets((time_ms, time_ms)));
+            let known = opened
+                .iter()
+                .find(|bucket| meets(**bucket, (time_ms, time_ms)));
             let bucket = match known {
                 Some(bucket) => *bucket,
                 None => {
@@ -263,10 +223,9 @@ impl TimedRows {
         }
         let mut ids = std::mem::take(&mut self.ids);
         for bucket in &opened {
-            let mut own = targets.iter_mut().filter(|target| target.bucket == *bucket);
-            let places = own.by_ref().map(|target| target.row);
             self.places.clear();
-            self.places.extend(places);
+            let own = targets.iter().filter(|target| target.bucket == *bucket);
+            self.places.extend(own.map(|target| target.row));
             let keys = (&arrived.keys, self.places.iter().copied());
             self.slices
                 .upsert_some(bucket.namespace(), keys, &mut ids)?;
@@ -274,14 +233,14 @@ impl TimedRows {
             own.zip(&ids).for_each(|(target, id)| target.id = *id);
         }
         self.ids = ids;
-        self.find_later(arrived, &targets, &opened)?;
-        let later = std::mem::take(&mut self.later);
+        let mut later = std::mem::take(&mut self.later);
+        self.find_later(arrived, (&targets, &opened), &mut later)?;
         let mut left = later.as_slice();
         for target in targets {
-            let count = left.partition_point(|hit| hit.row <= target.row);
-            let (later, behind) = left.split_at(count);
+            let own = left.iter().take_while(|hit| hit.row <= target.row);
+            let (own, behind) = left.split_at(own.count());
             left = behind;
-            self.add_row(arrived, target, (later, met[target.row]))?;
+            self.add_row(arrived, target, (own, met[target.row]))?;
         }
         self.later = later;
         Ok(())
@@ -291,24 +250,22 @@ impl TimedRows {
     fn find_later(
         &mut self,
         arrived: &Arrived,
-        targets: &[Hit],
-        opened: &[Bucket],
+        (targets, opened): (&[Hit], &[Bucket]),
+        later: &mut Vec<Hit>,
     ) -> Result<()> {
-        self.later.clear();
+        later.clear();
         for bucket in opened {
-            let own = targets.iter().filter(|target| target.bucket == *bucket);
             self.places.clear();
+            let own = targets.iter().filter(|target| target.bucket == *bucket);
             self.places.extend(own.map(|target| target.row));
             for at in 0..self.buckets.len() {
                 let other = self.buckets[at];
                 if other != *bucket && other.last_ms() >= bucket.start_ms {
-                    let mut later = std::mem::take(&mut self.later);
-                    self.find_in(&arrived.keys, other, &mut later)?;
-                    self.later = later;
+                    self.find_in(&arrived.keys, other, later)?;
                 }
             }
         }
-        self.later.sort_by_key(|hit| hit.row);
+        later.sort_by_key(|hit| hit.row);
         Ok(())
     }
 
@@ -363,21 +320,22 @@ impl TimedRows {
     fn add_to_part(&mut self, arrived: &Arrived, target: Hit, row: TimedRow<'_>) -> Result<()> {
         let namespace = target.bucket.namespace();
         let key = arrived.key(target.row, self.slices.key_groups());
-        let (mut id, mut time) = (target.id, target.bucket);
+        let mut part = target.whole();
         loop {
             let lists = self.slices.values_mut(namespace);
             let lists = lists.ok_or_else(|| Error::internal("a bucket that is open is gone"))?;
             // A millisecond has no parts.
-            if !lists.is_full(id) || time.level == 0 {
-                lists.push(id, row);
+            if !lists.is_full(part.id) || part.time.level == 0 {
+                lists.push(part.id, row);
                 return Ok(());
             }
-            let part = time.part_of(row.time_ms);
-            lists.note_part(id, part, row.time_ms);
-            time = time.part(part);
-            self.set_key(key, target.bucket.number_of(time));
+            let index = part.index_of(row.time_ms);
+            lists.note_part(part.id, index, row.time_ms);
+            let time = part.time_of(index);
+            self.set_key(key, number_of(time, target.bucket));
             let key = (self.key.as_slice(), key.key_group);
-            (id, _) = self.slices.upsert_in(namespace, key)?;
+            let (id, _) = self.slices.upsert_in(namespace, key)?;
+            part = Part { id, time };
         }
     }
 
@@ -418,7 +376,7 @@ impl TimedRows {
                     }
                 }
                 let range_ms = (EpochMillis::MIN, before_ms(earliest));
-                self.push_parts((key, hit), part, |time| time.meets(range_ms), &mut parts)?;
+                self.push_parts((key, hit), part, |time| meets(time, range_ms), &mut parts)?;
                 next = parts.pop();
             }
         }
@@ -436,12 +394,15 @@ impl TimedRows {
         let namespace = hit.bucket.namespace();
         let lists = self.slices.values(namespace);
         let bits = lists.map_or(0, |lists| lists.parts(of.id));
-        for part in (0..u16::BITS).rev().filter(|part| bits & (1 << part) != 0) {
-            let time = of.time.part(part);
+        for index in (0..u16::BITS)
+            .rev()
+            .filter(|index| bits & (1 << index) != 0)
+        {
+            let time = of.time_of(index);
             if !is_wanted(time) {
                 continue;
             }
-            self.set_key(key, hit.bucket.number_of(time));
+            self.set_key(key, number_of(time, hit.bucket));
             let key = (self.key.as_slice(), key.key_group);
             let id = self.slices.find_in(namespace, key)?;
             parts.extend(id.map(|id| Part { id, time }));
@@ -492,7 +453,7 @@ impl TimedRows {
     ) -> Result<ControlFlow<()>> {
         let namespace = hit.bucket.namespace();
         let expired_ms = (EpochMillis::MIN, self.expired_ms(now_ms));
-        let is_wanted = |time: Bucket| time.meets(range_ms) || time.meets(expired_ms);
+        let is_wanted = |time: Bucket| meets(time, range_ms) || meets(time, expired_ms);
         let (mut next, mut parts) = (Some(hit.whole()), Vec::new());
         while let Some(part) = next {
             let lists = self.slices.values(namespace);
