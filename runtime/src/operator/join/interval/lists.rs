@@ -75,6 +75,7 @@ pub(super) struct TimedRow<'a> {
 
 /// What is known of all rows of a bucket.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_field_names, reason = "the postfix is the unit")]
 pub(super) struct Bounds {
     /// The earliest time, or earlier.
     pub(super) min_ms: EpochMillis,

@@ -63,7 +63,7 @@ impl Shape {
     }
 
     /// The operator over `(k BIGINT, t TIMESTAMP(3), v BIGINT)` on both sides.
-    fn operator(&self, spill: Option<Arc<dyn SpillSpace>>) -> IntervalJoin {
+    fn operator(&self, spill: Option<&Arc<dyn SpillSpace>>) -> IntervalJoin {
         let long = TypeKind::BigInt.nullable();
         let types = [
             long.clone(),
@@ -92,7 +92,7 @@ impl Shape {
             time_zone: "UTC",
         };
         let states = [0, 1].map(|input| StateConfig {
-            spill: spill.clone(),
+            spill: spill.cloned(),
             ..StateConfig::in_memory(&format!("test-{input}"), 128)
         });
         IntervalJoin::new(&spec, states).unwrap()
@@ -201,8 +201,9 @@ impl Harness {
         self.operators += 1;
         let folder = self.folder.as_ref();
         let folder = folder.map(|folder| folder.path().join(self.operators.to_string()));
-        self.shape
-            .operator(folder.map(|folder| FjallSpace::new(folder, 1 << 20) as _))
+        let spill: Option<Arc<dyn SpillSpace>> =
+            folder.map(|folder| FjallSpace::new(folder, 1 << 20) as _);
+        self.shape.operator(spill.as_ref())
     }
 
     /// Moves all that is held out of memory, if there is a place for it.

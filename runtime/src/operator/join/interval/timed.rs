@@ -210,13 +210,12 @@ impl TimedRows {
             let known = opened
                 .iter()
                 .find(|bucket| meets(**bucket, (time_ms, time_ms)));
-            let bucket = match known {
-                Some(bucket) => *bucket,
-                None => {
-                    let bucket = self.bucket_of(time_ms);
-                    opened.push(bucket);
-                    bucket
-                }
+            let bucket = if let Some(bucket) = known {
+                *bucket
+            } else {
+                let bucket = self.bucket_of(time_ms);
+                opened.push(bucket);
+                bucket
             };
             let (row, id) = (*row, NOT_HELD);
             targets.push(Hit { row, bucket, id });
@@ -297,8 +296,8 @@ impl TimedRows {
         };
         let mut gone_ms = due_ms(time_ms, self.keep_ms);
         if is_later(&target) || later.iter().any(is_later) {
-            let timer_ms = self.timer_ms(arrived, target.row)?;
-            gone_ms = timer_ms.map_or(gone_ms, |timer_ms| timer_ms.max(gone_ms));
+            let goes_off_ms = self.timer_ms(arrived, target.row)?;
+            gone_ms = goes_off_ms.map_or(gone_ms, |goes_off_ms| goes_off_ms.max(gone_ms));
         }
         let row = TimedRow {
             time_ms,
