@@ -29,4 +29,5 @@ pub use ordered::{Head, OrderedRows, PartitionKey};
 pub use slices::{MakeValues, Slice, Slices};
 pub use sort_key::SortCodec;
 pub use table::{KeyedTable, StateTable};
+pub use waiting::bucket;
 pub use waiting::{DueRows, WaitingRows};

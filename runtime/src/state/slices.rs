@@ -1,4 +1,4 @@
-//! A table whose keys live in namespaces that are dropped whole: windows, and timers.
+//! A table whose keys live in namespaces that are dropped whole: windows, timers, and rows by their time.
 //!
 //! Place in the flow: as [`super::KeyedTable`], for operators whose state ends at a time. Invariant: a dropped namespace costs one
 //! entry per key group in the next checkpoint, not one per key.
@@ -137,6 +137,52 @@ impl<V: Values> Slices<V> {
         let keyed = open(&mut self.open, namespace, (&self.make, &mut self.spare))?;
         keyed.upsert_all(&mut self.common, keys, 0, (ids, |_| ()))?;
         Ok(keyed.values_mut())
+    }
+
+    /// The ids of some keys of a namespace, [`NOT_HELD`](crate::state::NOT_HELD) for those that are not held. Their values are not to be
+    /// changed.
+    ///
+    /// # Errors
+    /// `Unavailable` when spilled state cannot be read.
+    pub fn find_all(
+        &mut self,
+        namespace: i64,
+        keys: (&EncodedKeys, impl Iterator<Item = usize> + Clone),
+        ids: &mut Vec<u32>,
+    ) -> Result<()> {
+        ids.clear();
+        match self.open.get_mut(&namespace) {
+            Some(keyed) => keyed.find_all(&mut self.common, keys, 0, ids),
+            None => Ok(()),
+        }
+    }
+
+    /// The id of one key of a namespace, if it is held. Its value is not to be changed.
+    ///
+    /// # Errors
+    /// `Unavailable` when spilled state cannot be read.
+    pub fn find_in(
+        &mut self,
+        namespace: i64,
+        (key, key_group): (&[u8], u32),
+    ) -> Result<Option<u32>> {
+        let hash = hash_in(key, key_group, self.common.key_groups());
+        match self.open.get_mut(&namespace) {
+            Some(keyed) => keyed.find(&mut self.common, (key, hash), 0),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether the values of a namespace have read all of its keys that are held, be they on disk by now: not those that other slots have
+    /// handed over, until they are copied.
+    pub fn has_read_all(&self, namespace: i64) -> bool {
+        let keyed = self.open.get(&namespace);
+        keyed.is_none_or(|keyed| !keyed.has_unread())
+    }
+
+    /// The values of a namespace that is open.
+    pub fn values(&self, namespace: i64) -> Option<&V> {
+        self.open.get(&namespace).map(Keyed::values)
     }
 
     /// The id of one key of a namespace that is about to be changed, and whether it is new. Its key group is given, as it may come from a

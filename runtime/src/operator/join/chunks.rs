@@ -7,6 +7,7 @@ use std::mem::size_of;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{Error, Result};
+use crate::operator::join::small_bytes::SmallBytes;
 use crate::state::codec::{Reader, Writer};
 use crate::state::{Values, column};
 use crate::time::EpochMillis;
@@ -131,19 +132,19 @@ pub(super) struct RowChunks {
     layout: Layout,
 }
 
-/// Some rows of one key.
+/// Set in the number of further chunks when rows are in their chunks as they came.
+const IS_BY_ARRIVAL: u32 = 1 << 31;
+
+/// Some rows of one key: a cache line, with the rows themselves if they are few and short.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 struct Chunk {
-    /// In chunk 0, how many more chunks the key has; else 0.
-    more_chunks: u32,
-    /// In chunk 0, whether rows are in their chunks as they came.
-    is_by_arrival: bool,
+    /// In chunk 0, how many more chunks the key has, and [`IS_BY_ARRIVAL`]; else 0.
+    further: u32,
     /// Different rows.
     rows: u32,
-    /// Rows, each counted as often as it is there.
-    copies: u64,
     /// Rows back to back: how often (4 bytes), length (4 bytes), what [`Layout`] says (8 bytes each), canonical encoding.
-    bytes: Vec<u8>,
+    bytes: SmallBytes,
 }
 
 impl RowChunks {
@@ -167,24 +168,25 @@ impl RowChunks {
 
     /// How many chunks the key of a chunk 0 has.
     pub(super) fn chunks_of(&self, id: u32) -> u32 {
-        self.chunk(id).more_chunks + 1
+        self.chunk(id).more_chunks() + 1
     }
 
     /// Notes in a chunk 0 how many chunks its key has.
     pub(super) fn set_chunks(&mut self, id: u32, count: u32) {
-        self.chunks[id as usize].more_chunks = count - 1;
+        let further = &mut self.chunks[id as usize].further;
+        *further = (*further & IS_BY_ARRIVAL) | (count - 1);
     }
 
     /// Whether the rows of the key of a chunk 0 are in their chunks as they came.
     pub(super) fn is_by_arrival(&self, id: u32) -> bool {
-        self.chunk(id).is_by_arrival
+        self.chunk(id).is_by_arrival()
     }
 
     /// Takes all rows of a chunk out of it, encoded; a chunk 0 is the only one of its key then.
     pub(super) fn drain(&mut self, id: u32) -> Vec<u8> {
-        let mut chunk = std::mem::take(&mut self.chunks[id as usize]);
-        self.heap_bytes -= chunk.bytes.capacity();
-        std::mem::take(&mut chunk.bytes)
+        let chunk = std::mem::take(&mut self.chunks[id as usize]);
+        self.heap_bytes -= chunk.bytes.heap_bytes();
+        chunk.bytes.to_vec()
     }
 
     /// Rows that were taken out.
@@ -210,7 +212,7 @@ impl RowChunks {
 
     /// Rows of a chunk, each counted as often as it is there.
     pub(super) fn copies(&self, id: u32) -> u64 {
-        self.chunk(id).copies
+        self.iter(id).map(|row| u64::from(row.count)).sum()
     }
 
     /// Whether a chunk has no rows.
@@ -253,7 +255,6 @@ impl RowChunks {
         let mut held = row;
         let count = self.iter_from(id, start).next().map_or(0, |row| row.count);
         held.count = count.saturating_add(row.count);
-        self.chunks[id as usize].copies += u64::from(held.count - count);
         self.set_head(id, start, held);
     }
 
@@ -261,13 +262,9 @@ impl RowChunks {
     pub(super) fn push(&mut self, id: u32, row: StoredRow<'_>) {
         let layout = self.layout;
         let chunk = &mut self.chunks[id as usize];
-        let before = chunk.bytes.capacity();
-        if chunk.bytes.is_empty() {
-            // Most keys have one row.
-            chunk.bytes.reserve_exact(layout.row_bytes(row.row));
-        }
+        let before = chunk.bytes.heap_bytes();
         chunk.push(row, layout);
-        self.heap_bytes += chunk.bytes.capacity() - before;
+        self.heap_bytes += chunk.bytes.heap_bytes() - before;
     }
 
     /// Counts the row at `start` once less; true when that was the last of its kind, and it is gone.
@@ -279,14 +276,12 @@ impl RowChunks {
             let count = (held.count - 1).to_le_bytes();
             let chunk = &mut self.chunks[id as usize];
             chunk.bytes[start..start + size_of::<u32>()].copy_from_slice(&count);
-            chunk.copies -= 1;
             return false;
         }
         let end = start + self.layout.row_bytes(held.row);
         let chunk = &mut self.chunks[id as usize];
-        chunk.bytes.drain(start..end);
+        chunk.bytes.remove(start..end);
         chunk.rows -= 1;
-        chunk.copies = chunk.copies.saturating_sub(1);
         true
     }
 
@@ -351,10 +346,10 @@ impl RowChunks {
             chunk.push(row, layout);
         }
         let chunk = &mut self.chunks[id as usize];
-        (left.more_chunks, left.is_by_arrival) = (chunk.more_chunks, chunk.is_by_arrival);
-        left.bytes.shrink_to_fit();
-        self.heap_bytes += left.bytes.capacity();
-        self.heap_bytes -= chunk.bytes.capacity();
+        left.further = chunk.further;
+        left.bytes.shrink();
+        self.heap_bytes += left.bytes.heap_bytes();
+        self.heap_bytes -= chunk.bytes.heap_bytes();
         *chunk = left;
         moved
     }
@@ -362,29 +357,44 @@ impl RowChunks {
     /// Appends rows to a chunk.
     fn take_over(&mut self, id: u32, moved: &Chunk) {
         let chunk = &mut self.chunks[id as usize];
-        let before = chunk.bytes.capacity();
-        chunk.bytes.extend_from_slice(&moved.bytes);
+        let before = chunk.bytes.heap_bytes();
+        let bytes = chunk.bytes.grow(moved.bytes.len());
+        bytes.copy_from_slice(&moved.bytes);
         chunk.rows += moved.rows;
-        chunk.copies += moved.copies;
-        self.heap_bytes += chunk.bytes.capacity() - before;
+        self.heap_bytes += chunk.bytes.heap_bytes() - before;
     }
 }
 
 impl Chunk {
+    /// How many more chunks the key has.
+    fn more_chunks(&self) -> u32 {
+        self.further & !IS_BY_ARRIVAL
+    }
+
+    /// Whether rows are in their chunks as they came.
+    fn is_by_arrival(&self) -> bool {
+        self.further & IS_BY_ARRIVAL != 0
+    }
+
     /// Appends a row.
     fn push(&mut self, row: StoredRow<'_>, layout: Layout) {
-        self.bytes.put_u32(row.count);
-        self.bytes
-            .put_u32(u32::try_from(row.row.len()).unwrap_or(u32::MAX));
+        let length = u32::try_from(row.row.len()).unwrap_or(u32::MAX);
+        let mut rest = self.bytes.grow(layout.row_bytes(row.row));
+        let mut put = |part: &[u8]| {
+            let (place, behind) = std::mem::take(&mut rest).split_at_mut(part.len());
+            place.copy_from_slice(part);
+            rest = behind;
+        };
+        put(&row.count.to_le_bytes());
+        put(&length.to_le_bytes());
         if layout.times {
-            self.bytes.put_i64(row.written_ms);
+            put(&row.written_ms.to_le_bytes());
         }
         if layout.associations {
-            self.bytes.put_i64(row.associations.cast_signed());
+            put(&row.associations.to_le_bytes());
         }
-        self.bytes.extend_from_slice(row.row);
+        put(row.row);
         self.rows += 1;
-        self.copies += u64::from(row.count);
     }
 }
 
@@ -400,7 +410,7 @@ impl Values for RowChunks {
 
     fn clear(&mut self, id: u32) {
         let chunk = &mut self.chunks[id as usize];
-        self.heap_bytes -= chunk.bytes.capacity();
+        self.heap_bytes -= chunk.bytes.heap_bytes();
         *chunk = Chunk::default();
     }
 
@@ -413,9 +423,9 @@ impl Values for RowChunks {
 
     fn write(&self, id: u32, out: &mut Vec<u8>) {
         let chunk = self.chunk(id);
-        let is_by_hash = chunk.more_chunks > 0 && !chunk.is_by_arrival;
+        let is_by_hash = chunk.more_chunks() > 0 && !chunk.is_by_arrival();
         let order = if is_by_hash { IS_BY_HASH } else { 0 };
-        out.put_u32(chunk.more_chunks | order | self.layout.flags());
+        out.put_u32(chunk.more_chunks() | order | self.layout.flags());
         out.put_bytes(&chunk.bytes);
     }
 
@@ -428,11 +438,11 @@ impl Values for RowChunks {
             ));
         }
         let bytes = input.bytes()?;
+        let is_by_arrival = more_chunks > 0 && head & IS_BY_HASH == 0;
         let mut chunk = Chunk {
-            more_chunks,
-            is_by_arrival: more_chunks > 0 && head & IS_BY_HASH == 0,
-            bytes: Vec::with_capacity(bytes.len()),
-            ..Chunk::default()
+            further: more_chunks | if is_by_arrival { IS_BY_ARRIVAL } else { 0 },
+            bytes: SmallBytes::with_capacity(bytes.len()),
+            rows: 0,
         };
         let mut length = 0;
         for mut row in (RowIter {
@@ -449,9 +459,9 @@ impl Values for RowChunks {
         if length != bytes.len() {
             return Err(Error::corrupt("rows of a join end in the middle of one"));
         }
-        self.heap_bytes += chunk.bytes.capacity();
+        self.heap_bytes += chunk.bytes.heap_bytes();
         let slot = &mut self.chunks[id as usize];
-        self.heap_bytes -= slot.bytes.capacity();
+        self.heap_bytes -= slot.bytes.heap_bytes();
         *slot = chunk;
         Ok(())
     }

@@ -12,26 +12,29 @@
 //! too late to be kept is emitted at once by an outer join, and the watermark behind the join is held back by the interval.
 
 mod backlog;
+mod lists;
+mod part;
 mod timed;
 
 use arrow::array::{Array, ArrayRef, PrimitiveArray, UInt32Array, new_null_array};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::DataType;
 
-use self::backlog::{Arrived, Backlog, Cursor, Found, Searched};
-use self::timed::{ALONE, Lonely, Tables, TimedRows};
+use self::backlog::{Arrived, Backlog, Cursor, Found, NO_RANGE};
+use self::lists::MET;
+use self::timed::{Lonely, TimedRows};
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::operator::join::time_order::times_ms;
 use crate::operator::{Collector, EMIT_ROWS_MAX, Operator, OperatorContext, StateVisit};
 use crate::plan::TimeDomain;
 use crate::sql::eval::Evaluator;
-use crate::state::{ChunkKeys, EncodedKeys, KeyCodec, StateConfig};
+use crate::state::{EncodedKeys, KeyCodec, StateConfig};
 use crate::time::EpochMillis;
 use crate::types::FlinkType;
 
 /// Numbers of the tables of the left and the right input.
-const TABLES: [Tables; 2] = [Tables { rows: 0, timers: 1 }, Tables { rows: 2, timers: 3 }];
+const TABLES: [u8; 2] = [0, 1];
 
 /// What an interval join is made from.
 #[derive(Debug)]
@@ -55,8 +58,6 @@ pub struct IntervalJoin {
     domain: TimeDomain,
     /// What else must be TRUE.
     residual: Option<Evaluator>,
-    /// Key groups of the statement.
-    key_groups: u32,
     /// The batch that has not met all of the other side yet.
     backlog: Option<Backlog>,
     /// What one step finds, kept for its memory.
@@ -82,15 +83,6 @@ struct Side {
     row_codec: KeyCodec,
     /// The rows that may still be met.
     rows: TimedRows,
-}
-
-/// What a step takes away.
-#[derive(Debug, Clone, Copy)]
-enum Sweep {
-    /// Nothing.
-    Nothing,
-    /// Expired rows with the key of this row of the batch.
-    KeyOf(usize),
 }
 
 impl Side {
@@ -126,7 +118,12 @@ impl Side {
                 .collect::<Result<_>>()?,
             key_codec: KeyCodec::new(keys.iter().map(|key| &types[*key]))?,
             row_codec: KeyCodec::for_rows(types)?,
-            rows: TimedRows::new(TABLES[input], keep_ms, state),
+            rows: TimedRows::new(
+                TABLES[input],
+                (keep_ms, join.upper_ms.saturating_sub(join.lower_ms)),
+                is_outer,
+                state,
+            ),
         })
     }
 
@@ -159,7 +156,6 @@ impl IntervalJoin {
         let residual = residual.map(|residual| Evaluator::compile(residual, spec.time_zone));
         let [left, right] = states;
         Ok(Self {
-            key_groups: left.key_groups,
             sides: [Side::new(spec, 0, left)?, Side::new(spec, 1, right)?],
             bounds_ms: (spec.join.lower_ms, spec.join.upper_ms),
             domain: spec.join.domain,
@@ -182,45 +178,29 @@ impl IntervalJoin {
         }
     }
 
-    /// The times of the other input that a row of a time meets.
-    fn range_ms(&self, input: usize, time_ms: EpochMillis) -> (EpochMillis, EpochMillis) {
-        let (lower_ms, upper_ms) = self.bounds_ms;
-        if input == 0 {
-            (
-                time_ms.saturating_sub(upper_ms),
-                time_ms.saturating_sub(lower_ms),
-            )
-        } else {
-            (
-                time_ms.saturating_add(lower_ms),
-                time_ms.saturating_add(upper_ms),
-            )
-        }
-    }
-
     /// Emits the next rows of the backlog.
     fn step(&mut self, context: &OperatorContext<'_>, out: &mut Collector) -> Result<()> {
         let Some(mut backlog) = self.backlog.take() else {
             return Ok(());
         };
         let first = backlog.next.row;
-        let sweep = self.find(&mut backlog)?;
+        self.find(&mut backlog)?;
         if !self.found.own.is_empty() {
             let joined = self.joined(&backlog.arrived)?;
             let joined = match &self.residual {
                 None => {
-                    self.note_met(&mut backlog, |_| true)?;
+                    self.note_met(&mut backlog, |_| true);
                     joined
                 }
                 Some(residual) => {
                     let mask = residual.eval_condition(&joined, &context.eval())?;
-                    self.note_met(&mut backlog, |at| mask.is_valid(at) && mask.value(at))?;
+                    self.note_met(&mut backlog, |at| mask.is_valid(at) && mask.value(at));
                     joined.filter(&mask)?
                 }
             };
             out.emit(joined);
         }
-        self.sweep(&backlog.arrived, sweep, out)?;
+        self.emit_swept(1 - backlog.arrived.input, out)?;
         self.keep(&backlog, first, out)?;
         if backlog.next.row < backlog.arrived.batch.rows {
             self.backlog = Some(backlog);
@@ -228,61 +208,65 @@ impl IntervalJoin {
         Ok(())
     }
 
-    /// Looks up what the next rows of the backlog meet, at most [`EMIT_ROWS_MAX`] rows. A row that has looked through expired rows is
-    /// the last one, as it takes them away, so that the next one does not meet them; its key's rows are swept.
-    fn find(&mut self, backlog: &mut Backlog) -> Result<Sweep> {
+    /// Looks up what the next rows of the backlog meet, at most [`EMIT_ROWS_MAX`] rows.
+    fn find(&mut self, backlog: &mut Backlog) -> Result<()> {
         self.found.clear();
-        let input = backlog.arrived.input;
-        while backlog.next.row < backlog.arrived.batch.rows {
-            let row = backlog.next.row;
-            let time_ms = backlog.arrived.time_of(row);
-            let time_ms = time_ms.filter(|_| !self.is_void() && backlog.arrived.is_valid(row));
-            let range_ms = time_ms.map(|time_ms| self.range_ms(input, time_ms));
-            let other = &mut self.sides[1 - input].rows;
-            let expired_ms = other.expired_ms(backlog.arrived.now_ms);
-            // When nothing can be met but expired rows, they are left to the timers.
-            if let Some(range_ms) = range_ms.filter(|(_, to_ms)| *to_ms > expired_ms) {
-                let searched = match self.found.head(other, &backlog.arrived, row)? {
-                    None => Searched::Wholly(None),
-                    Some(head) => {
-                        let key = (backlog.arrived.key(row, self.key_groups), head);
-                        self.found.search(other, key, range_ms, &mut backlog.next)?
-                    }
-                };
-                match searched {
-                    Searched::Partly => return Ok(Sweep::Nothing),
-                    Searched::Wholly(Some(earliest_ms)) if earliest_ms <= expired_ms => {
-                        backlog.next.finish_row();
-                        return Ok(Sweep::KeyOf(row));
-                    }
-                    Searched::Wholly(_) => {}
-                }
-            }
-            backlog.next.finish_row();
+        let Backlog { arrived, next, .. } = backlog;
+        if self.is_void() {
+            next.row = arrived.batch.rows;
+            return Ok(());
         }
-        Ok(Sweep::Nothing)
+        let mut found = std::mem::take(&mut self.found);
+        let other = &self.sides[1 - arrived.input].rows;
+        let expired_ms = other.expired_ms(arrived.now_ms);
+        let bounds_ms = self.bounds_ms;
+        let range_ms = |row: usize| {
+            let time_ms = arrived.time_of(row).filter(|_| arrived.is_valid(row));
+            let range_ms = time_ms.map(|time_ms| range_ms(bounds_ms, arrived.input, time_ms));
+            // When nothing can be met but expired rows, they are left to the clock.
+            let range_ms = range_ms.filter(|(_, to_ms)| *to_ms > expired_ms);
+            range_ms.unwrap_or(NO_RANGE)
+        };
+        let other = &mut self.sides[1 - arrived.input].rows;
+        found.search(other, (arrived, next), range_ms)?;
+        self.found = found;
+        Ok(())
     }
 
     /// Remembers which rows have met others.
-    fn note_met(&mut self, backlog: &mut Backlog, is_met: impl Fn(usize) -> bool) -> Result<()> {
+    fn note_met(&mut self, backlog: &mut Backlog, is_met: impl Fn(usize) -> bool) {
         let input = backlog.arrived.input;
         let is_outer = self.sides[1 - input].is_outer;
         if !is_outer && !self.sides[input].is_outer {
-            return Ok(());
+            return;
         }
-        for (at, row) in self.found.own.iter().enumerate() {
+        let other = &mut self.sides[1 - input].rows;
+        for (at, (row, place)) in self.found.own.iter().zip(&self.found.places).enumerate() {
             if !is_met(at) {
                 continue;
             }
             backlog.met[*row as usize] = true;
-            let stored = self.found.rows.key(at);
-            if is_outer && stored.first() == Some(&ALONE) {
-                let key = backlog.arrived.key(*row as usize, self.key_groups);
-                let other = &mut self.sides[1 - input].rows;
-                other.mark_met(key, self.found.times_ms[at], stored)?;
+            if is_outer && other.row(*place).is_some_and(|row| row.flags & MET == 0) {
+                other.mark(*place, MET);
             }
         }
-        Ok(())
+    }
+
+    /// Emits the rows of an input that the step has taken away and that have met none.
+    fn emit_swept(&mut self, input: usize, out: &mut Collector) -> Result<()> {
+        let side = &self.sides[input];
+        let mut rows = EncodedKeys::default();
+        let mut lonely = Lonely {
+            rows: &mut rows,
+            // They were looked through by rows of this step.
+            room: usize::MAX,
+        };
+        let swept = self.found.swept.iter();
+        let swept = swept.filter_map(|place| side.rows.row(*place));
+        swept
+            .filter(|row| row.flags & MET == 0)
+            .for_each(|row| lonely.take(row.bytes));
+        self.emit_lonely(input, &rows, out)
     }
 
     /// Adds the rows that are through to those of their input, or emits them.
@@ -309,28 +293,11 @@ impl IntervalJoin {
         Ok(())
     }
 
-    /// Takes away the expired rows of the other input that have the key of a row.
-    fn sweep(&mut self, arrived: &Arrived, sweep: Sweep, out: &mut Collector) -> Result<()> {
-        let Sweep::KeyOf(row) = sweep else {
-            return Ok(());
-        };
-        let other = &mut self.sides[1 - arrived.input].rows;
-        let expired_ms = other.expired_ms(arrived.now_ms);
-        let mut rows = EncodedKeys::default();
-        let mut lonely = Lonely {
-            rows: &mut rows,
-            // What there is no room for is left to the timer.
-            room: EMIT_ROWS_MAX,
-        };
-        other.remove(arrived.key(row, self.key_groups), expired_ms, &mut lonely)?;
-        self.emit_lonely(1 - arrived.input, &rows, out)
-    }
-
     /// The rows of a step: left columns, then right columns.
     fn joined(&self, arrived: &Arrived) -> Result<Batch> {
         let other = &self.sides[1 - arrived.input];
         let rows = self.found.own.len();
-        let stored = (0..rows).map(|at| &self.found.rows.key(at)[1..]);
+        let stored = (0..rows).map(|at| self.found.rows.key(at));
         let theirs = other.row_codec.decode(stored)?;
         let own = UInt32Array::from(self.found.own.clone());
         let own = arrived.batch.take(&own)?.columns;
@@ -374,6 +341,25 @@ impl IntervalJoin {
     }
 }
 
+/// The times of the other input that a row of a time meets.
+fn range_ms(
+    (lower_ms, upper_ms): (i64, i64),
+    input: usize,
+    time_ms: EpochMillis,
+) -> (EpochMillis, EpochMillis) {
+    if input == 0 {
+        (
+            time_ms.saturating_sub(upper_ms),
+            time_ms.saturating_sub(lower_ms),
+        )
+    } else {
+        (
+            time_ms.saturating_add(lower_ms),
+            time_ms.saturating_add(upper_ms),
+        )
+    }
+}
+
 /// Columns of an input beside those of the other one, the left ones first.
 fn beside(input: usize, own: Vec<ArrayRef>, theirs: Vec<ArrayRef>) -> Vec<ArrayRef> {
     let (mut columns, right) = if input == 0 {
@@ -408,7 +394,6 @@ impl Operator for IntervalJoin {
         self.backlog = Some(Backlog {
             arrived: Arrived {
                 input,
-                chunk_keys: ChunkKeys::first(&keys, self.key_groups),
                 keys,
                 valid,
                 rows: side.row_codec.encode_rows(&columns, batch.rows)?,
@@ -452,7 +437,7 @@ impl Operator for IntervalJoin {
 
     fn visit_state(&mut self, visit: &mut StateVisit<'_>) {
         for side in &mut self.sides {
-            side.rows.tables().into_iter().for_each(&mut *visit);
+            visit(side.rows.table());
         }
     }
 }

@@ -10,6 +10,7 @@ mod meeting;
 mod page;
 pub mod regular;
 mod side;
+mod small_bytes;
 pub mod temporal;
 mod time_order;
 mod timers;

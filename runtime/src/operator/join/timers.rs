@@ -70,11 +70,6 @@ impl Due {
         }
     }
 
-    /// The keys of the timers.
-    pub(super) fn keys(&self) -> &EncodedKeys {
-        &self.keys
-    }
-
     /// What a timer was set to.
     pub(super) fn time_ms(&self, at: usize) -> EpochMillis {
         self.timers[at].1
@@ -118,29 +113,6 @@ impl Timers {
         let due_ms = due_ms.min(NOT_SET - 1);
         self.put(due_ms.div_euclid(self.bucket_ms), key.bytes, due_ms)?;
         self.next_ms = self.next_ms.map(|next_ms| next_ms.min(due_ms));
-        Ok(())
-    }
-
-    /// Sets timers of some keys of a batch, those at places.
-    pub(super) fn set_all(
-        &mut self,
-        keys: &EncodedKeys,
-        timers: &mut [(usize, i64)],
-    ) -> Result<()> {
-        let bucket_ms = self.bucket_ms;
-        let bucket = |timer: &(usize, i64)| timer.1.min(NOT_SET - 1).div_euclid(bucket_ms);
-        timers.sort_by_key(bucket);
-        for run in timers.chunk_by(|left, right| bucket(left) == bucket(right)) {
-            let rows = run.iter().map(|(row, _)| *row);
-            let bucket = bucket(&run[0]);
-            let ids = &mut self.ids;
-            let dues = self.slices.upsert_some(bucket, (keys, rows), ids)?;
-            for (id, (_, due_ms)) in ids.iter().zip(run) {
-                let due_ms = (*due_ms).min(NOT_SET - 1);
-                dues.due_ms[*id as usize] = due_ms;
-                self.next_ms = self.next_ms.map(|next_ms| next_ms.min(due_ms));
-            }
-        }
         Ok(())
     }
 

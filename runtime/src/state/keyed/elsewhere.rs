@@ -162,6 +162,7 @@ impl<V: Values> Keyed<V> {
         let key_group = |hash| crate::graph::key_group::key_group(hash, key_groups);
         if let Some(part) = handed.part(&|hash| owns(key_group(hash))) {
             self.handed_keys += part.left();
+            self.has_unread = true;
             self.handed.push(part);
         }
         for (key_group, is_logged) in (0..).zip(handed.logged()) {
@@ -169,6 +170,11 @@ impl<V: Values> Keyed<V> {
                 self.note_logged(key_group);
             }
         }
+    }
+
+    /// Whether keys may be held that the values have not read since they were handed over.
+    pub(in crate::state) fn has_unread(&self) -> bool {
+        self.has_unread
     }
 
     /// Whether keys are on disk.
@@ -195,6 +201,7 @@ impl<V: Values> Keyed<V> {
     /// Brings every key into the memory of this table.
     pub(in crate::state) fn fetch_all(&mut self, common: &mut Common) -> Result<()> {
         self.take_over_all(common)?;
+        self.has_unread = false;
         let Some(backend) = common.backend.as_ref().filter(|_| self.spilled > 0) else {
             return Ok(());
         };

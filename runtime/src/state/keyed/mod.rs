@@ -155,6 +155,8 @@ pub(super) struct Keyed<V: Values> {
     handed: Vec<Handed<V>>,
     /// Keys that are there.
     handed_keys: usize,
+    /// Whether some were handed over, and may be on disk by now without the values having read them.
+    has_unread: bool,
     /// Key groups of which a checkpoint may hold keys of this namespace.
     logged: Vec<bool>,
 }
@@ -174,6 +176,7 @@ impl<V: Values> Keyed<V> {
             spilled: 0,
             handed: Vec::new(),
             handed_keys: 0,
+            has_unread: false,
             logged: Vec::new(),
         }
     }
@@ -190,7 +193,7 @@ impl<V: Values> Keyed<V> {
         self.dirty.clear();
         self.written_ms.clear();
         self.logged.clear();
-        self.hand = 0;
+        (self.hand, self.has_unread) = (0, false);
         Some(self)
     }
 
@@ -325,12 +328,13 @@ impl<V: Values> Keyed<V> {
         ids: &mut Vec<u32>,
     ) -> Result<()> {
         self.groups.find_all((keys, rows.clone()), ids);
+        let had_others = self.has_others();
         for (row, id) in rows.zip(ids.iter_mut()) {
-            if *id == NOT_HELD && self.has_others() {
-                let fetched = self.fetch(common, keys.key(row), keys.hashes[row])?;
-                *id = fetched.unwrap_or(NOT_HELD);
-            }
-            if *id != NOT_HELD && !self.see(common, *id, now_ms) {
+            if *id == NOT_HELD && had_others {
+                // A key that is twice in the batch may have been fetched by now.
+                let found = self.find(common, (keys.key(row), keys.hashes[row]), now_ms)?;
+                *id = found.unwrap_or(NOT_HELD);
+            } else if *id != NOT_HELD && !self.see(common, *id, now_ms) {
                 *id = NOT_HELD;
             }
         }
@@ -340,7 +344,10 @@ impl<V: Values> Keyed<V> {
 
     /// Notes that an id was looked at; whether it has not expired.
     fn see(&mut self, common: &Common, id: u32, now_ms: i64) -> bool {
-        self.flags[id as usize] |= SEEN;
+        // Nobody asks when keys stay in memory, and the look costs waiting for it.
+        if common.may_spill() {
+            self.flags[id as usize] |= SEEN;
+        }
         let ttl_ms = common.config.ttl_ms;
         ttl_ms.is_none_or(|ttl_ms| self.written_ms[id as usize].saturating_add(ttl_ms) > now_ms)
     }

@@ -451,9 +451,12 @@ fn a_batch_is_looked_up_as_its_keys_are_one_by_one() {
         while !table.write_frozen(7).unwrap() {}
         table.shrink(0).unwrap();
     }
+    // Each key is twice in the batch: it is fetched once.
     let mut ids = Vec::new();
-    let rows = 0..numbers.len();
+    let rows = (0..numbers.len()).chain(0..numbers.len());
     table.find_all((&keys, rows), 0, &mut ids).unwrap();
+    assert_eq!(ids[..numbers.len()], ids[numbers.len()..]);
+    assert_eq!(table.keys(), 100);
     for (number, id) in numbers.iter().zip(&ids) {
         let found = table.find_in(&[*number], key_group(*number), 0).unwrap();
         assert_eq!(found.unwrap_or(crate::state::NOT_HELD), *id);

@@ -1,6 +1,6 @@
 //! Buckets of time.
 //!
-//! Place in the flow: [`super::WaitingRows`] keeps the rows of each bucket in a namespace. Invariant: two buckets are apart, or one lies
+//! Place in the flow: [`super::WaitingRows`] and the interval join keep the rows of each bucket in a namespace. Invariant: two buckets are apart, or one lies
 //! within the other; a bucket is told by its namespace alone, and namespaces are in the order of the buckets' middles.
 //!
 //! The width of a bucket is a power of two of milliseconds, from one to [`LEVEL_MAX`] doublings. It follows how dense the rows are, so that
@@ -25,23 +25,23 @@ const OPENED_MAX: usize = 16;
 const LEVEL_FIRST: u32 = 7;
 
 /// The greatest width: 2^26 ms, 18 hours.
-const LEVEL_MAX: u32 = 26;
+pub const LEVEL_MAX: u32 = 26;
 
 /// Times past this lie in the last bucket, and those before its negative in the first: twice a time has to fit into a namespace.
 const TIME_MAX: i64 = 1 << 61;
 
 /// Some milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Bucket {
+pub struct Bucket {
     /// Its first millisecond.
-    pub(super) start_ms: i64,
+    pub start_ms: i64,
     /// How often a millisecond is doubled.
-    level: u32,
+    pub level: u32,
 }
 
 impl Bucket {
     /// The bucket of a width in which a time lies.
-    pub(super) fn of(time_ms: i64, level: u32) -> Self {
+    pub fn of(time_ms: i64, level: u32) -> Self {
         let time_ms = clamp(time_ms);
         Self {
             start_ms: time_ms >> level << level,
@@ -50,7 +50,7 @@ impl Bucket {
     }
 
     /// The bucket that a namespace tells.
-    pub(super) fn from_namespace(namespace: i64) -> Self {
+    pub fn from_namespace(namespace: i64) -> Self {
         let level = namespace.trailing_zeros().min(LEVEL_MAX);
         Self {
             start_ms: (namespace - (1 << level)) >> 1,
@@ -59,12 +59,12 @@ impl Bucket {
     }
 
     /// Its namespace: twice its middle, whose lowest bit tells the width.
-    pub(super) fn namespace(self) -> i64 {
+    pub fn namespace(self) -> i64 {
         (self.start_ms << 1) + (1 << self.level)
     }
 
     /// Its last millisecond; for ever in the last one.
-    pub(super) fn last_ms(self) -> i64 {
+    pub fn last_ms(self) -> i64 {
         let last_ms = self.start_ms + ((1 << self.level) - 1);
         if last_ms >= TIME_MAX - 1 {
             i64::MAX
@@ -75,7 +75,7 @@ impl Bucket {
 }
 
 /// A time that fits into a namespace.
-pub(super) fn clamp(time_ms: i64) -> i64 {
+pub fn clamp(time_ms: i64) -> i64 {
     time_ms.clamp(-TIME_MAX, TIME_MAX - 1)
 }
 

@@ -7,7 +7,7 @@
 //! are due are taken out. Buckets are apart as a rule; after a change of the parallelism one may lie within another, and then what a key
 //! has in the inner one came before what it has in the outer one, since new rows go into outer ones.
 
-mod bucket;
+pub mod bucket;
 mod due;
 mod lists;
 

@@ -1,7 +1,8 @@
 //! A batch on its way through the other input's rows.
 //!
 //! Place in the flow: the interval join searches for some rows of it at a time. Invariant: a step finds at most [`EMIT_ROWS_MAX`]
-//! rows, and goes on behind them, whatever the step has marked in between.
+//! rows, and the next one goes on behind them: the rows that a row of the batch meets stay the same and in the same order until it is
+//! through.
 
 use std::ops::ControlFlow;
 
@@ -9,12 +10,13 @@ use arrow::array::{Array, PrimitiveArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::Int64Type;
 
-use super::timed::TimedRows;
+use super::lists::GONE;
+use super::timed::{Hit, Place, TimedRows, Wanted};
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::graph::key_group::key_group;
 use crate::operator::EMIT_ROWS_MAX;
-use crate::state::{ChunkKeys, EncodedKeys, Head, PartitionKey};
+use crate::state::{EncodedKeys, PartitionKey};
 use crate::time::EpochMillis;
 
 /// A batch and how far it has come.
@@ -37,8 +39,6 @@ pub(super) struct Arrived {
     pub(super) batch: Batch,
     /// Their join keys.
     pub(super) keys: EncodedKeys,
-    /// Those under which rows with these keys are kept.
-    pub(super) chunk_keys: ChunkKeys,
     /// Their stored form.
     pub(super) rows: EncodedKeys,
     /// Rows without a NULL among the keys where it equals nothing; absent when all are.
@@ -54,8 +54,8 @@ pub(super) struct Arrived {
 pub(super) struct Cursor {
     /// Row of the batch.
     pub(super) row: usize,
-    /// The last row that it has met in an earlier step: its time, and its number among those of the time, from 1 on.
-    met: Option<(EpochMillis, usize)>,
+    /// How many rows it has met in earlier steps.
+    met: usize,
 }
 
 /// What one step has found.
@@ -63,28 +63,26 @@ pub(super) struct Cursor {
 pub(super) struct Found {
     /// Rows of the batch, once for each row met.
     pub(super) own: Vec<u32>,
-    /// The rows met, in the form in which they are stored.
+    /// The rows met.
     pub(super) rows: EncodedKeys,
-    /// Their times.
-    pub(super) times_ms: Vec<EpochMillis>,
-    /// What the other input has under the keys of some rows of the batch.
-    heads: Vec<Option<Head>>,
-    /// The first of these rows.
-    heads_from: usize,
+    /// Where they lie.
+    pub(super) places: Vec<Place>,
+    /// Where rows lie that were taken away.
+    pub(super) swept: Vec<Place>,
+    /// Lists of the keys of some rows of the batch, kept for their memory.
+    hits: Vec<Hit>,
+    /// Between which times rows are that some rows of the batch meet, kept for their memory.
+    ranges_ms: Vec<(EpochMillis, EpochMillis)>,
+    /// Where expired rows lie that a row has looked through, kept for their memory.
+    expired: Vec<Place>,
 }
 
-/// Keys that are looked up at once: enough that the processor waits for many of them together, and few enough to be looked up again
-/// after each row that takes expired ones away.
-const LOOK_UP_ROWS: usize = 64;
+/// Rows that are looked up at once: enough that the processor waits for many keys together, and few enough to be looked up again in
+/// the next step when this one has found too many (guess, unmeasured).
+const LOOK_UP_ROWS: usize = 2048;
 
-/// How a search for one row has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Searched {
-    /// There was no room for all.
-    Partly,
-    /// All was found; the earliest row of the key has this time.
-    Wholly(Option<EpochMillis>),
-}
+/// The times that a row meets which meets none.
+pub(super) const NO_RANGE: (EpochMillis, EpochMillis) = (EpochMillis::MAX, EpochMillis::MIN);
 
 impl Arrived {
     /// Whether a row can equal others.
@@ -108,10 +106,11 @@ impl Arrived {
 }
 
 impl Cursor {
-    /// Goes on with the next row.
-    pub(super) fn finish_row(&mut self) {
-        self.row += 1;
-        self.met = None;
+    /// Goes on with another row.
+    fn go_to(&mut self, row: usize) {
+        if self.row != row {
+            *self = Self { row, met: 0 };
+        }
     }
 }
 
@@ -121,60 +120,90 @@ impl Found {
         self.own.clear();
         self.rows.bytes.clear();
         self.rows.ends.clear();
-        self.times_ms.clear();
-        self.heads.clear();
+        self.places.clear();
+        self.swept.clear();
     }
 
-    /// What the other input has under the key of a row.
-    pub(super) fn head(
-        &mut self,
-        other: &mut TimedRows,
-        arrived: &Arrived,
-        row: usize,
-    ) -> Result<Option<Head>> {
-        let looked_up = self.heads_from..self.heads_from + self.heads.len();
-        if !looked_up.contains(&row) {
-            let end = arrived.batch.rows.min(row + LOOK_UP_ROWS);
-            other.find_all((&arrived.chunk_keys, row..end), &mut self.heads)?;
-            self.heads_from = row;
-        }
-        Ok(self.heads[row - self.heads_from])
-    }
-
-    /// Looks up what is left for a row among the rows of its key with times in a range.
+    /// Looks up what the next rows of a batch meet, as many as there is room for. A row that has looked through expired rows takes them
+    /// away, so that the next one does not meet them.
     pub(super) fn search(
         &mut self,
         other: &mut TimedRows,
-        key: (PartitionKey<'_>, Head),
-        (from_ms, to_ms): (EpochMillis, EpochMillis),
-        next: &mut Cursor,
-    ) -> Result<Searched> {
-        let row = u32::try_from(next.row).map_err(|_| Error::internal("a batch of 4 G rows"))?;
-        let met = next.met;
-        let (mut time_ms, mut number) = (EpochMillis::MIN, 0);
-        let mut is_full = false;
-        let from_ms = met.map_or(from_ms, |(met_ms, _)| met_ms);
-        let earliest_ms = other.visit(key, (from_ms, to_ms), |row_ms, stored| {
-            number = if row_ms == time_ms { number + 1 } else { 1 };
-            time_ms = row_ms;
-            if met.is_some_and(|met| (time_ms, number) <= met) {
-                return ControlFlow::Continue(());
+        (arrived, next): (&Arrived, &mut Cursor),
+        range_ms: impl Fn(usize) -> (EpochMillis, EpochMillis),
+    ) -> Result<()> {
+        let mut hits = std::mem::take(&mut self.hits);
+        let mut has_room = true;
+        while has_room && next.row < arrived.batch.rows {
+            let first = next.row;
+            let end = arrived.batch.rows.min(first + LOOK_UP_ROWS);
+            self.ranges_ms.clear();
+            self.ranges_ms.extend((first..end).map(&range_ms));
+            let wanted = Wanted {
+                rows: first..end,
+                ranges_ms: &self.ranges_ms,
+                now_ms: arrived.now_ms,
+            };
+            other.find(&arrived.keys, &wanted, &mut hits)?;
+            for run in hits.chunk_by(|left, right| left.row == right.row) {
+                next.go_to(run[0].row);
+                let range_ms = self.ranges_ms[next.row - first];
+                has_room = self.meet(other, (arrived, next), run, range_ms)?;
+                if !has_room {
+                    break;
+                }
             }
-            if self.own.len() >= EMIT_ROWS_MAX {
-                is_full = true;
-                return ControlFlow::Break(());
+            if has_room {
+                next.go_to(end);
             }
-            next.met = Some((time_ms, number));
-            self.own.push(row);
-            self.rows.bytes.extend_from_slice(stored);
-            self.rows.ends.push(self.rows.bytes.len());
-            self.times_ms.push(time_ms);
-            ControlFlow::Continue(())
-        })?;
-        Ok(if is_full {
-            Searched::Partly
-        } else {
-            Searched::Wholly(earliest_ms)
-        })
+        }
+        self.hits = hits;
+        Ok(())
+    }
+
+    /// Finds what a row meets in the lists of its key; true when there was room for all.
+    fn meet(
+        &mut self,
+        other: &mut TimedRows,
+        (arrived, next): (&Arrived, &mut Cursor),
+        lists: &[Hit],
+        range_ms: (EpochMillis, EpochMillis),
+    ) -> Result<bool> {
+        let own = u32::try_from(next.row).map_err(|_| Error::internal("a batch of 4 G rows"))?;
+        let expired_ms = other.expired_ms(arrived.now_ms);
+        let mut skip = next.met;
+        self.expired.clear();
+        for hit in lists {
+            let key = arrived.key(next.row, other.key_groups());
+            let visited = other.visit((key, *hit), range_ms, arrived.now_ms, |place, row| {
+                if row.time_ms <= expired_ms {
+                    self.expired.push(place);
+                }
+                if row.time_ms < range_ms.0 || row.time_ms > range_ms.1 {
+                    return ControlFlow::Continue(());
+                }
+                if skip > 0 {
+                    skip -= 1;
+                    return ControlFlow::Continue(());
+                }
+                if self.own.len() >= EMIT_ROWS_MAX {
+                    return ControlFlow::Break(());
+                }
+                next.met += 1;
+                self.own.push(own);
+                self.rows.bytes.extend_from_slice(row.bytes);
+                self.rows.ends.push(self.rows.bytes.len());
+                self.places.push(place);
+                ControlFlow::Continue(())
+            })?;
+            if visited.is_break() {
+                return Ok(false);
+            }
+        }
+        for place in &self.expired {
+            other.mark(*place, GONE);
+        }
+        self.swept.append(&mut self.expired);
+        Ok(true)
     }
 }

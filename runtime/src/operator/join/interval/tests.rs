@@ -8,11 +8,12 @@ use arrow::datatypes::Int64Type;
 use proptest::prelude::*;
 
 use super::*;
-use crate::checkpoint::entry::KeyGroupDelta;
+use crate::checkpoint::entry::{Entry, KeyGroupDelta};
 use crate::metering::SubtaskMetrics;
 use crate::operator::snapshot;
 use crate::plan::JoinKind;
 use crate::sql::functions::resolve;
+use crate::state::{FjallSpace, SpillSpace};
 use crate::testing::SimulatedClock;
 use crate::time::Clock;
 use crate::types::TypeKind;
@@ -62,7 +63,7 @@ impl Shape {
     }
 
     /// The operator over `(k BIGINT, t TIMESTAMP(3), v BIGINT)` on both sides.
-    fn operator(&self) -> IntervalJoin {
+    fn operator(&self, spill: Option<&Arc<dyn SpillSpace>>) -> IntervalJoin {
         let long = TypeKind::BigInt.nullable();
         let types = [
             long.clone(),
@@ -90,7 +91,10 @@ impl Shape {
             types: [&types, &types],
             time_zone: "UTC",
         };
-        let states = [0, 1].map(|_| StateConfig::in_memory("test", 128));
+        let states = [0, 1].map(|input| StateConfig {
+            spill: spill.cloned(),
+            ..StateConfig::in_memory(&format!("test-{input}"), 128)
+        });
         IntervalJoin::new(&spec, states).unwrap()
     }
 }
@@ -108,6 +112,10 @@ struct Harness {
     clock: Arc<SimulatedClock>,
     /// What checkpoints have written so far.
     written: Vec<KeyGroupDelta>,
+    /// Where state is spilled to, if it may.
+    folder: Option<tempfile::TempDir>,
+    /// Operators made so far.
+    operators: usize,
 }
 
 impl Harness {
@@ -115,7 +123,9 @@ impl Harness {
     fn new(shape: Shape) -> Self {
         Self {
             shape,
-            operator: shape.operator(),
+            folder: None,
+            operators: 0,
+            operator: shape.operator(None),
             watermark_ms: None,
             clock: SimulatedClock::shared(),
             written: Vec::new(),
@@ -180,15 +190,67 @@ impl Harness {
     fn restore(&mut self) {
         let deltas = snapshot::take_now(&mut self.operator).unwrap();
         self.written.extend(deltas);
-        self.operator = self.shape.operator();
+        self.operator = self.another();
         for delta in &self.written {
             snapshot::load_all(&mut self.operator, delta).unwrap();
         }
     }
 
+    /// Another operator of this shape.
+    fn another(&mut self) -> IntervalJoin {
+        self.operators += 1;
+        let folder = self.folder.as_ref();
+        let folder = folder.map(|folder| folder.path().join(self.operators.to_string()));
+        let spill: Option<Arc<dyn SpillSpace>> =
+            folder.map(|folder| FjallSpace::new(folder, 1 << 20) as _);
+        self.shape.operator(spill.as_ref())
+    }
+
+    /// Moves all that is held out of memory, if there is a place for it.
+    fn spill(&mut self) {
+        for _ in 0..4 {
+            self.operator
+                .visit_state(&mut |table| table.shrink(1).unwrap());
+        }
+    }
+
+    /// Divides the key groups among two subtasks, and gives them to one again before those have looked at all keys.
+    fn rescale(&mut self) {
+        self.written
+            .extend(snapshot::take_now(&mut self.operator).unwrap());
+        let mut parts = [self.another(), self.another()];
+        give(&mut self.operator, &mut parts);
+        let mut whole = [self.another()];
+        for part in &mut parts {
+            give(part, &mut whole);
+        }
+        [self.operator] = whole;
+    }
+
     /// Keys and timers held.
     fn keys(&mut self) -> usize {
         snapshot::measure(&mut self.operator).keys
+    }
+}
+
+/// Gives the state of an operator to others, each of which owns some of the key groups.
+fn give(from: &mut IntervalJoin, to: &mut [IntervalJoin]) {
+    let parts = u32::try_from(to.len()).unwrap();
+    let handed = snapshot::hand_over(from);
+    for (part, to) in (0..).zip(to) {
+        let owns = |key_group: u32| key_group % parts == part;
+        for table in &handed {
+            snapshot::take_over(to, table, &owns).unwrap();
+        }
+        // What is on disk is copied.
+        let mut load = |key_group: u32, entry: &Entry<'_>| {
+            if owns(key_group) {
+                snapshot::load(to, key_group, entry)?;
+            }
+            Ok(())
+        };
+        snapshot::export(from, &mut load).unwrap();
+        snapshot::take_over_some(to, 3).unwrap();
     }
 }
 
@@ -316,6 +378,10 @@ enum Event {
     Advance(i64),
     /// The job is restored.
     Restore,
+    /// It is divided among other subtasks.
+    Rescale,
+    /// Memory is short.
+    Spill,
 }
 
 /// Events around times that grow with `step`.
@@ -326,6 +392,8 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         6 => rows.prop_map(|(input, rows)| Event::Rows(input, rows)),
         3 => (0i64..700).prop_map(Event::Advance),
         1 => Just(Event::Restore),
+        1 => Just(Event::Rescale),
+        1 => Just(Event::Spill),
     ];
     prop::collection::vec(event, 1..40)
 }
@@ -349,43 +417,74 @@ fn shapes() -> impl Strategy<Value = Shape> {
     )
 }
 
+/// Lets things happen to a join and to the model.
+fn check(mut join: Harness, events: Vec<Event>) -> Result<(), TestCaseError> {
+    let mut model = Model {
+        shape: join.shape,
+        keys: BTreeMap::new(),
+        now_ms: i64::MIN,
+    };
+    let (mut middle_ms, mut value) = (10_000, 0);
+    for event in events {
+        let mut expected = Bag::new();
+        let emitted = match event {
+            Event::Rows(input, rows) => {
+                middle_ms += 100;
+                let mut row = |(key, offset_ms): (Option<i64>, i64)| {
+                    value += 7;
+                    (key, middle_ms + offset_ms, value % 11 * 1000 + value)
+                };
+                let rows: Vec<Row> = rows.into_iter().map(&mut row).collect();
+                for row in &rows {
+                    model.feed(input, *row, &mut expected);
+                }
+                join.feed(input, &rows)
+            }
+            Event::Advance(ms) => {
+                let now_ms = model.now_ms.max(9_000) + ms;
+                model.advance(now_ms, &mut expected);
+                join.advance(now_ms)
+            }
+            Event::Restore => {
+                join.restore();
+                Bag::new()
+            }
+            Event::Rescale => {
+                join.rescale();
+                Bag::new()
+            }
+            Event::Spill => {
+                join.spill();
+                Bag::new()
+            }
+        };
+        prop_assert_eq!(emitted, expected);
+    }
+    let mut expected = Bag::new();
+    model.advance(i64::MAX, &mut expected);
+    prop_assert_eq!(join.advance(i64::MAX), expected);
+    prop_assert_eq!(join.keys(), 0);
+    Ok(())
+}
+
 proptest! {
-    /// Every call emits what Flink's operator would, whatever comes late or out of order, and across restores.
+    /// Every call emits what Flink's operator would, whatever comes late or out of order, and across restores and new parallelisms.
     #[test]
     fn every_call_emits_what_the_model_does(shape in shapes(), events in events()) {
+        check(Harness::new(shape), events)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// The same when state is on disk.
+    #[test]
+    fn every_call_emits_what_the_model_does_from_disk(shape in shapes(), events in events()) {
         let mut join = Harness::new(shape);
-        let mut model = Model { shape, keys: BTreeMap::new(), now_ms: i64::MIN };
-        let (mut middle_ms, mut value) = (10_000, 0);
-        for event in events {
-            let mut expected = Bag::new();
-            let emitted = match event {
-                Event::Rows(input, rows) => {
-                    middle_ms += 100;
-                    let rows: Vec<Row> = rows.into_iter().map(|(key, offset_ms)| {
-                        value += 7;
-                        (key, middle_ms + offset_ms, value % 11 * 1000 + value)
-                    }).collect();
-                    for row in &rows {
-                        model.feed(input, *row, &mut expected);
-                    }
-                    join.feed(input, &rows)
-                }
-                Event::Advance(ms) => {
-                    let now_ms = model.now_ms.max(9_000) + ms;
-                    model.advance(now_ms, &mut expected);
-                    join.advance(now_ms)
-                }
-                Event::Restore => {
-                    join.restore();
-                    Bag::new()
-                }
-            };
-            prop_assert_eq!(emitted, expected);
-        }
-        let mut expected = Bag::new();
-        model.advance(i64::MAX, &mut expected);
-        prop_assert_eq!(join.advance(i64::MAX), expected);
-        prop_assert_eq!(join.keys(), 0);
+        join.folder = Some(tempfile::tempdir().unwrap());
+        join.operator = join.another();
+        check(join, events)?;
     }
 }
 
@@ -451,16 +550,18 @@ fn bounds_that_nothing_is_within_keep_nothing() {
 fn the_watermark_behind_is_held_back_by_the_longer_side() {
     assert_eq!(
         Shape::inner((-100, 50))
-            .operator()
+            .operator(None)
             .output_watermark_ms(1000),
         900
     );
     assert_eq!(
-        Shape::inner((20, 50)).operator().output_watermark_ms(1000),
+        Shape::inner((20, 50))
+            .operator(None)
+            .output_watermark_ms(1000),
         950
     );
     let end = Shape::inner((20, 50))
-        .operator()
+        .operator(None)
         .output_watermark_ms(i64::MAX);
     assert_eq!(end, i64::MAX);
 }
