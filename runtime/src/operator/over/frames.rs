@@ -279,8 +279,8 @@ impl Frames {
         let first_place = pass.steps.rows.len();
         let count = i64::try_from(new.len()).unwrap_or(i64::MAX);
         // Rows that are stored, and those of them that leave.
-        let held = before.min(keep);
-        let leave = held.min((held + count - keep).max(0));
+        let known = before.min(keep);
+        let leave = known.min((known + count - keep).max(0));
         let partition = partition(&self.partitions, group);
         let opened = self.stored.open_partition(partition, head, pass.now_ms)?;
         for (number, row) in (0..).zip(new).filter(|(number, _)| *number >= count - keep) {
@@ -292,7 +292,7 @@ impl Frames {
                 .insert_in((partition, opened), stored, pass.now_ms)?;
         }
         if leave > 0 {
-            let end = sort_key(before - held + leave);
+            let end = sort_key(before - known + leave);
             pass.take_leaving(&mut self.stored, (partition, opened), &end)?;
         }
         let entered = pass.steps.rows.len();
@@ -300,7 +300,7 @@ impl Frames {
         for index in 0..new.len() {
             let place = entered + index;
             // The row that is `keep` rows before, counted from the first that is at hand or stored.
-            let at = held + i64::try_from(index).unwrap_or(i64::MAX) - keep;
+            let at = known + i64::try_from(index).unwrap_or(i64::MAX) - keep;
             let leave = usize::try_from(at).map_or(first_place..first_place, |at| {
                 first_place + at..first_place + at + 1
             });

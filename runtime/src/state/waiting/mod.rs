@@ -218,14 +218,13 @@ impl WaitingRows {
         let (mut recent, mut next) = ([(i64::MAX, i64::MIN); RECENT_BUCKETS], 0);
         let key_groups = self.slices.key_groups();
         for ((row, time_ms), hash) in (0..).zip(times_ms).zip(&keys.hashes) {
-            let time_ms = clamp(*time_ms);
-            let is_in =
-                |(start_ms, last_ms): &&(i64, i64)| *start_ms <= time_ms && time_ms <= *last_ms;
+            let at_ms = clamp(*time_ms);
+            let is_in = |(start_ms, last_ms): &&(i64, i64)| *start_ms <= at_ms && at_ms <= *last_ms;
             let start_ms = if let Some((start_ms, _)) = recent.iter().find(is_in) {
                 *start_ms
             } else {
                 next = (next + 1) % RECENT_BUCKETS;
-                recent[next] = self.bucket_of(time_ms);
+                recent[next] = self.bucket_of(at_ms);
                 recent[next].0
             };
             places.push(Place {
@@ -481,7 +480,9 @@ impl WaitingRows {
             let Member { namespace, id, .. } = members[row.member];
             let slice = self.slices.in_memory(namespace);
             let row = slice.and_then(|slice| slice.values().row(id, row.place));
-            row.into_iter().for_each(|row| out.push(row));
+            if let Some(row) = row {
+                out.push(row);
+            }
         }
         if !goal.is_whole {
             let end = found.get(taken);
@@ -503,7 +504,9 @@ impl WaitingRows {
         is_taken: impl Fn(Found) -> bool,
     ) -> Result<()> {
         let mut counts = vec![0; members.len()];
-        taken.iter().for_each(|row| counts[row.member] += 1);
+        for row in taken {
+            counts[row.member] += 1;
+        }
         // A first list stays as long as there are others, since it has the number of the last one.
         let mut further = None;
         for (member, list) in members.iter().enumerate().rev() {
