@@ -54,6 +54,25 @@ pub struct OverByTime {
     ids: Vec<u32>,
 }
 
+/// A row that is due.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// Its partition.
+    id: u32,
+    /// Its time.
+    time_ms: EpochMillis,
+    /// Its place among those that are due, which are in the order in which they came.
+    row: usize,
+}
+
+impl Place {
+    /// By partition, time and arrival, as one number: it compares without a branch.
+    fn order(&self) -> u128 {
+        let time = self.time_ms.cast_unsigned() ^ (1 << 63);
+        u128::from(self.id) << 96 | u128::from(time) << 32 | self.row as u128
+    }
+}
+
 /// Number of the table of waiting rows.
 const WAITING_TABLE: u8 = 0;
 
@@ -216,15 +235,23 @@ impl OverByTime {
             (0..due.len()).partition(|row| !due.rows.key(*row).is_empty());
         let keys = (&due.keys, rows.iter().copied());
         self.frames.open(keys, now_ms, &mut self.ids)?;
-        // By partition; the rows of one are in order.
-        let mut order: Vec<(u32, usize)> = self.ids.iter().copied().zip(rows).collect();
-        order.sort_unstable();
+        let mut order: Vec<Place> = self
+            .ids
+            .iter()
+            .zip(&rows)
+            .map(|(id, row)| Place {
+                id: *id,
+                time_ms: due.times_ms[*row],
+                row: *row,
+            })
+            .collect();
+        order.sort_unstable_by_key(Place::order);
         self.ids.clear();
-        self.ids.extend(order.iter().map(|(id, _)| id));
-        let encoded = order.iter().map(|(_, row)| due.rows.key(*row));
+        self.ids.extend(order.iter().map(|place| place.id));
+        let encoded = order.iter().map(|place| due.rows.key(place.row));
         let mut columns = self.codec.decode(encoded)?;
         if !order.is_empty() {
-            let times_ms: Vec<i64> = order.iter().map(|(_, row)| due.times_ms[*row]).collect();
+            let times_ms: Vec<i64> = order.iter().map(|place| place.time_ms).collect();
             let batch = OrderedBatch {
                 columns: &columns,
                 ids: &self.ids,

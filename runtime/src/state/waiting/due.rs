@@ -1,7 +1,7 @@
 //! Rows that are handed out.
 //!
-//! Place in the flow: what [`super::WaitingRows::due`] fills. Invariant: the rows of a key are in the order of their times, those of one
-//! time in the order in which they came; rows of other keys may lie between them.
+//! Place in the flow: what [`super::WaitingRows::due`] fills. Invariant: the rows of a key and a time are in the order in which they came;
+//! what a call hands out of a key comes before what the next one does, and who works on it sorts it by key and time.
 
 use xxhash_rust::xxh3::xxh3_64;
 

@@ -78,8 +78,8 @@ impl Lists {
     }
 
     /// Rows of a list.
-    pub(super) fn len(&self, id: u32) -> u32 {
-        self.by_id[id as usize].rows
+    pub(super) fn len(&self, id: u32) -> usize {
+        self.by_id[id as usize].rows as usize
     }
 
     /// The number of the last list of a key group, by its first one.
@@ -137,8 +137,8 @@ impl Lists {
         RowIter { place, rest }.next().map(|(_, row)| row)
     }
 
-    /// Keeps the rows of a list of which `is_kept`, by place and time, says so.
-    pub(super) fn retain(&mut self, id: u32, is_kept: impl Fn(usize, i64) -> bool) {
+    /// Keeps the rows of a list of which `is_kept`, which is told their places, says so.
+    pub(super) fn retain(&mut self, id: u32, mut is_kept: impl FnMut(usize, Row<'_>) -> bool) {
         let list = &mut self.by_id[id as usize];
         let mut bytes = std::mem::take(&mut list.bytes);
         let (mut place, mut end, mut kept, mut min_ms) = (0, 0, 0, i64::MAX);
@@ -149,7 +149,7 @@ impl Lists {
         .next()
         {
             let (length, time_ms) = (row.len(), row.time_ms);
-            if is_kept(place, time_ms) {
+            if is_kept(place, row) {
                 bytes.copy_within(place..place + length, end);
                 end += length;
                 kept += 1;

@@ -1,7 +1,8 @@
 //! Rows that wait for the watermark.
 //!
 //! Place in the flow: operators that work in the order of event time keep here what came before its turn. Invariant: a row that is due is
-//! handed out once; the rows of a key come in the order of their times, those of one time in the order in which they came.
+//! handed out once; the rows of a key come in the order of their times from call to call, and those of one time in the order in which they
+//! came. Within a call, times are mixed.
 //!
 //! Rows lie in buckets of time, and there in lists: those of a key group one behind the other, whatever their keys, so that a row costs no
 //! look-up. A bucket that is over is handed out and dropped whole; of the one in which the watermark lies, the rows that are due are taken
@@ -47,7 +48,7 @@ pub struct WaitingRows {
     width: Width,
     /// Rows that are added, kept for their memory.
     places: Vec<Place>,
-    /// Rows of a key group that are due, kept for their memory.
+    /// Rows of a key group with more than there is room for, kept for their memory.
     found: Vec<Found>,
 }
 
@@ -68,7 +69,7 @@ impl Nest {
 }
 
 /// Where a row of a batch goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy)]
 struct Place {
     /// The start of the bucket.
     start_ms: i64,
@@ -76,6 +77,14 @@ struct Place {
     key_group: u32,
     /// The row.
     row: u32,
+}
+
+impl Place {
+    /// By bucket, key group and row, as one number: it compares without a branch.
+    fn order(&self) -> u128 {
+        let start = self.start_ms.cast_unsigned() ^ (1 << 63);
+        u128::from(start) << 64 | u128::from(self.key_group) << 32 | u128::from(self.row)
+    }
 }
 
 /// A list of rows, in the order in which those of a nest came.
@@ -233,7 +242,7 @@ impl WaitingRows {
                 row,
             });
         }
-        places.sort_unstable();
+        places.sort_unstable_by_key(Place::order);
         let is_one_list = |left: &Place, right: &Place| {
             (left.start_ms, left.key_group) == (right.start_ms, right.key_group)
         };
@@ -445,92 +454,113 @@ impl WaitingRows {
         goal: &Goal,
         out: &mut DueRows,
     ) -> Result<bool> {
+        let (mut rows, mut is_due) = (0, false);
+        for Member { namespace, id, .. } in members {
+            let Some(slice) = self.slices.in_memory(*namespace) else {
+                continue;
+            };
+            rows += slice.values().len(*id);
+            is_due |= slice.values().has_due(*id, goal.watermark_ms);
+            if goal.is_whole {
+                slice.values().iter(*id).for_each(|(_, row)| out.push(row));
+            }
+        }
+        if !is_due || goal.is_whole {
+            return Ok(false);
+        }
+        let room = goal.limit.saturating_sub(out.len());
+        if room == 0 {
+            return Ok(true);
+        }
+        if rows > room {
+            return self.take_first(members, (goal.watermark_ms, room), out);
+        }
+        self.retain(members, goal.watermark_ms, |_, row| {
+            let is_kept = row.time_ms > goal.watermark_ms;
+            if !is_kept {
+                out.push(row);
+            }
+            is_kept
+        })?;
+        Ok(false)
+    }
+
+    /// Hands out the first rows of a key group's lists that are due, about `room` of them; whether there are more.
+    fn take_first(
+        &mut self,
+        members: &[Member],
+        (watermark_ms, room): (i64, usize),
+        out: &mut DueRows,
+    ) -> Result<bool> {
         let mut found = std::mem::take(&mut self.found);
         found.clear();
         for (number, member) in members.iter().enumerate() {
             let slice = self.slices.in_memory(member.namespace);
-            let lists = slice.map(|slice| slice.values());
-            let Some(lists) = lists.filter(|lists| lists.has_due(member.id, goal.watermark_ms))
-            else {
-                continue;
-            };
-            let rows = lists.iter(member.id);
-            let rows = rows.filter(|(_, row)| row.time_ms <= goal.watermark_ms);
+            let rows = slice
+                .iter()
+                .flat_map(|slice| slice.values().iter(member.id));
+            let rows = rows.filter(|(_, row)| row.time_ms <= watermark_ms);
             found.extend(rows.map(|(place, row)| Found {
                 time_ms: row.time_ms,
                 member: number,
                 place,
             }));
         }
-        let is_full = out.len() >= goal.limit && !goal.is_whole;
-        if found.is_empty() || is_full {
-            let is_more = !found.is_empty();
-            self.found = found;
-            return Ok(is_more);
-        }
         found.sort_unstable();
-        let room = goal.limit.saturating_sub(out.len());
-        let room = room.max(found.len() / TURNS_PER_KEY_GROUP).max(1);
-        let taken = if goal.is_whole {
-            found.len()
-        } else {
-            room.min(found.len())
-        };
-        for row in &found[..taken] {
+        let room = room.max(found.len() / TURNS_PER_KEY_GROUP);
+        for row in found.iter().take(room) {
             let Member { namespace, id, .. } = members[row.member];
             let slice = self.slices.in_memory(namespace);
-            let row = slice.and_then(|slice| slice.values().row(id, row.place));
-            if let Some(row) = row {
+            if let Some(row) = slice.and_then(|slice| slice.values().row(id, row.place)) {
                 out.push(row);
             }
         }
-        if !goal.is_whole {
-            let end = found.get(taken);
-            self.forget(members, &found[..taken], |row| match end {
-                Some(end) => row < *end,
-                None => row.time_ms <= goal.watermark_ms,
-            })?;
-        }
-        let is_cut = taken < found.len();
+        let end = found.get(room).copied();
+        self.retain(
+            members,
+            watermark_ms,
+            |row, Row { time_ms, .. }| match end {
+                Some(end) => row >= end,
+                None => time_ms > watermark_ms,
+            },
+        )?;
         self.found = found;
-        Ok(is_cut)
+        Ok(end.is_some())
     }
 
-    /// Takes rows of a key group out of its lists: those before `end`, or all up to the watermark.
-    fn forget(
+    /// Takes rows of a key group out of those of its lists in which some are due, but for those that `is_kept` wants.
+    fn retain(
         &mut self,
         members: &[Member],
-        taken: &[Found],
-        is_taken: impl Fn(Found) -> bool,
+        watermark_ms: i64,
+        mut is_kept: impl FnMut(Found, Row<'_>) -> bool,
     ) -> Result<()> {
-        let mut counts = vec![0; members.len()];
-        for row in taken {
-            counts[row.member] += 1;
+        for (number, member) in members.iter().enumerate() {
+            let slice = self.slices.in_memory(member.namespace);
+            if slice.is_some_and(|slice| slice.values().has_due(member.id, watermark_ms))
+                && let Some(lists) = self.slices.change(member.namespace, member.id)
+            {
+                lists.retain(member.id, |place, row| {
+                    let found = Found {
+                        time_ms: row.time_ms,
+                        member: number,
+                        place,
+                    };
+                    is_kept(found, row)
+                });
+            }
         }
         // A first list stays as long as there are others, since it has the number of the last one.
         let mut further = None;
-        for (member, list) in members.iter().enumerate().rev() {
-            let Some(lists) = self.slices.in_memory(list.namespace) else {
+        for member in members.iter().rev() {
+            let Some(slice) = self.slices.in_memory(member.namespace) else {
                 continue;
             };
-            let is_all = lists.values().len(list.id) == counts[member];
-            if is_all && (list.number > 0 || further != Some(list.namespace)) {
-                self.slices.remove(list.namespace, list.id)?;
-                continue;
-            }
-            if list.number > 0 {
-                further = Some(list.namespace);
-            }
-            if counts[member] > 0
-                && let Some(lists) = self.slices.change(list.namespace, list.id)
-            {
-                lists.retain(list.id, |place, time_ms| {
-                    !is_taken(Found {
-                        time_ms,
-                        member,
-                        place,
-                    })
-                });
+            let is_empty = slice.values().len(member.id) == 0;
+            if is_empty && (member.number > 0 || further != Some(member.namespace)) {
+                self.slices.remove(member.namespace, member.id)?;
+            } else if member.number > 0 {
+                further = Some(member.namespace);
             }
         }
         Ok(())

@@ -48,11 +48,14 @@ fn due(waiting: &mut WaitingRows, watermark_ms: i64, limit: usize) -> Vec<Waitin
     loop {
         let is_more = waiting.due(watermark_ms, limit, &mut out).unwrap();
         assert!(!is_more || !out.is_empty(), "a call without rows goes on");
+        let before = found.len();
         for (row, hash) in out.keys.hashes.iter().enumerate() {
             assert_eq!(*hash, xxh3_64(out.keys.key(row)));
             let number = u32::from_le_bytes(out.rows.key(row).try_into().unwrap());
             found.push((out.keys.key(row)[1], out.times_ms[row], number));
         }
+        // Times are mixed within a call; the sort is stable.
+        found[before..].sort_by_key(|(_, time_ms, _)| *time_ms);
         if !is_more {
             break;
         }
