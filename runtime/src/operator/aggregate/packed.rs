@@ -265,9 +265,12 @@ mod tests {
     fn apply(aggregates: &mut Aggregates, changes: &Changes) {
         let longs = changes.iter().map(|row| row.1).collect::<Int64Array>();
         let filter = changes.iter().map(|row| Some(row.2));
-        let kind = |row: &(_, _, _, bool)| match row.3 {
-            true => RowKind::Delete,
-            false => RowKind::Insert,
+        let kind = |row: &(_, _, _, bool)| {
+            if row.3 {
+                RowKind::Delete
+            } else {
+                RowKind::Insert
+            }
         };
         let batch = Batch {
             columns: vec![Arc::new(longs), Arc::new(filter.collect::<BooleanArray>())],
