@@ -6,6 +6,7 @@
 use std::mem::size_of;
 
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use crate::error::{Error, Result};
 use crate::state::EncodedKeys;
@@ -17,10 +18,8 @@ pub struct GroupTable {
     ids: HashTable<Slot>,
     /// Long encoded keys back to back; removed ones stay until [`Self::compact`].
     arena: Vec<u8>,
-    /// Key of each id.
+    /// What is known of each id.
     keys: Vec<Key>,
-    /// Hash of each id's key.
-    hashes: Vec<u64>,
     /// Removed ids.
     free: Vec<u32>,
     /// Bytes of the arena that no key uses.
@@ -36,17 +35,21 @@ struct Slot {
     id: u32,
 }
 
-/// A key: short ones as they are, which saves a look at the arena.
+/// A key: short ones as they are, which saves a look at the arena. Two lie in a cache line, with all that a look-up asks for.
 #[derive(Debug, Clone, Copy)]
 struct Key {
+    /// Its hash.
+    hash: u64,
     /// Bytes; [`REMOVED`] for a removed id.
     len: u32,
+    /// What the owner of the table notes of it.
+    mark: u8,
     /// The key, or where in the arena it begins.
     bytes: [u8; SHORT_BYTES],
 }
 
 /// Bytes of a key that needs no place in the arena: two BIGINT, or one with the number of a chunk behind it.
-const SHORT_BYTES: usize = 20;
+const SHORT_BYTES: usize = 19;
 
 /// The length that marks a removed id.
 const REMOVED: u32 = u32::MAX;
@@ -83,8 +86,8 @@ fn is_same(left: &[u8], right: &[u8]) -> bool {
 }
 
 impl Key {
-    /// A key, whose bytes go into the arena if they are many.
-    fn new(key: &[u8], arena: &mut Vec<u8>) -> Self {
+    /// A key without a mark, whose bytes go into the arena if they are many.
+    fn new(key: &[u8], hash: u64, arena: &mut Vec<u8>) -> Self {
         let len = u32::try_from(key.len()).unwrap_or(REMOVED - 1);
         let mut bytes = [0; SHORT_BYTES];
         if let Some(short) = bytes.get_mut(..key.len()) {
@@ -93,7 +96,12 @@ impl Key {
             bytes[..size_of::<usize>()].copy_from_slice(&arena.len().to_le_bytes());
             arena.extend_from_slice(key);
         }
-        Self { len, bytes }
+        Self {
+            hash,
+            len,
+            mark: 0,
+            bytes,
+        }
     }
 
     /// Bytes of the arena that it takes.
@@ -135,30 +143,25 @@ impl GroupTable {
     /// # Errors
     /// `Internal` past four billion keys in one subtask.
     pub fn id_of(&mut self, key: &[u8], hash: u64) -> Result<(u32, bool)> {
-        if let Some(id) = self.find(key, hash) {
-            return Ok((id, false));
-        }
-        let held = Key::new(key, &mut self.arena);
+        let (keys, arena, tag) = (&self.keys, &self.arena, tag_of(hash));
+        let is_it =
+            |slot: &Slot| slot.tag == tag && is_same(keys[slot.id as usize].get(arena), key);
+        let hash_of = |slot: &Slot| table_hash(keys[slot.id as usize].hash);
+        let place = match self.ids.entry(table_hash(hash), is_it, hash_of) {
+            Entry::Occupied(slot) => return Ok((slot.get().id, false)),
+            Entry::Vacant(place) => place,
+        };
         let id = if let Some(id) = self.free.pop() {
-            self.keys[id as usize] = held;
-            self.hashes[id as usize] = hash;
+            self.keys[id as usize] = Key::new(key, hash, &mut self.arena);
             id
         } else {
             let id = u32::try_from(self.keys.len()).ok();
             let id = id.filter(|id| *id != NOT_HELD);
             let id = id.ok_or_else(|| Error::internal("too many keys in one subtask"))?;
-            self.keys.push(held);
-            self.hashes.push(hash);
+            self.keys.push(Key::new(key, hash, &mut self.arena));
             id
         };
-        let hashes = &self.hashes;
-        let slot = Slot {
-            tag: tag_of(hash),
-            id,
-        };
-        self.ids.insert_unique(table_hash(hash), slot, |slot| {
-            table_hash(hashes[slot.id as usize])
-        });
+        place.insert(Slot { tag, id });
         Ok((id, true))
     }
 
@@ -220,19 +223,29 @@ impl GroupTable {
 
     /// The hash of an id's key.
     pub fn hash(&self, id: u32) -> u64 {
-        self.hashes[id as usize]
+        self.keys[id as usize].hash
+    }
+
+    /// What is noted of an id; 0 for one that is new or not in use.
+    pub fn mark(&self, id: u32) -> u8 {
+        self.keys[id as usize].mark
+    }
+
+    /// Notes something of an id in use, which goes with its key.
+    pub fn set_mark(&mut self, id: u32, mark: u8) {
+        self.keys[id as usize].mark = mark;
     }
 
     /// Forgets a key; its id may be given to another.
     pub fn remove(&mut self, id: u32) {
         if let Ok(entry) = self
             .ids
-            .find_entry(table_hash(self.hashes[id as usize]), |slot| slot.id == id)
+            .find_entry(table_hash(self.hash(id)), |slot| slot.id == id)
         {
             entry.remove();
             let key = &mut self.keys[id as usize];
             self.waste_bytes += key.arena_bytes();
-            key.len = REMOVED;
+            (key.len, key.mark) = (REMOVED, 0);
             self.free.push(id);
             self.compact();
         }
@@ -243,7 +256,6 @@ impl GroupTable {
         self.ids.clear();
         self.arena.clear();
         self.keys.clear();
-        self.hashes.clear();
         self.free.clear();
         self.waste_bytes = 0;
     }
@@ -273,25 +285,25 @@ impl GroupTable {
             let Some(to) = free.pop() else {
                 break;
             };
-            let hash = self.hashes[from as usize];
-            if let Some(slot) = self.ids.find_mut(table_hash(hash), |slot| slot.id == from) {
+            let key = self.keys[from as usize];
+            if let Some(slot) = self
+                .ids
+                .find_mut(table_hash(key.hash), |slot| slot.id == from)
+            {
                 slot.id = to;
             }
-            self.keys[to as usize] = self.keys[from as usize];
-            self.hashes[to as usize] = hash;
+            self.keys[to as usize] = key;
             moved.push((from, to));
         }
         self.keys.truncate(len);
         self.keys.shrink_to_fit();
-        self.hashes.truncate(len);
-        self.hashes.shrink_to_fit();
         self.free = free
             .into_iter()
             .filter(|id| (*id as usize) < self.keys.len())
             .collect();
-        let hashes = &self.hashes;
+        let keys = &self.keys;
         self.ids
-            .shrink_to_fit(|slot| table_hash(hashes[slot.id as usize]));
+            .shrink_to_fit(|slot| table_hash(keys[slot.id as usize].hash));
         self.compact_keys();
         moved
     }
@@ -301,7 +313,6 @@ impl GroupTable {
         self.ids.allocation_size()
             + self.arena.capacity()
             + self.keys.capacity() * size_of::<Key>()
-            + self.hashes.capacity() * size_of::<u64>()
             + self.free.capacity() * size_of::<u32>()
     }
 
@@ -318,7 +329,10 @@ impl GroupTable {
         let mut arena = Vec::with_capacity(self.arena.len() - self.waste_bytes);
         for key in &mut self.keys {
             if key.len != REMOVED && key.arena_bytes() > 0 {
-                *key = Key::new(key.get(&self.arena), &mut arena);
+                *key = Key {
+                    mark: key.mark,
+                    ..Key::new(key.get(&self.arena), key.hash, &mut arena)
+                };
             }
         }
         self.arena = arena;

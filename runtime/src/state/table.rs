@@ -218,6 +218,11 @@ impl<V: Values> KeyedTable<V> {
         self.keyed.key(id)
     }
 
+    /// The hash of the key of an id in use.
+    pub fn hash(&self, id: u32) -> u64 {
+        self.keyed.hash(id)
+    }
+
     /// The key group of an id in use.
     pub fn key_group(&self, id: u32) -> u32 {
         self.keyed.key_group(&self.common, id)

@@ -16,6 +16,7 @@ mod make;
 mod moments;
 mod multiset;
 mod ordered;
+mod packed;
 mod percentile;
 mod sequence;
 mod single_value;
@@ -31,6 +32,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 
 use crate::batch::{Batch, RowKinds};
 use crate::error::{Error, Result};
+use crate::operator::aggregate::packed::{Field, Packed};
 use crate::plan::AggregateCall;
 use crate::state::Values;
 use crate::state::codec::Reader;
@@ -160,8 +162,19 @@ pub trait Accumulator: Any + Send + Sync + Debug {
 /// The accumulators of all aggregates of an operator.
 #[derive(Debug, Default)]
 pub struct Aggregates {
-    /// One per call, in order.
-    calls: Vec<(AggregateCall, Box<dyn Accumulator>)>,
+    /// The calls in order, each with what keeps it.
+    calls: Vec<(AggregateCall, Kept)>,
+    /// Calls that are kept side by side.
+    packed: Packed,
+}
+
+/// What keeps a call.
+#[derive(Debug)]
+enum Kept {
+    /// A field of those that are side by side.
+    Packed(Field),
+    /// An accumulator of its own.
+    Apart(Box<dyn Accumulator>),
 }
 
 impl Aggregates {
@@ -172,11 +185,18 @@ impl Aggregates {
     /// # Errors
     /// `Unsupported` for argument types that an aggregate does not take.
     pub fn new(calls: &[AggregateCall], input: &[FlinkType], retracts: bool) -> Result<Self> {
-        let calls = calls
-            .iter()
-            .map(|call| Ok((call.clone(), make::accumulator(call, input, retracts)?)))
-            .collect::<Result<_>>()?;
-        Ok(Self { calls })
+        let (packed, fields) = Packed::new(calls, input);
+        let calls = calls.iter().zip(fields).map(|(call, field)| {
+            let kept = match field {
+                Some(field) => Kept::Packed(field),
+                None => Kept::Apart(make::accumulator(call, input, retracts)?),
+            };
+            Ok((call.clone(), kept))
+        });
+        Ok(Self {
+            calls: calls.collect::<Result<_>>()?,
+            packed,
+        })
     }
 
     /// Adds and takes away the rows of a batch.
@@ -185,24 +205,28 @@ impl Aggregates {
     /// `Data` for values that an aggregate refuses; `Internal` when a column has another type than declared.
     pub fn update(&mut self, batch: &Batch, groups: &[u32]) -> Result<()> {
         let mut further = Vec::new();
-        for (call, accumulator) in &mut self.calls {
+        for (call, kept) in &mut self.calls {
             further.clear();
             further.extend(call.further.iter().map(|column| &batch.columns[*column]));
-            accumulator.update(Rows {
+            let rows = Rows {
                 groups,
                 argument: call.argument.map(|column| &batch.columns[column]),
                 further: &further,
                 selection: call.filter.map(|column| batch.columns[column].as_boolean()),
                 kinds: batch.kinds.as_ref(),
-            })?;
+            };
+            match kept {
+                Kept::Packed(field) => self.packed.update(*field, rows)?,
+                Kept::Apart(accumulator) => accumulator.update(rows)?,
+            }
         }
         Ok(())
     }
 
     /// Whether groups can be added to groups.
     pub fn can_merge(&self) -> bool {
-        let mut calls = self.calls.iter();
-        calls.all(|(_, accumulator)| accumulator.can_merge())
+        let mut apart = self.apart();
+        apart.all(Accumulator::can_merge)
     }
 
     /// Adds groups of other accumulators of the same calls to groups of these.
@@ -210,8 +234,9 @@ impl Aggregates {
     /// # Errors
     /// `Internal` when they are of other calls.
     pub fn merge(&mut self, other: &Self, groups: &[Merged]) -> Result<()> {
-        for ((_, accumulator), (_, other)) in self.calls.iter_mut().zip(&other.calls) {
-            accumulator.merge(&**other, groups)?;
+        self.packed.merge(&other.packed, groups);
+        for (accumulator, other) in self.apart_mut().zip(other.apart()) {
+            accumulator.merge(other, groups)?;
         }
         Ok(())
     }
@@ -221,55 +246,74 @@ impl Aggregates {
     /// # Errors
     /// `Data` when the values of a group have no result.
     pub fn evaluate(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        self.calls
-            .iter()
-            .map(|(_, accumulator)| accumulator.evaluate(groups))
-            .collect()
+        let columns = self.calls.iter().map(|(_, kept)| match kept {
+            Kept::Packed(field) => Ok(self.packed.evaluate(*field, groups)),
+            Kept::Apart(accumulator) => accumulator.evaluate(groups),
+        });
+        columns.collect()
+    }
+
+    /// The accumulators of their own.
+    fn apart(&self) -> impl Iterator<Item = &dyn Accumulator> {
+        self.calls.iter().filter_map(|(_, kept)| match kept {
+            Kept::Packed(_) => None,
+            Kept::Apart(accumulator) => Some(&**accumulator),
+        })
+    }
+
+    /// As [`Self::apart`], to be changed.
+    fn apart_mut(&mut self) -> impl Iterator<Item = &mut Box<dyn Accumulator>> {
+        self.calls.iter_mut().filter_map(|(_, kept)| match kept {
+            Kept::Packed(_) => None,
+            Kept::Apart(accumulator) => Some(accumulator),
+        })
     }
 }
 
 impl Values for Aggregates {
     fn resize(&mut self, len: usize) {
-        for (_, accumulator) in &mut self.calls {
-            accumulator.resize(len);
-        }
+        self.packed.resize(len);
+        self.apart_mut()
+            .for_each(|accumulator| accumulator.resize(len));
     }
 
     fn clear(&mut self, id: u32) {
-        for (_, accumulator) in &mut self.calls {
-            accumulator.clear(id);
-        }
+        self.packed.clear(id);
+        self.apart_mut()
+            .for_each(|accumulator| accumulator.clear(id));
     }
 
     fn reset(&mut self) -> bool {
-        let mut calls = self.calls.iter_mut();
-        calls.all(|(_, accumulator)| accumulator.reset())
+        self.packed.reset();
+        self.apart_mut().all(|accumulator| accumulator.reset())
     }
 
     fn write(&self, id: u32, out: &mut Vec<u8>) {
-        for (_, accumulator) in &self.calls {
-            accumulator.write(id, out);
+        for (_, kept) in &self.calls {
+            match kept {
+                Kept::Packed(field) => self.packed.write(*field, id, out),
+                Kept::Apart(accumulator) => accumulator.write(id, out),
+            }
         }
     }
 
     fn read(&mut self, id: u32, input: &mut Reader<'_>) -> Result<()> {
-        self.calls
-            .iter_mut()
-            .try_for_each(|(_, accumulator)| accumulator.read(id, input))
+        for (_, kept) in &mut self.calls {
+            match kept {
+                Kept::Packed(field) => self.packed.read(*field, id, input)?,
+                Kept::Apart(accumulator) => accumulator.read(id, input)?,
+            }
+        }
+        Ok(())
     }
 
     fn memory_bytes(&self) -> usize {
-        self.calls
-            .iter()
-            .map(|(_, accumulator)| accumulator.memory_bytes())
-            .sum()
+        let apart: usize = self.apart().map(Accumulator::memory_bytes).sum();
+        apart + self.packed.memory_bytes()
     }
 
     fn heap_bytes(&self) -> usize {
-        self.calls
-            .iter()
-            .map(|(_, accumulator)| accumulator.heap_bytes())
-            .sum()
+        self.apart().map(Accumulator::heap_bytes).sum()
     }
 }
 

@@ -81,17 +81,14 @@ impl Work {
         grouped.group(&due.keys);
         let mut work = Self::default();
         for number in 0..grouped.len() {
-            let runs = grouped.rows(number).iter().map(|run| *run as usize);
-            let places = runs.clone().flat_map(|run| {
-                let start = if run == 0 { 0 } else { due.run_ends[run - 1] };
-                start..due.run_ends[run]
-            });
+            let places = grouped.rows(number).iter().map(|place| *place as usize);
+            let first = places.clone().next().unwrap_or(0);
             let entries = places.map(|place| Entry {
                 time_ms: due.times_ms[place],
                 row: numbers[place],
             });
             let start = work.entries.len();
-            work.add(&due.keys, runs.clone().next().unwrap_or(0), entries);
+            work.add(&due.keys, first, entries);
             let sort_of = |entry: &Entry| {
                 let row = entry.row?;
                 Some(sorts.as_ref().map(|sorts| sorts.key(row as usize)))

@@ -133,12 +133,17 @@ struct LastRows {
 }
 
 impl LastRows {
-    /// Puts a row in the place of another, which is returned.
-    fn replace(&mut self, id: u32, row: Option<Box<[u8]>>) -> Option<Box<[u8]>> {
-        self.row_bytes += row.as_ref().map_or(0, |row| row.len());
-        let old = std::mem::replace(&mut self.rows[id as usize], row);
-        self.row_bytes -= old.as_ref().map_or(0, |old| old.len());
-        old
+    /// Puts a row in the place of another: into its memory, if it is as long.
+    fn replace(&mut self, id: u32, row: &[u8]) {
+        let held = &mut self.rows[id as usize];
+        match held {
+            Some(old) if old.len() == row.len() => old.copy_from_slice(row),
+            Some(_) | None => {
+                self.row_bytes += row.len();
+                self.row_bytes -= held.as_ref().map_or(0, |old| old.len());
+                *held = Some(row.into());
+            }
+        }
     }
 }
 
@@ -150,7 +155,8 @@ impl Values for LastRows {
     }
 
     fn clear(&mut self, id: u32) {
-        self.replace(id, None);
+        let row = self.rows[id as usize].take();
+        self.row_bytes -= row.map_or(0, |row| row.len());
         self.times_ms[id as usize] = EpochMillis::MIN;
     }
 
@@ -172,8 +178,7 @@ impl Values for LastRows {
 
     fn read(&mut self, id: u32, input: &mut Reader<'_>) -> Result<()> {
         self.times_ms[id as usize] = input.i64()?;
-        let row = input.bytes()?.into();
-        self.replace(id, Some(row));
+        self.replace(id, input.bytes()?);
         Ok(())
     }
 
@@ -275,13 +280,13 @@ impl Operator for KeepLast {
             if old == Some(new) && self.unchanged == Unchanged::Drop {
                 continue;
             }
-            match held.replace(*id, Some(new.into())) {
-                None => self.changes.push(RowKind::Insert, new),
-                Some(old) => {
-                    self.changes.push(RowKind::UpdateBefore, &old);
-                    self.changes.push(RowKind::UpdateAfter, new);
-                }
+            if let Some(old) = old {
+                self.changes.push(RowKind::UpdateBefore, old);
+                self.changes.push(RowKind::UpdateAfter, new);
+            } else {
+                self.changes.push(RowKind::Insert, new);
             }
+            held.replace(*id, new);
         }
         self.changes.emit(&self.row_codec, out)
     }

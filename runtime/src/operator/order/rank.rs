@@ -353,6 +353,9 @@ impl Rank {
         (arrived, rows): (&Arrived, &[u32]),
         now_ms: EpochMillis,
     ) -> Result<()> {
+        if let ([row], NumberColumn::Absent, 1) = (rows, self.number, ranks.start) {
+            return self.add_one(ranks, arrived.row(*row), now_ms);
+        }
         let partition = ranks.partition;
         let mut new = rows.to_vec();
         new.sort_by_key(|row| arrived.sorts.key(*row as usize));
@@ -396,6 +399,29 @@ impl Rank {
         self.compare((&before, &after), (ranks.start, base));
         (self.before, self.after) = (before, after);
         Ok(())
+    }
+
+    /// As [`Self::add`], of one row where all ranks up to the last are asked for and none is emitted. It contends, so it enters, and the
+    /// row that is behind the last rank then, another one as it comes after this one in the order, leaves.
+    fn add_one(
+        &mut self,
+        ranks: Ranks<'_>,
+        (sort, row): (&[u8], &[u8]),
+        now_ms: EpochMillis,
+    ) -> Result<()> {
+        let Some(last) = ranks.end.checked_sub(1) else {
+            return Ok(());
+        };
+        let opened = self
+            .rows
+            .open_partition(ranks.partition, ranks.head, now_ms)?;
+        let found = (ranks.partition, opened);
+        if let Some((_, last)) = self.rows.nth_in(found, last, now_ms)? {
+            self.changes.push(RowKind::Delete, last);
+        }
+        self.changes.push(RowKind::Insert, row);
+        self.rows.insert_in(found, (sort, row), now_ms)?;
+        self.rows.truncate_in(found, ranks.end, now_ms)
     }
 
     /// How many rows of a key come before a bound, as long as none of them was changed.

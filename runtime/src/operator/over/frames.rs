@@ -3,11 +3,9 @@
 //! Place in the flow: takes rows that are in order and gives their results. Invariant: the aggregates of a partition are those of the rows
 //! that its state holds, or of all rows when the frame has no start.
 
-use std::ops::{Bound, ControlFlow};
-use std::sync::Arc;
+use std::ops::Bound;
 
 use arrow::array::ArrayRef;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::cells::Cells;
 use super::steps::{Step, Steps};
@@ -16,7 +14,9 @@ use crate::error::Result;
 use crate::graph::key_group::key_group;
 use crate::operator::StateVisit;
 use crate::plan::AggregateCall;
-use crate::state::{EncodedKeys, KeyCodec, KeyedTable, OrderedRows, PartitionKey, StateConfig};
+use crate::state::{
+    ChunkKeys, EncodedKeys, Head, KeyCodec, KeyedTable, OrderedRows, PartitionKey, StateConfig,
+};
 use crate::time::EpochMillis;
 use crate::types::FlinkType;
 
@@ -33,13 +33,13 @@ pub(super) enum Extent {
     LastMillis(i64),
 }
 
-/// Rows by partition, in order.
-#[derive(Debug)]
-pub(super) struct Runs<'a> {
-    /// The partition of each run; a partition may have several.
-    pub(super) keys: &'a EncodedKeys,
-    /// Where each run ends.
-    pub(super) ends: &'a [usize],
+/// Rows of which those of a partition are in order.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OrderedBatch<'a> {
+    /// The columns of the input.
+    pub(super) columns: &'a [ArrayRef],
+    /// The partition of each row, as [`Frames::open`] tells it.
+    pub(super) ids: &'a [u32],
     /// The time of each row; without meaning in an order of arrival.
     pub(super) times_ms: &'a [EpochMillis],
 }
@@ -61,8 +61,6 @@ pub(super) struct Frames {
     key_groups: u32,
     /// Whether partitions expire.
     has_ttl: bool,
-    /// Ids of runs, kept for their memory.
-    ids: Vec<u32>,
 }
 
 /// Number of the table of partitions.
@@ -162,8 +160,26 @@ impl Frames {
             has_ttl: partitions.ttl_ms.is_some(),
             partitions: KeyedTable::new(PARTITIONS_TABLE, empty, partitions),
             stored: OrderedRows::new(STORED_TABLE, for_ever),
-            ids: Vec::new(),
         })
+    }
+
+    /// The partitions of the keys of some rows, which get rows now with [`Self::compute`].
+    ///
+    /// # Errors
+    /// `Unavailable` when spilled state cannot be read.
+    pub(super) fn open(
+        &mut self,
+        keys: (&EncodedKeys, impl Iterator<Item = usize> + Clone),
+        now_ms: EpochMillis,
+        ids: &mut Vec<u32>,
+    ) -> Result<()> {
+        let mut new = Vec::new();
+        self.partitions
+            .upsert_some(keys, now_ms, ids, |id| new.push(id))?;
+        if self.has_ttl {
+            self.forget_rows_of(&new, now_ms)?;
+        }
+        Ok(())
     }
 
     /// The results of rows, by their place in the batch.
@@ -172,45 +188,33 @@ impl Frames {
     /// What the aggregates return; `Unavailable` when spilled state cannot be read.
     pub(super) fn compute(
         &mut self,
-        runs: &Runs<'_>,
-        columns: &[ArrayRef],
+        batch: OrderedBatch<'_>,
         now_ms: EpochMillis,
     ) -> Result<Vec<ArrayRef>> {
-        let rows = runs.ends.last().copied().unwrap_or_default();
-        let own: Vec<ArrayRef> = self
-            .used
-            .iter()
-            .map(|column| Arc::clone(&columns[*column]))
-            .collect();
-        let (mut ids, mut new) = (std::mem::take(&mut self.ids), Vec::new());
-        self.partitions
-            .upsert(runs.keys, now_ms, &mut ids, |id| new.push(id))?;
-        if self.has_ttl {
-            self.forget_rows_of(&new, now_ms)?;
+        let rows = batch.ids.len();
+        let used = self.used.iter();
+        let own: Vec<ArrayRef> = used.map(|column| batch.columns[*column].clone()).collect();
+        let mut order: Vec<u32> = (0..).take(rows).collect();
+        if !batch.ids.is_sorted() {
+            order.sort_by_key(|row| batch.ids[*row as usize]);
         }
-        let mut order: Vec<(u32, u32)> = ids.iter().copied().zip(0..).collect();
-        if !order.is_sorted() {
-            order.sort_unstable();
-        }
-        self.ids = ids;
         let mut pass = Pass {
-            runs,
+            batch,
             now_ms,
             steps: Steps::default(),
             leaving: Leaving::default(),
-            rows,
             stored: EncodedKeys::default(),
         };
-        if self.is_bounded() {
-            let own: Vec<&ArrayRef> = own.iter().collect();
-            pass.stored = self.codec.encode_rows(&own, rows)?;
-        }
-        for sequence in order.chunk_by(|left, right| left.0 == right.0) {
-            match self.extent {
-                Extent::Rows => pass.unbounded(sequence, |_, _| false),
-                Extent::Range => pass.unbounded(sequence, |left, right| left == right),
-                Extent::LastRows(keep) => self.last_rows(keep, sequence, &mut pass)?,
-                Extent::LastMillis(millis) => self.last_millis(millis, sequence, &mut pass)?,
+        let is_same =
+            |left: &u32, right: &u32| batch.ids[*left as usize] == batch.ids[*right as usize];
+        match self.extent {
+            Extent::Rows => pass.unbounded(order, |_, _| false),
+            Extent::Range => pass.unbounded(order, |left, right| left == right),
+            Extent::LastRows(_) | Extent::LastMillis(_) => {
+                let own: Vec<&ArrayRef> = own.iter().collect();
+                pass.stored = self.codec.encode_rows(&own, rows)?;
+                let sequences: Vec<&[u32]> = order.chunk_by(is_same).collect();
+                self.bounded(&sequences, &mut pass)?;
             }
         }
         let mut columns = own;
@@ -233,39 +237,70 @@ impl Frames {
     /// Forgets the rows of partitions that begin anew, as they may have expired.
     fn forget_rows_of(&mut self, new: &[u32], now_ms: EpochMillis) -> Result<()> {
         for id in new {
-            let bytes = self.partitions.key(*id).to_vec();
-            let key_group = key_group(xxh3_64(&bytes), self.key_groups);
-            let partition = PartitionKey {
-                bytes: &bytes,
-                key_group,
-            };
+            let partition = partition(&self.partitions, *id);
             self.stored.clear(partition, now_ms)?;
         }
         Ok(())
     }
 
+    /// Steps of partitions whose frames begin somewhere: for each of them its rows.
+    fn bounded(&mut self, sequences: &[&[u32]], pass: &mut Pass<'_>) -> Result<()> {
+        let mut keys = EncodedKeys::default();
+        for sequence in sequences {
+            let id = pass.batch.ids[sequence[0] as usize];
+            let partition = partition(&self.partitions, id);
+            keys.bytes.extend_from_slice(partition.bytes);
+            keys.ends.push(keys.bytes.len());
+            keys.hashes.push(self.partitions.hash(id));
+        }
+        let keys = ChunkKeys::first(&keys, self.key_groups);
+        let mut heads = Vec::with_capacity(sequences.len());
+        self.stored
+            .find_partitions((&keys, 0..sequences.len()), pass.now_ms, &mut heads)?;
+        for (new, head) in sequences.iter().zip(heads) {
+            match self.extent {
+                Extent::LastRows(keep) => self.last_rows(keep, (new, head), pass)?,
+                Extent::LastMillis(millis) => self.last_millis(millis, (new, head), pass)?,
+                Extent::Rows | Extent::Range => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Steps of a partition whose frames are its last rows.
-    fn last_rows(&mut self, keep: i64, sequence: &[(u32, u32)], pass: &mut Pass<'_>) -> Result<()> {
-        let (group, partition) = pass.partition(sequence, self.key_groups);
+    fn last_rows(
+        &mut self,
+        keep: i64,
+        (new, head): (&[u32], Option<Head>),
+        pass: &mut Pass<'_>,
+    ) -> Result<()> {
+        let group = pass.batch.ids[new[0] as usize];
         let before = self.partitions.values().counters[group as usize].rows;
         let first_place = pass.steps.rows.len();
-        let new = pass.rows_of(sequence);
         let count = i64::try_from(new.len()).unwrap_or(i64::MAX);
         // Rows that are stored, and those of them that leave.
-        let held = before.min(keep);
-        let leave = held.min((held + count - keep).max(0));
+        let known = before.min(keep);
+        let leave = known.min((known + count - keep).max(0));
+        let partition = partition(&self.partitions, group);
+        let opened = self.stored.open_partition(partition, head, pass.now_ms)?;
+        for (number, row) in (0..).zip(new).filter(|(number, _)| *number >= count - keep) {
+            let stored = (
+                &sort_key(before + number)[..],
+                pass.stored.key(*row as usize),
+            );
+            self.stored
+                .insert_in((partition, opened), stored, pass.now_ms)?;
+        }
         if leave > 0 {
-            let end = sort_key(before - held + leave);
-            let end = Bound::Excluded(&end[..]);
-            self.fetch(partition, end, pass)?;
-            self.stored.remove_until(partition, end, pass.now_ms)?;
+            let end = sort_key(before - known + leave);
+            pass.take_leaving(&mut self.stored, (partition, opened), &end)?;
         }
         let entered = pass.steps.rows.len();
-        pass.steps.rows.extend_from_slice(&new);
-        for (index, row) in (0..).zip(&new) {
+        pass.steps.rows.extend_from_slice(new);
+        for index in 0..new.len() {
             let place = entered + index;
             // The row that is `keep` rows before, counted from the first that is at hand or stored.
-            let at = held + i64::try_from(index).unwrap_or(i64::MAX) - keep;
+            let at = known + i64::try_from(index).unwrap_or(i64::MAX) - keep;
             let leave = usize::try_from(at).map_or(first_place..first_place, |at| {
                 first_place + at..first_place + at + 1
             });
@@ -275,16 +310,8 @@ impl Frames {
                 enter: place..place + 1,
             };
             pass.steps.push(index, step);
-            let number = i64::try_from(index).unwrap_or(i64::MAX);
-            if number >= count - keep {
-                let stored = (
-                    &sort_key(before + number)[..],
-                    pass.stored.key(*row as usize),
-                );
-                self.stored.insert(partition, stored, pass.now_ms)?;
-            }
         }
-        self.note_last(group, &new, pass);
+        self.note_last(group, new, pass);
         Ok(())
     }
 
@@ -292,27 +319,30 @@ impl Frames {
     fn last_millis(
         &mut self,
         millis: i64,
-        sequence: &[(u32, u32)],
+        (new, head): (&[u32], Option<Head>),
         pass: &mut Pass<'_>,
     ) -> Result<()> {
-        let (group, partition) = pass.partition(sequence, self.key_groups);
-        let new = pass.rows_of(sequence);
-        let time = |row: &u32| pass.runs.times_ms[*row as usize];
+        let batch = pass.batch;
+        let group = batch.ids[new[0] as usize];
+        let time = |row: &u32| batch.times_ms[*row as usize];
         let Some(last_ms) = new.last().map(time) else {
             return Ok(());
         };
         let limit_ms = last_ms.saturating_sub(millis);
-        let end = sort_key(limit_ms);
-        let end = Bound::Excluded(&end[..]);
         let mut place = pass.steps.rows.len();
         let first_left = pass.leaving.times_ms.len();
-        self.fetch(partition, end, pass)?;
-        self.stored.remove_until(partition, end, pass.now_ms)?;
-        let time = |row: &u32| pass.runs.times_ms[*row as usize];
+        let partition = partition(&self.partitions, group);
+        let opened = self.stored.open_partition(partition, head, pass.now_ms)?;
+        for row in new.iter().filter(|row| time(row) >= limit_ms) {
+            let stored = (&sort_key(time(row))[..], pass.stored.key(*row as usize));
+            self.stored
+                .insert_in((partition, opened), stored, pass.now_ms)?;
+        }
+        pass.take_leaving(&mut self.stored, (partition, opened), &sort_key(limit_ms))?;
         let mut times_ms: Vec<i64> = pass.leaving.times_ms[first_left..].to_vec();
         let (first_place, mut entered) = (place, pass.steps.rows.len());
         times_ms.extend(new.iter().map(time));
-        pass.steps.rows.extend_from_slice(&new);
+        pass.steps.rows.extend_from_slice(new);
         let peers = new.chunk_by(|left, right| time(left) == time(right));
         for (n, peers) in peers.enumerate() {
             let limit_ms = time(&peers[0]).saturating_sub(millis);
@@ -328,37 +358,13 @@ impl Frames {
             entered += peers.len();
             pass.steps.push(n, step);
         }
-        for row in new.iter().filter(|row| time(row) >= limit_ms) {
-            let stored = (&sort_key(time(row))[..], pass.stored.key(*row as usize));
-            self.stored.insert(partition, stored, pass.now_ms)?;
-        }
-        self.note_last(group, &new, pass);
+        self.note_last(group, new, pass);
         Ok(())
-    }
-
-    /// Fetches the stored rows before a bound, which are about to leave.
-    fn fetch(
-        &mut self,
-        partition: PartitionKey<'_>,
-        end: Bound<&[u8]>,
-        pass: &mut Pass<'_>,
-    ) -> Result<()> {
-        let (leaving, places) = (&mut pass.leaving, &mut pass.steps.rows);
-        let rows = pass.rows;
-        let visit = |sort: &[u8], row: &[u8]| {
-            places.push(u32::try_from(rows + leaving.ends.len()).unwrap_or(u32::MAX));
-            leaving.bytes.extend_from_slice(row);
-            leaving.ends.push(leaving.bytes.len());
-            leaving.times_ms.push(from_sort_key(sort));
-            Ok(ControlFlow::Continue(()))
-        };
-        let range = (Bound::Unbounded, end);
-        self.stored.visit(partition, range, pass.now_ms, visit)
     }
 
     /// Notes up to which time a partition was emitted.
     fn note_last(&mut self, group: u32, new: &[u32], pass: &Pass<'_>) {
-        let last = new.last().map(|row| pass.runs.times_ms[*row as usize]);
+        let last = new.last().map(|row| pass.batch.times_ms[*row as usize]);
         let counters = &mut self.partitions.values_mut().counters[group as usize];
         counters.last_ms = last.map_or(counters.last_ms, |last_ms| last_ms.max(counters.last_ms));
     }
@@ -440,55 +446,42 @@ impl Frames {
     }
 }
 
+/// A partition.
+fn partition(partitions: &KeyedTable<Cells>, id: u32) -> PartitionKey<'_> {
+    PartitionKey {
+        bytes: partitions.key(id),
+        key_group: partitions.key_group(id),
+    }
+}
+
 /// What is found out about the rows of a batch.
 #[derive(Debug)]
 struct Pass<'a> {
     /// The rows.
-    runs: &'a Runs<'a>,
+    batch: OrderedBatch<'a>,
     /// The time that a TTL counts in.
     now_ms: EpochMillis,
     /// What is to be done.
     steps: Steps,
     /// Stored rows that leave their frames; they follow those of the batch.
     leaving: Leaving,
-    /// Rows of the batch.
-    rows: usize,
     /// The rows as they are stored; none in unbounded frames.
     stored: EncodedKeys,
 }
 
-impl<'a> Pass<'a> {
-    /// The rows of some runs.
-    fn rows_of(&self, sequence: &[(u32, u32)]) -> Vec<u32> {
-        let runs = sequence.iter().map(|(_, run)| *run as usize);
-        let rows = runs.flat_map(|run| {
-            let start = if run == 0 { 0 } else { self.runs.ends[run - 1] };
-            start..self.runs.ends[run]
-        });
-        rows.map(|row| u32::try_from(row).unwrap_or(u32::MAX))
-            .collect()
-    }
-
-    /// The partition of some runs: its id and its key.
-    fn partition(&self, sequence: &[(u32, u32)], key_groups: u32) -> (u32, PartitionKey<'a>) {
-        let (id, run) = sequence[0];
-        let keys = self.runs.keys;
-        let partition = PartitionKey {
-            bytes: keys.key(run as usize),
-            key_group: key_group(keys.hashes[run as usize], key_groups),
+impl Pass<'_> {
+    /// Steps of partitions whose frames have no start, of rows by partition; rows of two times may come in one step.
+    fn unbounded(&mut self, order: Vec<u32>, is_step: impl Fn(i64, i64) -> bool) {
+        let OrderedBatch { ids, times_ms, .. } = self.batch;
+        let is_peer = |left: &u32, right: &u32| {
+            let (left, right) = (*left as usize, *right as usize);
+            ids[left] == ids[right] && is_step(times_ms[left], times_ms[right])
         };
-        (id, partition)
-    }
-
-    /// Steps of a partition whose frames have no start; rows of two times may come in one step.
-    fn unbounded(&mut self, sequence: &[(u32, u32)], is_step: impl Fn(i64, i64) -> bool) {
-        let group = sequence[0].0;
-        let new = self.rows_of(sequence);
-        let mut place = self.steps.rows.len();
-        self.steps.rows.extend_from_slice(&new);
-        let time = |row: &u32| self.runs.times_ms[*row as usize];
-        let peers = new.chunk_by(|left, right| is_step(time(left), time(right)));
-        for (n, peers) in peers.enumerate() {
+        let (mut place, mut last, mut n) = (0, None, 0);
+        for peers in order.chunk_by(is_peer) {
+            let group = ids[peers[0] as usize];
+            n = if last == Some(group) { n + 1 } else { 0 };
+            last = Some(group);
             let step = Step {
                 group,
                 leave: place..place,
@@ -497,5 +490,25 @@ impl<'a> Pass<'a> {
             place += peers.len();
             self.steps.push(n, step);
         }
+        self.steps.rows = order;
+    }
+
+    /// Takes the stored rows of a partition before a place in the order, which leave.
+    fn take_leaving(
+        &mut self,
+        stored: &mut OrderedRows,
+        partition: (PartitionKey<'_>, Head),
+        end: &[u8],
+    ) -> Result<()> {
+        let rows = self.batch.ids.len();
+        let (leaving, places) = (&mut self.leaving, &mut self.steps.rows);
+        let until = (Bound::Excluded(end), usize::MAX);
+        stored.drain_in(partition, until, self.now_ms, |sort, row| {
+            places.push(u32::try_from(rows + leaving.ends.len()).unwrap_or(u32::MAX));
+            leaving.bytes.extend_from_slice(row);
+            leaving.ends.push(leaving.bytes.len());
+            leaving.times_ms.push(from_sort_key(sort));
+        })?;
+        Ok(())
     }
 }

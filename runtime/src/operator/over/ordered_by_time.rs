@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::datatypes::{DataType, TimestampMillisecondType};
 
-use super::frames::{Extent, Frames, Runs};
+use super::frames::{Extent, Frames, OrderedBatch};
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::operator::{Collector, EMIT_ROWS_MAX, Operator, OperatorContext, StateVisit};
@@ -50,6 +50,27 @@ pub struct OverByTime {
     timer_ms: Option<EpochMillis>,
     /// Rows that are due, kept for their memory.
     due: DueRows,
+    /// Partitions of the present rows, kept for their memory.
+    ids: Vec<u32>,
+}
+
+/// A row that is due.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// Its partition.
+    id: u32,
+    /// Its time.
+    time_ms: EpochMillis,
+    /// Its place among those that are due, which are in the order in which they came.
+    row: usize,
+}
+
+impl Place {
+    /// By partition, time and arrival, as one number: it compares without a branch.
+    fn order(&self) -> u128 {
+        let time = self.time_ms.cast_unsigned() ^ (1 << 63);
+        u128::from(self.id) << 96 | u128::from(time) << 32 | self.row as u128
+    }
 }
 
 /// Number of the table of waiting rows.
@@ -94,6 +115,7 @@ impl OverByTime {
             // Rows may be restored; the first look tells.
             timer_ms: (clock == Clock::Machine).then_some(0),
             due: DueRows::default(),
+            ids: Vec::new(),
         })
     }
 
@@ -115,14 +137,15 @@ impl OverByTime {
         out: &mut Collector,
     ) -> Result<()> {
         let keys = self.encode_keys(batch)?;
-        let ends: Vec<usize> = (1..=batch.rows).collect();
-        let runs = Runs {
-            keys: &keys,
-            ends: &ends,
+        let now_ms = context.state_time_ms();
+        let keys = (&keys, 0..batch.rows);
+        self.frames.open(keys, now_ms, &mut self.ids)?;
+        let rows = OrderedBatch {
+            columns: &batch.columns,
+            ids: &self.ids,
             times_ms: &vec![0; batch.rows],
         };
-        let now_ms = context.state_time_ms();
-        let results = self.frames.compute(&runs, &batch.columns, now_ms)?;
+        let results = self.frames.compute(rows, now_ms)?;
         let columns = batch.columns.iter().cloned().chain(results).collect();
         out.emit(Batch::inserts(columns, batch.rows));
         Ok(())
@@ -208,35 +231,39 @@ impl OverByTime {
     /// Emits the rows that are due, and forgets partitions when that is.
     fn emit_due(&mut self, now_ms: EpochMillis, out: &mut Collector) -> Result<()> {
         let due = std::mem::take(&mut self.due);
-        let is_row = |row: &usize| !due.rows.key(*row).is_empty();
-        let rows: Vec<usize> = (0..due.len()).filter(is_row).collect();
-        let (mut ends, mut times_ms) = (due.run_ends.clone(), due.times_ms.clone());
-        if rows.len() < due.len() {
-            for end in &mut ends {
-                *end = rows.partition_point(|row| row < end);
-            }
-            times_ms = rows.iter().map(|row| due.times_ms[*row]).collect();
-        }
-        let encoded = rows.iter().map(|row| due.rows.key(*row));
+        let (rows, cleanups): (Vec<usize>, Vec<usize>) =
+            (0..due.len()).partition(|row| !due.rows.key(*row).is_empty());
+        let keys = (&due.keys, rows.iter().copied());
+        self.frames.open(keys, now_ms, &mut self.ids)?;
+        let mut order: Vec<Place> = self
+            .ids
+            .iter()
+            .zip(&rows)
+            .map(|(id, row)| Place {
+                id: *id,
+                time_ms: due.times_ms[*row],
+                row: *row,
+            })
+            .collect();
+        order.sort_unstable_by_key(Place::order);
+        self.ids.clear();
+        self.ids.extend(order.iter().map(|place| place.id));
+        let encoded = order.iter().map(|place| due.rows.key(place.row));
         let mut columns = self.codec.decode(encoded)?;
-        if !rows.is_empty() {
-            let runs = Runs {
-                keys: &due.keys,
-                ends: &ends,
+        if !order.is_empty() {
+            let times_ms: Vec<i64> = order.iter().map(|place| place.time_ms).collect();
+            let batch = OrderedBatch {
+                columns: &columns,
+                ids: &self.ids,
                 times_ms: &times_ms,
             };
-            columns.extend(self.frames.compute(&runs, &columns, now_ms)?);
-            out.emit(Batch::inserts(columns, rows.len()));
+            let results = self.frames.compute(batch, now_ms)?;
+            columns.extend(results);
+            out.emit(Batch::inserts(columns, order.len()));
         }
-        if rows.len() < due.len() {
-            let mut start = 0;
-            for (run, end) in due.run_ends.iter().enumerate() {
-                for row in (start..*end).filter(|row| !is_row(row)) {
-                    let key = (due.keys.key(run), due.keys.hashes[run]);
-                    self.frames.clean_up(key, due.times_ms[row], now_ms)?;
-                }
-                start = *end;
-            }
+        for row in cleanups {
+            let key = (due.keys.key(row), due.keys.hashes[row]);
+            self.frames.clean_up(key, due.times_ms[row], now_ms)?;
         }
         self.due = due;
         Ok(())

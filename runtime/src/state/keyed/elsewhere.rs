@@ -63,7 +63,7 @@ impl<V: Values> Keyed<V> {
         let (id, _) = self.groups.id_of(key, hash)?;
         self.extend(common);
         self.read(id, &value, common.table)?;
-        self.flags[id as usize] = STALE;
+        self.groups.set_mark(id, STALE);
         self.spilled -= 1;
         Ok(Some(id))
     }
@@ -101,7 +101,6 @@ impl<V: Values> Keyed<V> {
     ) -> Result<u32> {
         let (id, _) = self.groups.id_of(key, hash)?;
         self.extend(common);
-        self.flags[id as usize] = 0;
         self.read(id, stored, common.table)?;
         self.handed_keys -= 1;
         if self.handed.iter().any(|handed| handed.left() == 0) {
@@ -217,7 +216,7 @@ impl<V: Values> Keyed<V> {
             if is_new {
                 self.extend(common);
                 self.read(id, &value, common.table)?;
-                self.flags[id as usize] = STALE;
+                self.groups.set_mark(id, STALE);
             }
         }
         self.spilled = 0;

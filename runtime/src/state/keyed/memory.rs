@@ -34,8 +34,9 @@ impl<V: Values> Keyed<V> {
             if !self.groups.holds(id) {
                 continue;
             }
-            if self.flags[id as usize] & SEEN != 0 {
-                self.flags[id as usize] &= !SEEN;
+            let flags = self.groups.mark(id);
+            if flags & SEEN != 0 {
+                self.groups.set_mark(id, flags & !SEEN);
                 continue;
             }
             self.spill(common, id)?;
@@ -46,7 +47,7 @@ impl<V: Values> Keyed<V> {
 
     /// Moves one key to the backend.
     pub(super) fn spill(&mut self, common: &mut Common, id: u32) -> Result<()> {
-        let flags = self.flags[id as usize];
+        let flags = self.groups.mark(id);
         if flags & FROZEN != 0 {
             self.log_put(common, id, Log::Running);
         }
@@ -122,8 +123,7 @@ impl<V: Values> Keyed<V> {
             self.write(from, &mut stored);
             self.values.clear(from);
             self.read(to, &stored, common.table)?;
-            let flags = std::mem::take(&mut self.flags[from as usize]);
-            self.flags[to as usize] = flags;
+            let flags = self.groups.mark(to);
             if flags & DIRTY != 0 {
                 self.dirty.push(to);
             }
@@ -136,7 +136,7 @@ impl<V: Values> Keyed<V> {
             list.retain(|id| (*id as usize) < len);
             list.shrink_to_fit();
         }
-        column::resize(&mut self.flags, len, 0);
+        self.room = len;
         self.values.resize(len);
         if common.config.ttl_ms.is_some() {
             column::resize(&mut self.written_ms, len, 0);

@@ -135,12 +135,12 @@ const STALE: u8 = 16;
 pub(super) struct Keyed<V: Values> {
     /// The namespace.
     namespace: i64,
-    /// Keys to ids.
+    /// Keys to ids, each marked with [`DIRTY`] and so on.
     groups: GroupTable,
     /// Values by id.
     values: V,
-    /// [`DIRTY`] and so on, by id.
-    flags: Vec<u8>,
+    /// Ids for which there is room beside the keys.
+    room: usize,
     /// Ids that may be dirty; each dirty one is in it.
     dirty: Vec<u32>,
     /// Ids that may be frozen; each frozen one is in it.
@@ -168,7 +168,7 @@ impl<V: Values> Keyed<V> {
             namespace,
             groups: GroupTable::default(),
             values,
-            flags: Vec::new(),
+            room: 0,
             dirty: Vec::new(),
             frozen: Vec::new(),
             written_ms: Vec::new(),
@@ -184,12 +184,12 @@ impl<V: Values> Keyed<V> {
     /// Becomes one without keys that keeps its memory for another namespace; absent when there is nothing to gain: values that cannot be
     /// reset, or more memory than a quarter of it is in use, as of a namespace much larger than the others.
     pub(super) fn into_spare(mut self) -> Option<Self> {
-        let is_used = self.held() * 4 >= self.flags.len();
+        let is_used = self.held() * 4 >= self.room;
         if !is_used || self.has_others() || !self.frozen.is_empty() || !self.values.reset() {
             return None;
         }
         self.groups.clear();
-        self.flags.clear();
+        self.room = 0;
         self.dirty.clear();
         self.written_ms.clear();
         self.logged.clear();
@@ -346,7 +346,7 @@ impl<V: Values> Keyed<V> {
     fn see(&mut self, common: &Common, id: u32, now_ms: i64) -> bool {
         // Nobody asks when keys stay in memory, and the look costs waiting for it.
         if common.may_spill() {
-            self.flags[id as usize] |= SEEN;
+            self.groups.set_mark(id, self.groups.mark(id) | SEEN);
         }
         let ttl_ms = common.config.ttl_ms;
         ttl_ms.is_none_or(|ttl_ms| self.written_ms[id as usize].saturating_add(ttl_ms) > now_ms)
@@ -363,16 +363,16 @@ impl<V: Values> Keyed<V> {
         let (id, is_new) = self.groups.id_of(key, hash)?;
         if is_new {
             self.extend(common);
-            self.flags[id as usize] = NEW;
+            self.groups.set_mark(id, NEW);
         }
         Ok((id, is_new))
     }
 
     /// Makes room for every id, and for as many as come before the table of keys grows.
     fn extend(&mut self, common: &Common) {
-        if self.flags.len() < self.groups.capacity() {
+        if self.room < self.groups.capacity() {
             let capacity = self.groups.capacity() + self.groups.room_behind();
-            self.flags.resize(capacity, 0);
+            self.room = capacity;
             self.values.resize(capacity);
             if common.config.ttl_ms.is_some() {
                 self.written_ms.resize(capacity, 0);
@@ -412,7 +412,7 @@ impl<V: Values> Keyed<V> {
 
     /// Notes that an id is about to change.
     pub(super) fn touch(&mut self, common: &mut Common, id: u32) {
-        let flags = self.flags[id as usize];
+        let flags = self.groups.mark(id);
         if flags & (DIRTY | FROZEN | SEEN) == DIRTY | SEEN {
             return;
         }
@@ -422,16 +422,16 @@ impl<V: Values> Keyed<V> {
         if flags & DIRTY == 0 {
             self.push_dirty(id);
         }
-        self.flags[id as usize] = (flags & !FROZEN) | DIRTY | SEEN;
+        self.groups.set_mark(id, (flags & !FROZEN) | DIRTY | SEEN);
     }
 
     /// Lists a dirty id. Ids that were forgotten and given to other keys are in the list twice, until it is twice as long as needed.
     fn push_dirty(&mut self, id: u32) {
-        if self.dirty.len() >= self.flags.len().saturating_mul(2) {
+        if self.dirty.len() >= self.room.saturating_mul(2) {
             self.dirty.sort_unstable();
             self.dirty.dedup();
-            let flags = &self.flags;
-            self.dirty.retain(|id| flags[*id as usize] & DIRTY != 0);
+            let groups = &self.groups;
+            self.dirty.retain(|id| groups.mark(*id) & DIRTY != 0);
         }
         self.dirty.push(id);
     }
@@ -466,7 +466,7 @@ impl<V: Values> Keyed<V> {
 
     /// Forgets a key.
     pub(super) fn remove(&mut self, common: &mut Common, id: u32) -> Result<()> {
-        let flags = self.flags[id as usize];
+        let flags = self.groups.mark(id);
         let key_group = self.key_group(common, id);
         if flags & FROZEN != 0 {
             self.log_put(common, id, Log::Running);
@@ -489,7 +489,6 @@ impl<V: Values> Keyed<V> {
     fn forget(&mut self, id: u32) {
         self.values.clear(id);
         self.groups.remove(id);
-        self.flags[id as usize] = 0;
     }
 
     /// Forgets keys of the next `limit` ids that were not written for the TTL; spilled ones are found when they are looked up.
@@ -529,7 +528,6 @@ impl<V: Values> Keyed<V> {
     pub(super) fn memory_bytes(&self) -> usize {
         self.groups.memory_bytes()
             + self.values.memory_bytes()
-            + self.flags.capacity()
             + (self.dirty.capacity() + self.frozen.capacity()) * size_of::<u32>()
             + self.written_ms.capacity() * size_of::<i64>()
             + self.handed_bytes()

@@ -15,9 +15,9 @@ impl<V: Values> Keyed<V> {
     /// The barrier: what is dirty belongs to the snapshot.
     pub(in crate::state) fn freeze(&mut self) {
         for id in self.dirty.drain(..) {
-            let flags = &mut self.flags[id as usize];
-            if *flags & DIRTY != 0 {
-                *flags = (*flags & !(DIRTY | NEW)) | FROZEN;
+            let flags = self.groups.mark(id);
+            if flags & DIRTY != 0 {
+                self.groups.set_mark(id, (flags & !(DIRTY | NEW)) | FROZEN);
                 self.frozen.push(id);
             }
         }
@@ -29,8 +29,9 @@ impl<V: Values> Keyed<V> {
             let Some(id) = self.frozen.pop() else {
                 break;
             };
-            if self.flags[id as usize] & FROZEN != 0 {
-                self.flags[id as usize] &= !FROZEN;
+            let flags = self.groups.mark(id);
+            if flags & FROZEN != 0 {
+                self.groups.set_mark(id, flags & !FROZEN);
                 self.log_put(common, id, Log::Running);
             }
         }
@@ -49,7 +50,7 @@ impl<V: Values> Keyed<V> {
                 let hash = hash_in(key, key_group, common.config.key_groups);
                 let (id, is_new) = self.insert(common, key, hash)?;
                 if is_new {
-                    self.flags[id as usize] = 0;
+                    self.groups.set_mark(id, 0);
                 } else {
                     self.values.clear(id);
                 }
@@ -59,7 +60,7 @@ impl<V: Values> Keyed<V> {
             Entry::Delete { key, .. } => {
                 let hash = hash_in(key, key_group, common.config.key_groups);
                 if let Some(id) = self.find(common, (key, hash), i64::MIN)? {
-                    if self.flags[id as usize] & STALE != 0
+                    if self.groups.mark(id) & STALE != 0
                         && let Some(backend) = common.backend()?
                     {
                         backend.remove(&spilled_key(self.namespace, key_group, key))?;
@@ -116,7 +117,7 @@ impl<V: Values> Keyed<V> {
     pub(in crate::state) fn logged(&mut self, common: &Common) -> Vec<u32> {
         for index in 0..self.frozen.len() {
             let id = self.frozen[index];
-            if self.flags[id as usize] & FROZEN != 0 {
+            if self.groups.mark(id) & FROZEN != 0 {
                 self.note_logged(self.key_group(common, id));
             }
         }
@@ -139,7 +140,7 @@ impl<V: Values> Keyed<V> {
             if self.key_group(common, id) != key_group {
                 continue;
             }
-            if self.flags[id as usize] & STALE != 0
+            if self.groups.mark(id) & STALE != 0
                 && let Some(backend) = common.backend()?
             {
                 backend.remove(&spilled_key(self.namespace, key_group, self.groups.key(id)))?;

@@ -1,82 +1,74 @@
-//! Lists of rows by id, in one piece of memory.
+//! Lists of rows by id.
 //!
-//! Place in the flow: the values of [`super::WaitingRows`]. Invariant: the rows of a list stay in the order in which they came.
-//!
-//! A list of one key in one bucket of time holds a few rows as a rule, so lists have no memory of their own: their rows are linked to one
-//! another in a common arena, which is compacted when half of it is waste.
+//! Place in the flow: the values of [`super::WaitingRows`], a list for some rows of a key group in a bucket of time. Invariant: the rows of
+//! a list stay in the order in which they came.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::state::Values;
 use crate::state::codec::{Reader, Writer};
 use crate::state::column;
 
 /// Rows of a list, at most: what a checkpoint writes again when the list has changed (guess, unmeasured).
-pub(super) const LIST_ROWS_MAX: u32 = 512;
+const LIST_ROWS_MAX: u32 = 512;
 
 /// Bytes of rows of a list past which it takes no more, for the same reason (guess, unmeasured).
 const LIST_BYTES_MAX: usize = 64 << 10;
 
-/// Waste below which compaction is not worth the copy (guess, unmeasured).
-const COMPACT_WASTE_BYTES_MIN: usize = 64 << 10;
+/// In front of each row: its time, the length of its key, its own length.
+const ROW_HEAD_BYTES: usize = 8 + 4 + 4;
 
-/// In front of each row in the arena: where the next one is, its time, its length.
-const ROW_HEAD_BYTES: usize = size_of::<usize>() + 8 + 4;
-
-/// Marks the end of a list.
-const END: usize = usize::MAX;
-
-/// Rows of a key in a bucket, or some of them.
-#[derive(Debug, Clone, Copy)]
+/// Rows of a key group in a bucket, or some of them.
+#[derive(Debug, Default)]
 struct List {
-    /// Its number among those of the key.
-    number: u32,
-    /// In the first list of a key, the number of the last one.
+    /// In the first list of a key group, the number of the last one.
     last_number: u32,
     /// Rows.
     rows: u32,
-    /// Bytes of its rows with their heads.
-    bytes: usize,
-    /// The earliest time of its rows.
+    /// The earliest time of its rows; without meaning when it has none.
     min_ms: i64,
-    /// Where the first row is.
-    first: usize,
-    /// Where the last row is.
-    last: usize,
+    /// Rows back to back: head, key, row.
+    bytes: Vec<u8>,
 }
-
-/// Without rows.
-const EMPTY: List = List {
-    number: 0,
-    last_number: 0,
-    rows: 0,
-    bytes: 0,
-    min_ms: i64::MAX,
-    first: END,
-    last: END,
-};
 
 /// Lists by id.
 #[derive(Debug, Default)]
 pub(super) struct Lists {
     /// The lists.
     by_id: Vec<List>,
-    /// Their rows.
-    arena: Vec<u8>,
-    /// Bytes of the arena that no list uses.
-    waste_bytes: usize,
     /// Rows of all lists.
     rows: usize,
-    /// Lists that are not the first of their key.
-    further: usize,
+    /// Memory of the rows.
+    heap_bytes: usize,
 }
 
 /// A row of a list.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Row<'a> {
     /// When it is due, epoch milliseconds.
     pub(super) time_ms: i64,
+    /// The key.
+    pub(super) key: &'a [u8],
     /// The row.
     pub(super) bytes: &'a [u8],
+}
+
+impl Row<'_> {
+    /// Bytes that it takes in a list.
+    fn len(&self) -> usize {
+        ROW_HEAD_BYTES + self.key.len() + self.bytes.len()
+    }
+
+    /// Appends it to the rows of a list.
+    fn append_to(&self, bytes: &mut Vec<u8>) {
+        let length = |part: &[u8]| u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes();
+        let mut head = [0; ROW_HEAD_BYTES];
+        head[..8].copy_from_slice(&self.time_ms.to_le_bytes());
+        head[8..12].copy_from_slice(&length(self.key));
+        head[12..].copy_from_slice(&length(self.bytes));
+        bytes.extend_from_slice(&head);
+        bytes.extend_from_slice(self.key);
+        bytes.extend_from_slice(self.bytes);
+    }
 }
 
 impl Lists {
@@ -85,36 +77,25 @@ impl Lists {
         self.rows
     }
 
-    /// Whether every key has one list only.
-    pub(super) fn are_first(&self) -> bool {
-        self.further == 0
+    /// Rows of a list.
+    pub(super) fn len(&self, id: u32) -> usize {
+        self.by_id[id as usize].rows as usize
     }
 
-    /// The number of a list among those of its key.
-    pub(super) fn number(&self, id: u32) -> u32 {
-        self.by_id[id as usize].number
-    }
-
-    /// The number of the last list of a key, by its first one.
+    /// The number of the last list of a key group, by its first one.
     pub(super) fn last_number(&self, id: u32) -> u32 {
         self.by_id[id as usize].last_number
     }
 
-    /// Notes that a key has got a further list.
+    /// Notes that a key group has got a further list.
     pub(super) fn set_last_number(&mut self, id: u32, number: u32) {
         self.by_id[id as usize].last_number = number;
     }
 
-    /// Gives a new list its number.
-    pub(super) fn set_number(&mut self, id: u32, number: u32) {
-        self.further += usize::from(number > 0);
-        self.by_id[id as usize].number = number;
-    }
-
     /// Whether a row of a list is due.
     pub(super) fn has_due(&self, id: u32, watermark_ms: i64) -> bool {
-        let list = &self.by_id[id as usize];
-        list.rows > 0 && list.min_ms <= watermark_ms
+        self.first_ms(id)
+            .is_some_and(|first_ms| first_ms <= watermark_ms)
     }
 
     /// The earliest time of the rows of a list.
@@ -126,142 +107,141 @@ impl Lists {
     /// Whether a list takes more rows.
     pub(super) fn is_full(&self, id: u32) -> bool {
         let list = &self.by_id[id as usize];
-        list.rows >= LIST_ROWS_MAX || list.bytes >= LIST_BYTES_MAX
+        list.rows >= LIST_ROWS_MAX || list.bytes.len() >= LIST_BYTES_MAX
     }
 
     /// Adds a row to a list.
     pub(super) fn push(&mut self, id: u32, row: Row<'_>) {
-        let at = self.arena.len();
-        self.arena.extend_from_slice(&END.to_le_bytes());
-        self.arena.extend_from_slice(&row.time_ms.to_le_bytes());
-        let length = u32::try_from(row.bytes.len()).unwrap_or(u32::MAX);
-        self.arena.extend_from_slice(&length.to_le_bytes());
-        self.arena.extend_from_slice(row.bytes);
         let list = &mut self.by_id[id as usize];
-        if list.last == END {
-            list.first = at;
+        let held_bytes = list.bytes.capacity();
+        row.append_to(&mut list.bytes);
+        self.heap_bytes += list.bytes.capacity() - held_bytes;
+        list.min_ms = if list.rows == 0 {
+            row.time_ms
         } else {
-            self.arena[list.last..list.last + size_of::<usize>()]
-                .copy_from_slice(&at.to_le_bytes());
-        }
-        list.last = at;
+            list.min_ms.min(row.time_ms)
+        };
         list.rows += 1;
-        list.min_ms = list.min_ms.min(row.time_ms);
-        list.bytes += ROW_HEAD_BYTES + row.bytes.len();
         self.rows += 1;
     }
 
-    /// The rows of a list in the order in which they came.
-    pub(super) fn iter(&self, id: u32) -> RowIter<'_> {
-        RowIter {
-            arena: &self.arena,
-            next: self.by_id[id as usize].first,
-        }
+    /// The rows of a list in the order in which they came, each with its place there.
+    pub(super) fn iter(&self, id: u32) -> impl Iterator<Item = (usize, Row<'_>)> {
+        let rest = self.by_id[id as usize].bytes.as_slice();
+        RowIter { place: 0, rest }
     }
 
-    /// Copies the rows in use together once more than half of the arena is waste.
-    fn compact(&mut self) {
-        if self.waste_bytes < COMPACT_WASTE_BYTES_MIN || self.waste_bytes * 2 < self.arena.len() {
-            return;
+    /// The row at a place of a list.
+    pub(super) fn row(&self, id: u32, place: usize) -> Option<Row<'_>> {
+        let rest = self.by_id[id as usize].bytes.get(place..)?;
+        RowIter { place, rest }.next().map(|(_, row)| row)
+    }
+
+    /// Keeps the rows of a list of which `is_kept`, which is told their places, says so.
+    pub(super) fn retain(&mut self, id: u32, mut is_kept: impl FnMut(usize, Row<'_>) -> bool) {
+        let list = &mut self.by_id[id as usize];
+        let mut bytes = std::mem::take(&mut list.bytes);
+        let (mut place, mut end, mut kept, mut min_ms) = (0, 0, 0, i64::MAX);
+        while let Some((_, row)) = (RowIter {
+            place,
+            rest: bytes.get(place..).unwrap_or_default(),
+        })
+        .next()
+        {
+            let (length, time_ms) = (row.len(), row.time_ms);
+            if is_kept(place, row) {
+                bytes.copy_within(place..place + length, end);
+                end += length;
+                kept += 1;
+                min_ms = min_ms.min(time_ms);
+            }
+            place += length;
         }
-        let room = self.arena.len() - self.waste_bytes;
-        let arena = std::mem::replace(&mut self.arena, Vec::with_capacity(room));
-        self.waste_bytes = 0;
-        self.rows = 0;
-        for id in 0..self.by_id.len() {
-            let list = self.by_id[id];
-            self.by_id[id] = List {
-                number: list.number,
-                last_number: list.last_number,
-                ..EMPTY
-            };
-            let rows = RowIter {
-                arena: &arena,
-                next: list.first,
-            };
-            // An id fits, as it came as one.
-            rows.for_each(|row| self.push(u32::try_from(id).unwrap_or(u32::MAX), row));
-        }
+        bytes.truncate(end);
+        self.rows -= (list.rows - kept) as usize;
+        (list.bytes, list.rows, list.min_ms) = (bytes, kept, min_ms);
     }
 }
 
-/// The rows of a list.
+/// Rows of a list.
 #[derive(Debug)]
-pub(super) struct RowIter<'a> {
-    /// The rows of all lists.
-    arena: &'a [u8],
+struct RowIter<'a> {
     /// Where the next row is.
-    next: usize,
+    place: usize,
+    /// What is left.
+    rest: &'a [u8],
 }
 
 impl<'a> Iterator for RowIter<'a> {
-    type Item = Row<'a>;
+    type Item = (usize, Row<'a>);
 
-    fn next(&mut self) -> Option<Row<'a>> {
-        if self.next == END {
-            return None;
-        }
-        let rest = self.arena.get(self.next..)?;
-        let (next, rest) = rest.split_first_chunk::<{ size_of::<usize>() }>()?;
-        let (time_ms, rest) = rest.split_first_chunk::<8>()?;
-        let (length, rest) = rest.split_first_chunk::<4>()?;
-        self.next = usize::from_le_bytes(*next);
-        Some(Row {
+    fn next(&mut self) -> Option<Self::Item> {
+        let (time_ms, rest) = self.rest.split_first_chunk::<8>()?;
+        let (key, rest) = rest.split_first_chunk::<4>()?;
+        let (bytes, rest) = rest.split_first_chunk::<4>()?;
+        let (key, rest) = rest.split_at_checked(u32::from_le_bytes(*key) as usize)?;
+        let (bytes, rest) = rest.split_at_checked(u32::from_le_bytes(*bytes) as usize)?;
+        let row = Row {
             time_ms: i64::from_le_bytes(*time_ms),
-            bytes: rest.get(..u32::from_le_bytes(*length) as usize)?,
-        })
+            key,
+            bytes,
+        };
+        let place = self.place;
+        self.place += row.len();
+        self.rest = rest;
+        Some((place, row))
     }
 }
 
 impl Values for Lists {
     fn resize(&mut self, len: usize) {
-        column::resize(&mut self.by_id, len, EMPTY);
+        column::resize_with(&mut self.by_id, len, List::default);
     }
 
     fn clear(&mut self, id: u32) {
-        let list = std::mem::replace(&mut self.by_id[id as usize], EMPTY);
+        let list = std::mem::take(&mut self.by_id[id as usize]);
         self.rows -= list.rows as usize;
-        self.further -= usize::from(list.number > 0);
-        self.waste_bytes += list.bytes;
-        self.compact();
-    }
-
-    fn reset(&mut self) -> bool {
-        self.by_id.clear();
-        self.arena.clear();
-        (self.waste_bytes, self.rows, self.further) = (0, 0, 0);
-        true
+        self.heap_bytes -= list.bytes.capacity();
     }
 
     fn write(&self, id: u32, out: &mut Vec<u8>) {
         let list = &self.by_id[id as usize];
-        out.put_u32(list.number);
         out.put_u32(list.last_number);
-        out.put_u32(list.rows);
-        for row in self.iter(id) {
-            out.put_i64(row.time_ms);
-            out.put_bytes(row.bytes);
-        }
+        out.put_bytes(&list.bytes);
     }
 
     fn read(&mut self, id: u32, input: &mut Reader<'_>) -> Result<()> {
-        let number = input.u32()?;
-        self.set_number(id, number);
         let last_number = input.u32()?;
-        self.set_last_number(id, last_number);
-        for _ in 0..input.u32()? {
-            let time_ms = input.i64()?;
-            let bytes = input.bytes()?;
-            self.push(id, Row { time_ms, bytes });
+        let bytes = input.bytes()?.to_vec();
+        let rows = RowIter {
+            place: 0,
+            rest: &bytes,
+        };
+        let (mut end, mut count, mut min_ms) = (0, 0, i64::MAX);
+        for (place, row) in rows {
+            end = place + row.len();
+            count += 1;
+            min_ms = min_ms.min(row.time_ms);
         }
+        if end != bytes.len() {
+            return Err(Error::corrupt("rows that wait end in the middle of one"));
+        }
+        self.rows += count as usize;
+        self.heap_bytes += bytes.capacity();
+        self.by_id[id as usize] = List {
+            last_number,
+            rows: count,
+            min_ms,
+            bytes,
+        };
         Ok(())
     }
 
     fn memory_bytes(&self) -> usize {
-        self.by_id.capacity() * size_of::<List>() + self.arena.capacity()
+        self.by_id.capacity() * size_of::<List>() + self.heap_bytes
     }
 
     fn heap_bytes(&self) -> usize {
-        self.arena.capacity()
+        self.heap_bytes
     }
 }

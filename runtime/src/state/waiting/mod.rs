@@ -1,10 +1,12 @@
 //! Rows that wait for the watermark.
 //!
 //! Place in the flow: operators that work in the order of event time keep here what came before its turn. Invariant: a row that is due is
-//! handed out once; the rows of a key come in the order of their times, those of one time in the order in which they came.
+//! handed out once; the rows of a key come in the order of their times from call to call, and those of one time in the order in which they
+//! came. Within a call, times are mixed.
 //!
-//! Rows lie in buckets of time. A bucket that is over is handed out and dropped whole; of the one in which the watermark lies, the rows that
-//! are due are taken out. Buckets are apart as a rule; after a change of the parallelism one may lie within another, and then what a key
+//! Rows lie in buckets of time, and there in lists: those of a key group one behind the other, whatever their keys, so that a row costs no
+//! look-up. A bucket that is over is handed out and dropped whole; of the one in which the watermark lies, the rows that are due are taken
+//! out of the lists. Buckets are apart as a rule; after a change of the parallelism one may lie within another, and then what a key
 //! has in the inner one came before what it has in the outer one, since new rows go into outer ones.
 
 pub mod bucket;
@@ -17,17 +19,26 @@ use crate::error::{Error, Result};
 use crate::graph::key_group::key_group;
 use crate::state::waiting::bucket::{Bucket, Width, clamp};
 pub use crate::state::waiting::due::DueRows;
-use crate::state::waiting::due::Kept;
 use crate::state::waiting::lists::{Lists, Row};
-use crate::state::{EncodedKeys, Slices, StateConfig, StateTable, Values as _};
+use crate::state::{EncodedKeys, Slices, StateConfig, StateTable};
 use crate::time::EpochMillis;
 
-/// Rows by key and time, until the watermark reaches their time.
+/// Which share of the rows of one key group that are due may go past the limit, so that taking them out in turns does not cost the square
+/// of their number (guess).
+const TURNS_PER_KEY_GROUP: usize = 8;
+
+/// Bytes of the key of a list: key group and number.
+const LIST_KEY_BYTES: usize = 8;
+
+/// Buckets that are remembered while rows are added (guess, unmeasured: rows out of order within a second lie in as many).
+const RECENT_BUCKETS: usize = 8;
+
+/// Rows by time, until the watermark reaches their time.
 ///
 /// Whether a row is late is the caller's business: here it is due with the next look.
 #[derive(Debug)]
 pub struct WaitingRows {
-    /// Rows by bucket and key.
+    /// Rows by bucket, key group and number of the list.
     slices: Slices<Lists>,
     /// Outermost buckets by start, as they follow from the namespaces.
     buckets: BTreeMap<i64, Nest>,
@@ -35,16 +46,10 @@ pub struct WaitingRows {
     known: usize,
     /// How wide the next bucket is.
     width: Width,
-    /// Ids of rows, kept for their memory.
-    ids: Vec<u32>,
-    /// Bucket and place of rows, kept for their memory.
-    places: Vec<(i64, usize)>,
-    /// The key of a further list, kept for its memory.
-    key: Vec<u8>,
-    /// The key of a run, kept for its memory.
-    run_key: Vec<u8>,
-    /// Rows that are put back, kept for their memory.
-    kept: Kept,
+    /// Rows that are added, kept for their memory.
+    places: Vec<Place>,
+    /// Rows of a key group with more than there is room for, kept for their memory.
+    found: Vec<Found>,
 }
 
 /// A bucket, and those within it.
@@ -63,13 +68,49 @@ impl Nest {
     }
 }
 
-/// A list of rows, by namespace and id.
+/// Where a row of a batch goes.
 #[derive(Debug, Clone, Copy)]
+struct Place {
+    /// The start of the bucket.
+    start_ms: i64,
+    /// The key group.
+    key_group: u32,
+    /// The row.
+    row: u32,
+}
+
+impl Place {
+    /// By bucket, key group and row, as one number: it compares without a branch.
+    fn order(&self) -> u128 {
+        let start = self.start_ms.cast_unsigned() ^ (1 << 63);
+        u128::from(start) << 64 | u128::from(self.key_group) << 32 | u128::from(self.row)
+    }
+}
+
+/// A list of rows, in the order in which those of a nest came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Member {
+    /// The key group.
+    key_group: u32,
+    /// Place of its namespace in the nest.
+    depth: usize,
+    /// Its number among those of the key group in the namespace.
+    number: u32,
     /// The namespace.
     namespace: i64,
     /// The id.
     id: u32,
+}
+
+/// A row of a key group that is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Found {
+    /// Its time.
+    time_ms: i64,
+    /// Its list among those of the key group.
+    member: usize,
+    /// Its place there.
+    place: usize,
 }
 
 impl WaitingRows {
@@ -80,11 +121,8 @@ impl WaitingRows {
             buckets: BTreeMap::new(),
             known: 0,
             width: Width::default(),
-            ids: Vec::new(),
             places: Vec::new(),
-            key: Vec::new(),
-            run_key: Vec::new(),
-            kept: Kept::default(),
+            found: Vec::new(),
         }
     }
 
@@ -164,7 +202,7 @@ impl WaitingRows {
     /// Adds rows. The hashes of the keys lead to their key groups.
     ///
     /// # Errors
-    /// `Unavailable` when spilled state cannot be read; `Internal` past four billion keys in one bucket.
+    /// `Unavailable` when spilled state cannot be read; `Internal` past four billion lists in one bucket.
     pub fn add(
         &mut self,
         keys: &EncodedKeys,
@@ -185,102 +223,83 @@ impl WaitingRows {
     ) -> Result<()> {
         let mut places = std::mem::take(&mut self.places);
         places.clear();
-        let (mut start_ms, mut last_ms) = (i64::MAX, i64::MIN);
-        for (place, time_ms) in times_ms.iter().enumerate() {
-            if *time_ms < start_ms || *time_ms > last_ms {
-                (start_ms, last_ms) = self.bucket_of(*time_ms);
-            }
-            places.push((start_ms, place));
+        // Start and last millisecond of buckets that rows went into.
+        let (mut recent, mut next) = ([(i64::MAX, i64::MIN); RECENT_BUCKETS], 0);
+        let key_groups = self.slices.key_groups();
+        for ((row, time_ms), hash) in (0..).zip(times_ms).zip(&keys.hashes) {
+            let at_ms = clamp(*time_ms);
+            let is_in = |(start_ms, last_ms): &&(i64, i64)| *start_ms <= at_ms && at_ms <= *last_ms;
+            let start_ms = if let Some((start_ms, _)) = recent.iter().find(is_in) {
+                *start_ms
+            } else {
+                next = (next + 1) % RECENT_BUCKETS;
+                recent[next] = self.bucket_of(at_ms);
+                recent[next].0
+            };
+            places.push(Place {
+                start_ms,
+                key_group: key_group(*hash, key_groups),
+                row,
+            });
         }
-        if !places.is_sorted_by_key(|(start_ms, _)| *start_ms) {
-            places.sort_by_key(|(start_ms, _)| *start_ms);
-        }
-        for run in places.chunk_by(|left, right| left.0 == right.0) {
-            self.add_run(run, keys, times_ms, rows)?;
+        places.sort_unstable_by_key(Place::order);
+        let is_one_list = |left: &Place, right: &Place| {
+            (left.start_ms, left.key_group) == (right.start_ms, right.key_group)
+        };
+        for places in places.chunk_by(is_one_list) {
+            let first = places[0];
+            let namespace = self.buckets.get(&first.start_ms).map_or(0, Nest::outer);
+            let rows = places.iter().map(|place| Row {
+                time_ms: times_ms[place.row as usize],
+                key: keys.key(place.row as usize),
+                bytes: rows.key(place.row as usize),
+            });
+            self.add_to((namespace, first.key_group), rows)?;
         }
         self.places = places;
         Ok(())
     }
 
-    /// Adds rows of one bucket.
-    fn add_run(
+    /// Adds rows to the last list of their key group in a namespace, and to further ones.
+    fn add_to<'a>(
         &mut self,
-        run: &[(i64, usize)],
-        keys: &EncodedKeys,
-        times_ms: &[EpochMillis],
-        rows: &EncodedKeys,
+        (namespace, key_group): (i64, u32),
+        rows: impl Iterator<Item = Row<'a>>,
     ) -> Result<()> {
-        let start_ms = run.first().map_or(0, |(start_ms, _)| *start_ms);
-        let namespace = self.buckets.get(&start_ms).map_or(0, Nest::outer);
-        let places = run.iter().map(|(_, place)| *place);
-        let mut ids = std::mem::take(&mut self.ids);
-        let lists = self
-            .slices
-            .upsert_some(namespace, (keys, places.clone()), &mut ids)?;
-        let row = |place: usize| Row {
-            time_ms: times_ms[place],
-            bytes: rows.key(place),
-        };
-        // Once a list is full it stays so, and its key's rows go on in further ones.
-        let mut further = Vec::new();
-        for (place, id) in places.zip(&ids) {
-            if lists.is_full(*id) {
-                further.push(place);
-            } else {
-                lists.push(*id, row(place));
-            }
-        }
-        self.ids = ids;
-        further.into_iter().try_for_each(|place| {
-            self.append(namespace, (keys.key(place), keys.hashes[place]), row(place))
-        })
-    }
-
-    /// Adds a row to the last list of its key.
-    fn append(&mut self, namespace: i64, (key, hash): (&[u8], u64), row: Row<'_>) -> Result<()> {
-        let key_group = key_group(hash, self.slices.key_groups());
-        let (first, lists) = self.list(namespace, (key, key_group))?;
+        let (first, lists) = self.list(namespace, (key_group, 0))?;
         let mut number = lists.last_number(first);
-        if number == 0 && !lists.is_full(first) {
-            lists.push(first, row);
-            return Ok(());
-        }
+        let mut id = first;
         if number > 0 {
-            let (id, lists) = self.further(namespace, (key, key_group), number)?;
-            if !lists.is_full(id) {
+            (id, _) = self.list(namespace, (key_group, number))?;
+        }
+        let mut rows = rows.peekable();
+        loop {
+            let lists = self.lists(namespace)?;
+            while !lists.is_full(id) {
+                let Some(row) = rows.next() else {
+                    return Ok(());
+                };
                 lists.push(id, row);
+            }
+            if rows.peek().is_none() {
                 return Ok(());
             }
+            number += 1;
+            lists.set_last_number(first, number);
+            (id, _) = self.list(namespace, (key_group, number))?;
         }
-        number += 1;
-        let (first, lists) = self.list(namespace, (key, key_group))?;
-        lists.set_last_number(first, number);
-        let (id, lists) = self.further(namespace, (key, key_group), number)?;
-        lists.set_number(id, number);
-        lists.push(id, row);
-        Ok(())
     }
 
-    /// A further list of a key, about to be changed. No encoding of a key begins another, so a key with a number behind it is none.
-    fn further(
+    /// A list by key group and number, about to be changed.
+    fn list(
         &mut self,
         namespace: i64,
-        (key, key_group): (&[u8], u32),
-        number: u32,
+        (key_group, number): (u32, u32),
     ) -> Result<(u32, &mut Lists)> {
-        self.key.clear();
-        self.key.extend_from_slice(key);
-        self.key.extend_from_slice(&number.to_be_bytes());
-        let key = std::mem::take(&mut self.key);
-        let found = self.slices.upsert_in(namespace, (&key, key_group));
-        self.key = key;
-        let (id, _) = found?;
-        Ok((id, self.lists(namespace)?))
-    }
-
-    /// A list, about to be changed.
-    fn list(&mut self, namespace: i64, key: (&[u8], u32)) -> Result<(u32, &mut Lists)> {
-        let (id, _) = self.slices.upsert_in(namespace, key)?;
+        let mut key = [0; LIST_KEY_BYTES];
+        key[..4].copy_from_slice(&key_group.to_be_bytes());
+        key[4..].copy_from_slice(&number.to_be_bytes());
+        let (id, _) = self.slices.upsert_in(namespace, (&key, key_group))?;
         Ok((id, self.lists(namespace)?))
     }
 
@@ -381,16 +400,7 @@ impl WaitingRows {
         let mut all = DueRows::default();
         self.take_bucket(namespaces, &goal, &mut all)?;
         self.drop_bucket(start_ms, namespaces)?;
-        let (mut keys, mut start) = (EncodedKeys::default(), 0);
-        for (run, end) in all.run_ends.iter().enumerate() {
-            for _ in start..*end {
-                keys.bytes.extend_from_slice(all.keys.key(run));
-                keys.ends.push(keys.bytes.len());
-                keys.hashes.push(all.keys.hashes[run]);
-            }
-            start = *end;
-        }
-        self.add_rows(&keys, &all.times_ms, &all.rows)?;
+        self.add_rows(&all.keys, &all.times_ms, &all.rows)?;
         Ok(true)
     }
 
@@ -406,151 +416,154 @@ impl WaitingRows {
 
     /// Hands out what is due of a bucket; true when the limit is reached before.
     fn take_bucket(&mut self, namespaces: &[i64], goal: &Goal, out: &mut DueRows) -> Result<bool> {
-        let Some(outer) = namespaces.last().copied() else {
-            return Ok(false);
-        };
-        let is_simple = match (namespaces, self.slices.in_memory(outer)) {
-            ([_], Some(slice)) => slice.values().are_first(),
-            (_, _) => false,
-        };
-        if !is_simple {
-            for members in self.members(namespaces) {
-                if self.take_run(&members, outer, goal, out)? {
-                    return Ok(true);
-                }
-            }
-            return Ok(false);
-        }
-        let slice = self.slices.in_memory(outer);
-        for id in slice.map_or_else(Vec::new, |slice| slice.ids(0, usize::MAX)) {
-            let member = Member {
-                namespace: outer,
-                id,
-            };
-            if self.take_run(&[member], outer, goal, out)? {
+        let members = self.members(namespaces);
+        for members in members.chunk_by(|left, right| left.key_group == right.key_group) {
+            if self.take_key_group(members, goal, out)? {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// The lists of each key in some namespaces, earlier rows first.
-    fn members(&self, namespaces: &[i64]) -> Vec<Vec<Member>> {
-        let mut found = Vec::new();
+    /// The lists of some namespaces by key group, earlier rows first.
+    fn members(&self, namespaces: &[i64]) -> Vec<Member> {
+        let mut members = Vec::new();
         for (depth, namespace) in namespaces.iter().enumerate() {
             let Some(slice) = self.slices.in_memory(*namespace) else {
                 continue;
             };
-            for id in slice.ids(0, usize::MAX) {
-                let member = Member {
+            members.extend(slice.ids_from(0).map(|id| {
+                let number = slice.key(id).last_chunk().copied();
+                Member {
+                    key_group: slice.key_group(id),
+                    depth,
+                    number: number.map_or(0, u32::from_be_bytes),
                     namespace: *namespace,
                     id,
-                };
-                let number = slice.values().number(id);
-                found.push((self.key_of(member), depth, number, member));
-            }
+                }
+            }));
         }
-        found.sort_by_key(|(key, depth, number, _)| (*key, *depth, *number));
-        let keys = found.chunk_by(|left, right| left.0 == right.0);
-        keys.map(|lists| lists.iter().map(|list| list.3).collect())
-            .collect()
+        members.sort_unstable();
+        members
     }
 
-    /// The key of a list, without the number of a further one.
-    fn key_of(&self, member: Member) -> &[u8] {
-        let Some(slice) = self.slices.in_memory(member.namespace) else {
-            return &[];
-        };
-        let key = slice.key(member.id);
-        match slice.values().number(member.id) {
-            0 => key,
-            _ => &key[..key.len().saturating_sub(size_of::<u32>())],
-        }
-    }
-
-    /// Hands out what is due of a key's lists; true when the limit was reached before.
-    fn take_run(
+    /// Hands out what is due of a key group's lists; true when the limit was reached before.
+    fn take_key_group(
         &mut self,
         members: &[Member],
-        outer: i64,
         goal: &Goal,
         out: &mut DueRows,
     ) -> Result<bool> {
-        let lists = |member: &Member| {
-            let slice = self.slices.in_memory(member.namespace);
-            slice.map(|slice| (slice.values(), member.id))
-        };
-        let mut found = members.iter().filter_map(lists);
-        if !found.any(|(lists, id)| lists.has_due(id, goal.watermark_ms)) {
+        let (mut rows, mut is_due) = (0, false);
+        for Member { namespace, id, .. } in members {
+            let Some(slice) = self.slices.in_memory(*namespace) else {
+                continue;
+            };
+            rows += slice.values().len(*id);
+            is_due |= slice.values().has_due(*id, goal.watermark_ms);
+            if goal.is_whole {
+                slice.values().iter(*id).for_each(|(_, row)| out.push(row));
+            }
+        }
+        if !is_due || goal.is_whole {
             return Ok(false);
         }
-        if out.len() >= goal.limit && !goal.is_whole {
+        let room = goal.limit.saturating_sub(out.len());
+        if room == 0 {
             return Ok(true);
         }
-        // The first list of a key has no number behind its key.
-        let Some((key, hash)) = members.first().and_then(|member| {
-            let slice = self.slices.in_memory(member.namespace)?;
-            Some((slice.key(member.id), slice.hash(member.id)))
-        }) else {
-            return Ok(false);
-        };
-        let mut kept = std::mem::take(&mut self.kept);
-        kept.clear();
-        for (lists, id) in members.iter().filter_map(lists) {
-            for row in lists.iter(id) {
-                if row.time_ms <= goal.watermark_ms {
-                    out.push(row);
-                } else {
-                    kept.push(row);
-                }
+        if rows > room {
+            return self.take_first(members, (goal.watermark_ms, room), out);
+        }
+        self.retain(members, goal.watermark_ms, |_, row| {
+            let is_kept = row.time_ms > goal.watermark_ms;
+            if !is_kept {
+                out.push(row);
             }
-        }
-        let limit = if goal.is_whole {
-            usize::MAX
-        } else {
-            goal.limit.saturating_sub(out.ended())
-        };
-        out.end_run((key, hash), limit, &mut kept);
-        let mut is_cut = false;
-        if !goal.is_whole {
-            let mut left = kept.ends.iter();
-            is_cut = left.any(|(time_ms, _)| *time_ms <= goal.watermark_ms);
-            let mut key = std::mem::take(&mut self.run_key);
-            key.clear();
-            key.extend_from_slice(self.key_of(members[0]));
-            self.put_back(members, outer, (&key, hash), &kept)?;
-            self.run_key = key;
-        }
-        self.kept = kept;
-        Ok(is_cut)
+            is_kept
+        })?;
+        Ok(false)
     }
 
-    /// Makes the lists of a key hold what was kept of them.
-    fn put_back(
+    /// Hands out the first rows of a key group's lists that are due, about `room` of them; whether there are more.
+    fn take_first(
         &mut self,
         members: &[Member],
-        outer: i64,
-        key: (&[u8], u64),
-        kept: &Kept,
-    ) -> Result<()> {
-        let mut rows = kept.rows().peekable();
-        for member in members {
-            let number = self.slices.in_memory(member.namespace);
-            let number = number.map_or(0, |slice| slice.values().number(member.id));
-            if member.namespace != outer || number > 0 || rows.peek().is_none() {
-                self.slices.remove(member.namespace, member.id)?;
-                continue;
-            }
-            if let Some(lists) = self.slices.change(outer, member.id) {
-                lists.clear(member.id);
-                while !lists.is_full(member.id)
-                    && let Some(row) = rows.next()
-                {
-                    lists.push(member.id, row);
-                }
+        (watermark_ms, room): (i64, usize),
+        out: &mut DueRows,
+    ) -> Result<bool> {
+        let mut found = std::mem::take(&mut self.found);
+        found.clear();
+        for (number, member) in members.iter().enumerate() {
+            let slice = self.slices.in_memory(member.namespace);
+            let rows = slice
+                .iter()
+                .flat_map(|slice| slice.values().iter(member.id));
+            let rows = rows.filter(|(_, row)| row.time_ms <= watermark_ms);
+            found.extend(rows.map(|(place, row)| Found {
+                time_ms: row.time_ms,
+                member: number,
+                place,
+            }));
+        }
+        found.sort_unstable();
+        let room = room.max(found.len() / TURNS_PER_KEY_GROUP);
+        for row in found.iter().take(room) {
+            let Member { namespace, id, .. } = members[row.member];
+            let slice = self.slices.in_memory(namespace);
+            if let Some(row) = slice.and_then(|slice| slice.values().row(id, row.place)) {
+                out.push(row);
             }
         }
-        rows.try_for_each(|row| self.append(outer, key, row))
+        let end = found.get(room).copied();
+        self.retain(
+            members,
+            watermark_ms,
+            |row, Row { time_ms, .. }| match end {
+                Some(end) => row >= end,
+                None => time_ms > watermark_ms,
+            },
+        )?;
+        self.found = found;
+        Ok(end.is_some())
+    }
+
+    /// Takes rows of a key group out of those of its lists in which some are due, but for those that `is_kept` wants.
+    fn retain(
+        &mut self,
+        members: &[Member],
+        watermark_ms: i64,
+        mut is_kept: impl FnMut(Found, Row<'_>) -> bool,
+    ) -> Result<()> {
+        for (number, member) in members.iter().enumerate() {
+            let slice = self.slices.in_memory(member.namespace);
+            if slice.is_some_and(|slice| slice.values().has_due(member.id, watermark_ms))
+                && let Some(lists) = self.slices.change(member.namespace, member.id)
+            {
+                lists.retain(member.id, |place, row| {
+                    let found = Found {
+                        time_ms: row.time_ms,
+                        member: number,
+                        place,
+                    };
+                    is_kept(found, row)
+                });
+            }
+        }
+        // A first list stays as long as there are others, since it has the number of the last one.
+        let mut further = None;
+        for member in members.iter().rev() {
+            let Some(slice) = self.slices.in_memory(member.namespace) else {
+                continue;
+            };
+            let is_empty = slice.values().len(member.id) == 0;
+            if is_empty && (member.number > 0 || further != Some(member.namespace)) {
+                self.slices.remove(member.namespace, member.id)?;
+            } else if member.number > 0 {
+                further = Some(member.namespace);
+            }
+        }
+        Ok(())
     }
 }
 
