@@ -211,7 +211,7 @@ impl Consumer {
                 self.topic.as_ptr(),
                 partition,
                 offset,
-                self.records.queue.as_ptr(),
+                self.records.native.as_ptr(),
             )
         };
         if status == 0 {
@@ -231,7 +231,7 @@ impl Consumer {
         // SAFETY: the queue is alive, and the array has room for as many pointers as asked for.
         let taken = unsafe {
             sys::rd_kafka_consume_batch_queue(
-                self.records.queue.as_ptr(),
+                self.records.native.as_ptr(),
                 0,
                 self.messages.as_mut_ptr(),
                 room,

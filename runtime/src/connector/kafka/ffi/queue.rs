@@ -17,7 +17,7 @@ use crate::task::Waker;
 /// A native queue of a client.
 pub(super) struct Queue {
     /// The queue, owned.
-    pub(super) queue: NonNull<sys::rd_kafka_queue_t>,
+    pub(super) native: NonNull<sys::rd_kafka_queue_t>,
     /// Called by librdkafka while the queue is set to wake; boxed so that its address is fixed.
     waker: Option<Box<Waker>>,
     /// The client's way back to its brokers; absent for a queue that no statistics come to.
@@ -28,8 +28,8 @@ impl Queue {
     /// Takes over a queue that librdkafka has handed out.
     pub(super) fn own(queue: *mut sys::rd_kafka_queue_t) -> Result<Self> {
         NonNull::new(queue)
-            .map(|queue| Self {
-                queue,
+            .map(|native| Self {
+                native,
                 waker: None,
                 bootstrap: None,
             })
@@ -43,7 +43,7 @@ impl Queue {
         // this is called once, right after `own`.
         unsafe {
             sys::rd_kafka_queue_cb_event_enable(
-                self.queue.as_ptr(),
+                self.native.as_ptr(),
                 Some(wake),
                 ptr::from_ref(waker).cast_mut().cast(),
             );
@@ -58,7 +58,7 @@ impl Queue {
     /// Operations in the queue.
     pub(super) fn len(&self) -> usize {
         // SAFETY: the queue is alive.
-        unsafe { sys::rd_kafka_queue_length(self.queue.as_ptr()) }
+        unsafe { sys::rd_kafka_queue_length(self.native.as_ptr()) }
     }
 
     /// Shows what pending events say, at most `max`, without waiting. What is left is taken by the next call, for which no
@@ -69,7 +69,7 @@ impl Queue {
                 return;
             }
             // SAFETY: the queue is alive; the event returned is owned here and destroyed below.
-            let event = unsafe { sys::rd_kafka_queue_poll(self.queue.as_ptr(), 0) };
+            let event = unsafe { sys::rd_kafka_queue_poll(self.native.as_ptr(), 0) };
             if event.is_null() {
                 // What was queued was served by librdkafka itself.
                 continue;
@@ -92,8 +92,8 @@ impl Drop for Queue {
         // SAFETY: the queue is alive. Taking the callback off locks the queue, under whose lock callbacks run, so that none
         // runs after it; only then are the queue and, after this function, the waker freed.
         unsafe {
-            sys::rd_kafka_queue_cb_event_enable(self.queue.as_ptr(), None, ptr::null_mut());
-            sys::rd_kafka_queue_destroy(self.queue.as_ptr());
+            sys::rd_kafka_queue_cb_event_enable(self.native.as_ptr(), None, ptr::null_mut());
+            sys::rd_kafka_queue_destroy(self.native.as_ptr());
         }
     }
 }
