@@ -119,32 +119,10 @@ impl OrderedRows {
         Ok(())
     }
 
-    /// The partitions of some keys of a batch, in their order, each of which gets a row now with [`Self::insert_in`]; `on_new` is told the
-    /// new ones in order.
+    /// The partition of a key that was looked up before, which gets a row now with [`Self::insert_in`].
     ///
     /// # Errors
     /// As [`Self::find_partitions`].
-    pub fn open_partitions(
-        &mut self,
-        (keys, rows): (&ChunkKeys, &[usize]),
-        now_ms: EpochMillis,
-        heads: &mut Vec<Head>,
-        mut on_new: impl FnMut(Head),
-    ) -> Result<()> {
-        let mut ids = std::mem::take(&mut self.ids);
-        let keys = (keys.keys(), rows.iter().copied());
-        self.chunks
-            .upsert_some(keys, now_ms, &mut ids, |id| on_new(Head(id)))?;
-        heads.clear();
-        heads.extend(ids.iter().map(|id| Head(*id)));
-        self.ids = ids;
-        Ok(())
-    }
-
-    /// As [`Self::open_partitions`], of one that was looked up before.
-    ///
-    /// # Errors
-    /// As there.
     pub fn open_partition(
         &mut self,
         partition: PartitionKey<'_>,
