@@ -462,23 +462,20 @@ impl PlanBuilder {
         let schema = &self.node(input.node).schema;
         let key_columns = keys.iter().map(|key| schema[*key].clone());
         let results = columns("a", aggregates.iter().map(|call| &call.ty));
-        let below = self.traits_of(input.node);
+        let below = self.exchanged_traits(input.node, &keys);
         let places = |column: usize| -> Vec<usize> {
             let found = keys.iter().position(|key| *key == column);
             found.into_iter().collect()
         };
+        let below = below.mapped(&places);
         let mut traits = Traits {
-            keys: vec![(0..keys.len()).collect()],
-            window: below.mapped(&places).window,
+            window: below.window,
             ..Traits::default()
-        };
+        }
+        .with_key((0..keys.len()).collect());
         // A key of the input among the group keys identifies the groups as well.
-        for key in &below.keys {
-            let moved: Option<Vec<usize>> =
-                key.iter().map(|c| places(*c).first().copied()).collect();
-            if let Some(key) = moved {
-                traits.add_key(key);
-            }
+        for key in below.keys {
+            traits.add_key(key);
         }
         let draft = Draft {
             schema: key_columns.chain(results).collect(),

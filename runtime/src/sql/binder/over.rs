@@ -372,7 +372,7 @@ impl PlanBuilder {
             });
             values[*number] = Some(Expr::column(width + index, call.ty.clone()));
         }
-        let traits = self.over_traits(relation.base, &partition);
+        let traits = self.exchanged_traits(relation.base, &partition);
         let domain = order.first().and_then(|field| traits.domain(field.column));
         let draft = Draft {
             inputs: vec![Input {
@@ -397,12 +397,12 @@ impl PlanBuilder {
         relation
     }
 
-    /// What is known of rows behind an OVER or a rank by these columns.
+    /// What is known of rows behind an exchange by these columns.
     ///
     /// # Source
-    /// Flink: `FlinkRelMdUpsertKeys` for OVER and ranks: of rows that change a key counts only if it contains the partition, since its rows would
-    /// else come out of several subtasks.
-    pub(super) fn over_traits(&self, input: NodeId, partition: &[usize]) -> Traits {
+    /// Flink: `FlinkRelMdUpsertKeys` for OVER, ranks and aggregations: of rows that change a key counts only if it contains the columns of the
+    /// exchange, since its rows would else come out of several subtasks.
+    pub(super) fn exchanged_traits(&self, input: NodeId, partition: &[usize]) -> Traits {
         let mut traits = self.traits_of(input).clone();
         if self.node(input).changelog != ChangelogMode::Append {
             let is_in = |key: &Vec<usize>| partition.iter().all(|column| key.contains(column));
