@@ -82,13 +82,13 @@ pub(crate) static ALL: [Suite; 8] = [
     Suite {
         name: "golden",
         what: "integration tests of the crates, and of the program by itself",
-        budget: Duration::from_mins(6),
+        budget: Duration::from_mins(4),
         tests: Tests::Golden,
     },
     Suite {
         name: "kafka",
         what: "the program with a real Apache Kafka",
-        budget: Duration::from_mins(14),
+        budget: Duration::from_mins(12),
         tests: Tests::Module("kafka::", Needs::Kafka),
     },
     Suite {
